@@ -1,0 +1,71 @@
+"""Text → characters → tokens → random batches."""
+
+from pathlib import Path
+
+import torch
+
+from common.exits import UserError
+
+TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8 text, with or without a byte-order mark, with LF or CRLF line ends.
+
+    Raises UserError for a file that is missing, unreadable, empty or not UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UserError(f"{path}: not UTF-8 text: byte 0x{byte:02x} at offset {error.start}") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if not text:
+        raise UserError(f"{path}: the file is empty")
+    return text
+
+
+class Corpus:
+    """A text as tokens, one a character, split into `train` (the first 90%) and `val`.
+
+    Attributes: `vocabulary` (str: its V distinct characters, sorted; a token is an index into it)
+    and `splits` (dict of int64 tensors on `device`).
+
+    Raises UserError where the file is unusable or too short for a window of block_size + 1 tokens.
+    """
+
+    def __init__(self, path: Path, block_size: int, device: torch.device | str = "cpu"):
+        text = read_text(path)
+        self.vocabulary = "".join(sorted(set(text)))
+        self._token = {character: token for token, character in enumerate(self.vocabulary)}
+        n = int(TRAIN_FRACTION * len(text))
+        if min(n, len(text) - n) <= block_size:
+            shortest = next(n for n in range(10 * block_size, 10**9) if n - int(TRAIN_FRACTION * n) > block_size)
+            raise UserError(
+                f"{path}: {len(text)} characters are too few: blocks of {block_size} need at least {shortest}"
+            )
+        tokens = self.encode(text).to(device)
+        self.splits = {"train": tokens[:n], "val": tokens[n:]}
+        self._window = torch.arange(block_size + 1, device=device)
+
+    def encode(self, text: str) -> torch.Tensor:
+        """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""
+        return torch.tensor([self._token[character] for character in text])
+
+    def decode(self, tokens: torch.Tensor) -> str:
+        """Tokens (T) → characters."""
+        return "".join(self.vocabulary[token] for token in tokens.tolist())
+
+    def batch(self, split: str, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random windows of a split: tokens (B, T) and, as targets (B, T), the tokens that follow them.
+
+        The starts come from torch's global CPU generator, so a seed draws the same windows on every
+        device, and one call for n·B windows draws those of n calls for B.
+        """
+        tokens = self.splits[split]
+        block_size = len(self._window) - 1
+        starts = torch.randint(len(tokens) - block_size, (batch_size,)).to(tokens.device)  # (B)
+        windows = tokens[starts[:, None] + self._window]  # (B, T + 1)
+        return windows[:, :-1], windows[:, 1:]
