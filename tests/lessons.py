@@ -1,0 +1,26 @@
+"""What the tests know of the nine lessons: their files, and the logs that the course documents."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTED = json.loads((Path(__file__).parent / "documented_logs.json").read_text())
+TASKS = sorted(name for name in DOCUMENTED if (ROOT / f"{name}.py").exists())
+
+LINE = re.compile(r"Epoch (\d+): avg train loss (\d+\.\d{4}) \| avg val loss (\d+\.\d{4})")
+
+
+def load(name):
+    """The module of a task; importing it trains nothing."""
+    return importlib.import_module(name)
+
+
+def parse_log(text):
+    """The documented part of a run's stdout → [epoch, train loss, val loss] a line."""
+    head, blank, _ = text.partition("\n\n")
+    assert blank, f"no blank line after the log:\n{text}"
+    matches = [LINE.fullmatch(line) for line in head.split("\n")]
+    assert all(matches), f"not the documented format:\n{head}"
+    return [[int(epoch), float(train), float(val)] for epoch, train, val in (match.groups() for match in matches)]

@@ -1,0 +1,95 @@
+"""The scripts as their reader meets them: small diffs, one vocabulary, nothing left behind."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.lessons import ROOT, TASKS
+
+CORE = [name for name in TASKS if name <= "task06"]
+STEPS = list(zip(CORE, CORE[1:], strict=False))
+MOST_CHANGED_LINES = {("task04", "task05"): 55}  # two things come along: its docstring says why
+MOST_OTHERWISE = 45
+
+# What each step may change; every other definition that two neighbours share is the same, to the letter.
+CHANGED = {
+    ("task01", "task02"): {"Config", "SelfAttention", "GPT.__init__", "GPT.forward"},
+    ("task02", "task03"): {"GPT.__init__", "GPT.forward"},
+    ("task03", "task04"): {"Config", "GPT.__init__", "GPT.forward"},
+    ("task04", "task05"): {"SelfAttention", "FeedForward", "Block"},
+    ("task05", "task06"): {"Block", "GPT.__init__", "GPT.forward", "main"},
+}
+
+
+def source(name):
+    return (ROOT / f"{name}.py").read_text()
+
+
+def definitions(name):
+    """Top-level definitions, in order, and the methods of GPT one by one: name → text."""
+    text, found = source(name), {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == "GPT":
+            for part in node.body:
+                key = f"GPT.{part.name}" if isinstance(part, ast.FunctionDef) else "GPT docstring"
+                found[key] = ast.get_source_segment(text, part)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = ast.get_source_segment(text, node)
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            found[f"statement {ast.unparse(node)[:40]}"] = ast.get_source_segment(text, node)
+    return found
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_a_step_is_a_small_diff(earlier, later):
+    diff = subprocess.run(
+        ["git", "diff", "--no-index", "--numstat", f"{earlier}.py", f"{later}.py"],
+        cwd=ROOT, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    added, removed = map(int, diff.split()[:2])
+    assert added + removed <= MOST_CHANGED_LINES.get((earlier, later), MOST_OTHERWISE)
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later):
+    before, after = definitions(earlier), definitions(later)
+    different = {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    assert {name.replace("GPT docstring", "GPT") for name in different} == CHANGED[earlier, later]
+    assert before.keys() <= after.keys(), "a definition of the earlier script is gone"
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_definitions_keep_their_order(earlier, later):
+    before, after = list(definitions(earlier)), list(definitions(later))
+    assert [name for name in after if name in before] == before
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_script_leaves_nothing_behind(name):
+    text = source(name)
+    assert not re.search(r"#\s*(NEW|TODO|FIXME|XXX)", text)
+    for line in text.split("\n"):
+        comment = line.strip()
+        if comment.startswith("# "):
+            with pytest.raises(SyntaxError):  # prose, not code
+                ast.parse(comment[2:])
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_docstring_says_what_to_expect_and_how_to_see_the_step(name):
+    doc = ast.get_docstring(ast.parse(source(name)))
+    assert doc.startswith(f"Task {int(name[4:6])}: ")
+    assert "arXiv" in doc
+    assert re.search(r"final validation loss of \d\.\d+ nats per character after (about )?\d+ seconds", doc)
+    if name != CORE[0]:
+        assert f"git diff --no-index {CORE[CORE.index(name) - 1]}.py {name}.py" in doc
+
+
+def test_importing_trains_nothing_and_prints_nothing():
+    code = "import signal, sys; import " + ", ".join(TASKS) + "; print(signal.getsignal(signal.SIGINT))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and result.stderr == ""
+    assert "default_int_handler" in result.stdout  # nor does it touch the importer's Ctrl-C
