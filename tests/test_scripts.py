@@ -44,10 +44,11 @@ def test_stdout_is_the_documented_log_and_a_sample(monkeypatch, capsys, name):
 
 def test_a_seed_draws_another_run(monkeypatch, capsys):
     outs = []
-    for seed in (42, 7, 7):
-        call_main(monkeypatch, FIRST, "--epochs", 1, "--seed", seed, "--device", "cpu")
+    for _ in range(2):
+        call_main(monkeypatch, FIRST, "--epochs", 1, "--seed", 7, "--device", "cpu")
         outs.append(capsys.readouterr().out)
-    assert outs[0] != outs[1] == outs[2]
+    assert outs[0] == outs[1]
+    assert parse_log(outs[0]) != [DOCUMENTED[FIRST][0]]  # that of seed 42
 
 
 def test_a_run_leaves_stderr_empty_wherever_it_runs_and_whatever_the_text(tmp_path):
@@ -109,6 +110,7 @@ def start(*arguments, **options):
     return subprocess.Popen(command(*arguments), **options)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly():
     with start("--epochs", 100_000) as process:
         process.stdout.readline()
@@ -134,6 +136,7 @@ def test_ctrl_c_while_loading():
 
 
 @posix
+@pytest.mark.slow
 def test_ctrl_c_while_training_says_how_far_it_got():
     with start() as process:
         process.stdout.readline()
@@ -143,11 +146,12 @@ def test_ctrl_c_while_training_says_how_far_it_got():
 
 
 @posix
+@pytest.mark.slow
 def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
     import pty
 
     primary, secondary = pty.openpty()
-    with start("--epochs", 600, stderr=secondary, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"}) as process:
+    with start("--epochs", 20, stderr=secondary, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"}) as process:
         os.close(secondary)
         shown = b""
         while chunk := _read(primary):
@@ -155,8 +159,8 @@ def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
         out, _ = process.communicate(timeout=60)
     os.close(primary)
     assert process.returncode == 0
-    assert len(parse_log(out.decode())) == 2
-    assert b"epochs/s" in shown and b"left" in shown and b"600/600" in shown
+    assert len(parse_log(out.decode())) == 1
+    assert b"epochs/s" in shown and b"left" in shown and b"20/20" in shown
     assert b"avg train loss" not in shown
     assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h")  # the cursor is back
 

@@ -1,0 +1,201 @@
+"""How much faster the scripts are than the same lesson written plainly: python -m studies.benchmark
+
+The plain version is written as in a lecture: one module a head, batches gathered in a Python
+loop, a forward pass for each of the 2 × 200 evaluation batches, unfused AdamW. Both start from the
+same weights and random numbers and take turns, a slice of training and an evaluation each, so
+that a noisy machine slows both; the ratio is the median over the slices. Seconds are extrapolated
+to the documented 5,000 epochs with 10 evaluations. Peak memory is that of a run of the script itself.
+"""
+
+from common.exits import end_cleanly
+
+end_cleanly(__name__)
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.nn import functional as F
+
+from common.data import Corpus
+from common.evaluate import estimate_loss
+from common.options import DEFAULT_TEXT
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCHS, EVALUATIONS = 5000, 10
+
+
+class PlainHead(nn.Module):
+    def __init__(self, config, head_size):
+        super().__init__()
+        self.key = nn.Linear(config.n_embd, head_size, bias=False)
+        self.query = nn.Linear(config.n_embd, head_size, bias=False)
+        self.value = nn.Linear(config.n_embd, head_size, bias=False)
+        self.register_buffer("tril", torch.tril(torch.ones(config.block_size, config.block_size)))
+
+    def forward(self, x):  # (B, T, C)
+        T, C = x.shape[1:]
+        weights = self.query(x) @ self.key(x).transpose(-2, -1) * C**-0.5  # (B, T, T)
+        weights = weights.masked_fill(self.tril[:T, :T] == 0, float("-inf"))
+        return F.softmax(weights, dim=-1) @ self.value(x)  # (B, T, D)
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, number, config):
+        super().__init__()
+        C = config.n_embd
+        n_head = 1 if number == 1 else config.n_head
+        self.heads = nn.ModuleList([PlainHead(config, C // n_head) for _ in range(n_head)])
+        self.projection = nn.Linear(C, C) if number >= 5 else nn.Identity()
+        self.feed_forward = nn.Identity()
+        if number in (3, 4):
+            self.feed_forward = nn.Sequential(nn.Linear(C, C), nn.ReLU())
+        elif number >= 5:
+            self.feed_forward = nn.Sequential(nn.Linear(C, 4 * C), nn.ReLU(), nn.Linear(4 * C, C))
+        self.norm1, self.norm2 = (nn.LayerNorm(C) if number >= 6 else nn.Identity() for _ in range(2))
+        self.skip = number >= 5
+
+    def forward(self, x):  # (B, T, C)
+        normed = self.norm1(x)
+        heard = self.projection(torch.cat([head(normed) for head in self.heads], dim=-1))
+        x = x + heard if self.skip else heard
+        digested = self.feed_forward(self.norm2(x))
+        return x + digested if self.skip else digested
+
+
+class PlainGPT(nn.Module):
+    """The model of task `number`, head by head."""
+
+    def __init__(self, number, config, vocab_size):
+        super().__init__()
+        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+        n_layer = config.n_layer if number >= 4 else 1
+        self.blocks = nn.Sequential(*[PlainBlock(number, config) for _ in range(n_layer)])
+        self.norm = nn.LayerNorm(config.n_embd) if number >= 6 else nn.Identity()
+        self.output = nn.Linear(config.n_embd, vocab_size)
+
+    def forward(self, tokens):  # (B, T)
+        x = self.token_embedding(tokens) + self.position_embedding(torch.arange(tokens.shape[1]))
+        return self.output(self.norm(self.blocks(x)))  # (B, T, V)
+
+
+class Plain:
+    """The lecture's training."""
+
+    def __init__(self, number, task, corpus):
+        self.config, self.corpus = task.Config(), corpus
+        self.model = PlainGPT(number, self.config, len(corpus.vocabulary))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.learning_rate)
+
+    def batch(self, split):
+        data, T = self.corpus.splits[split], self.config.block_size
+        starts = torch.randint(len(data) - T, (self.config.batch_size,))
+        return torch.stack([data[i : i + T] for i in starts]), torch.stack([data[i + 1 : i + T + 1] for i in starts])
+
+    def loss(self, split):
+        tokens, targets = self.batch(split)
+        logits = self.model(tokens)
+        B, T, V = logits.shape
+        return F.cross_entropy(logits.view(B * T, V), targets.view(B * T))
+
+    def train(self, epochs):
+        for _ in range(epochs):
+            loss = self.loss("train")
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+
+    @torch.no_grad()
+    def evaluate(self):
+        means = []
+        for split in ("train", "val"):
+            losses = torch.zeros(self.config.eval_batches)
+            for i in range(self.config.eval_batches):
+                losses[i] = self.loss(split).item()
+            means.append(losses.mean().item())
+        return means
+
+
+class Ours(Plain):
+    """The script's training."""
+
+    def __init__(self, number, task, corpus):
+        self.config, self.corpus = task.Config(), corpus
+        self.model = task.GPT(self.config, len(corpus.vocabulary))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.learning_rate, fused=True)
+
+    def loss(self, split):
+        tokens, targets = self.corpus.batch(split, self.config.batch_size)
+        return F.cross_entropy(self.model(tokens).flatten(0, 1), targets.flatten())
+
+    def evaluate(self):
+        sizes = self.config.eval_batches, self.config.batch_size
+        return [estimate_loss(self.model, self.corpus, split, *sizes) for split in ("train", "val")]
+
+
+def compare(number, corpus, rounds, epochs):
+    """Seconds of a documented run, plain and ours, their ratio, and the largest difference of the two logs."""
+    task = importlib.import_module(f"task{number:02}")
+    contestants = []
+    for kind in (Plain, Ours):
+        torch.manual_seed(42)
+        contestants.append([kind(number, task, corpus), torch.get_rng_state()])
+    seconds, logs = ([], []), ([], [])
+    for _ in range(rounds):
+        for i, contestant in enumerate(contestants):
+            training, state = contestant
+            torch.set_rng_state(state)
+            start = time.perf_counter()
+            logs[i].append(training.evaluate())
+            evaluated = time.perf_counter()
+            training.train(epochs)
+            trained = time.perf_counter()
+            contestant[1] = torch.get_rng_state()
+            seconds[i].append((trained - evaluated) / epochs * EPOCHS + (evaluated - start) * EVALUATIONS)
+    ratio = median(plain / ours for plain, ours in zip(*seconds, strict=True))
+    difference = (torch.tensor(logs[0]) - torch.tensor(logs[1])).abs().max().item()
+    return median(seconds[0]), median(seconds[1]), ratio, difference
+
+
+def peak_megabytes(number):
+    """Peak resident memory of a short run of the script, evaluations and sampling included."""
+    process = subprocess.Popen(
+        [sys.executable, f"task{number:02}.py", "--epochs", "501", "--device", "cpu"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"task{number:02}.py failed")
+    return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="slices for each version (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=200, help="epochs a slice (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, nargs="+", default=range(1, 7), choices=range(1, 7), metavar="N")
+    options = parser.parse_args()
+    corpus = Corpus(DEFAULT_TEXT, block_size=8)
+    table = Table(title=f"plain lecture style against this repository, {torch.get_num_threads()} threads")
+    for column in ("task", "plain s", "ours s", "plain / ours", "logs differ by at most", "peak MB"):
+        table.add_column(column, justify="right")
+    for number in options.tasks:
+        plain, ours, ratio, difference = compare(number, corpus, options.rounds, options.epochs)
+        peak = f"{peak_megabytes(number):.0f}" if hasattr(os, "wait4") else "-"
+        table.add_row(f"{number}", f"{plain:.1f}", f"{ours:.1f}", f"{ratio:.2f}", f"{difference:.4f}", peak)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Deliberate faults, and the test that notices each: python -m tests.faults prints the table.
+
+Every fault is put alone into a copy of the repository; the named test must pass without it (the
+suite shows that) and fail with it.
+"""
+
+import contextlib
+import importlib
+import io
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lessons import ROOT
+
+MODELS, SCRIPTS, DATA = "tests/test_models.py::", "tests/test_scripts.py::", "tests/test_data.py::"
+CAUSAL = MODELS + "test_no_position_sees_a_later_token"
+FORMULAS = MODELS + "test_the_model_computes_the_formulas_of_its_papers"
+FORMAT = SCRIPTS + "test_stdout_is_the_documented_log_and_a_sample"
+
+
+@dataclass(frozen=True)
+class Fault:
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+FAULTS = [
+    Fault("no causal mask", "task01.py", ".tril()", "", CAUSAL + "[task01]"),
+    Fault("mask off by one: sees the next token", "task02.py", ".tril()", ".tril(1)", CAUSAL + "[task02]"),
+    Fault(
+        "mask off by one: does not see itself",
+        "task03.py",
+        ".tril()",
+        ".tril(-1)",
+        MODELS + "test_every_position_sees_all_earlier_tokens[task03]",
+    ),
+    Fault(
+        "mask after the softmax",
+        "task06.py",
+        'scores = torch.where(mask, scores, float("-inf"))\n    weights = F.softmax(scores, dim=-1)',
+        "weights = torch.where(mask, F.softmax(scores, dim=-1), 0.0)",
+        CAUSAL + "[task06]",
+    ),
+    Fault(
+        "softmax over the queries",
+        "task01.py",
+        "F.softmax(scores, dim=-1)",
+        "F.softmax(scores, dim=-2)",
+        FORMULAS + "[task01]",
+    ),
+    Fault("no scale", "task02.py", "* scale", "", FORMULAS + "[task02]"),
+    Fault(
+        "scale of the paper where the log needs the other",
+        "task05.py",
+        "paper_scale: bool = False",
+        "paper_scale: bool = True",
+        FORMULAS + "[task05]",
+    ),
+    Fault(
+        "heads merged without a transpose", "task02.py", "x.transpose(1, 2).reshape", "x.reshape", FORMULAS + "[task02]"
+    ),
+    Fault("no ReLU", "task03.py", ", nn.ReLU())", ")", FORMULAS + "[task03]"),
+    Fault(
+        "one block three times",
+        "task04.py",
+        "*(Block(config) for _ in range(config.n_layer))",
+        "*([Block(config)] * config.n_layer)",
+        MODELS + "test_the_parameters_are_those_counted_by_hand[task04]",
+    ),
+    Fault(
+        "no skip around attention",
+        "task05.py",
+        "x = x + self.attention(x)",
+        "x = self.attention(x)",
+        FORMULAS + "[task05]",
+    ),
+    Fault(
+        "no skip around the MLP",
+        "task06.py",
+        "x = x + self.feed_forward",
+        "x = self.feed_forward",
+        FORMULAS + "[task06]",
+    ),
+    Fault(
+        "norm after the branch",
+        "task06.py",
+        "self.attention(self.attention_norm(x))",
+        "self.attention_norm(self.attention(x))",
+        FORMULAS + "[task06]",
+    ),
+    Fault("no final norm", "task06.py", "self.output(self.output_norm(x))", "self.output(x)", FORMULAS + "[task06]"),
+    Fault(
+        "no position embedding",
+        "task01.py",
+        " + self.position_embedding(positions)",
+        "",
+        MODELS + "test_the_order_of_tokens_matters[task01]",
+    ),
+    Fault(
+        "parameters created in another order",
+        "task06.py",
+        "        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)\n"
+        "        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)\n",
+        "        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)\n"
+        "        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)\n",
+        FORMAT + "[task06]",
+    ),
+    Fault(
+        "evaluation in training mode",
+        "common/evaluate.py",
+        "model.eval()",
+        "model.train()",
+        MODELS + "test_evaluation_runs_in_evaluation_mode_and_restores_the_mode",
+    ),
+    Fault(
+        "model left in evaluation mode",
+        "common/evaluate.py",
+        "model.train(was_training)",
+        "pass",
+        MODELS + "test_evaluation_runs_in_evaluation_mode_and_restores_the_mode",
+    ),
+    Fault(
+        "generation in training mode",
+        "task06.py",
+        "        self.eval()\n",
+        "",
+        MODELS + "test_generation_runs_in_evaluation_mode_and_restores_the_mode[task06]",
+    ),
+    Fault(
+        "generation without a crop",
+        "task03.py",
+        "tokens[:, -self.block_size :]",
+        "tokens",
+        MODELS + "test_generation_appends_and_crops_to_the_block[task03]",
+    ),
+    Fault(
+        "batches from the wrong split",
+        "common/data.py",
+        "tokens = self.splits[split]",
+        'tokens = self.splits["train"]',
+        DATA + "test_a_batch_is_made_of_windows_of_its_split[val]",
+    ),
+    Fault(
+        "validation loss measured on the training text",
+        "task02.py",
+        'estimate_loss(model, corpus, "val"',
+        'estimate_loss(model, corpus, "train"',
+        FORMAT + "[task02]",
+    ),
+    Fault(
+        "targets off by one: the token itself",
+        "common/data.py",
+        "windows[:, 1:]",
+        "windows[:, :-1]",
+        DATA + "test_targets_are_the_tokens_one_later",
+    ),
+    Fault(
+        "validation text trained on",
+        "common/data.py",
+        '"train": tokens[:n]',
+        '"train": tokens',
+        DATA + "test_the_text_is_tiny_shakespeare",
+    ),
+    Fault("a digit less in the log", "common/progress.py", "{val_loss:.4f}", "{val_loss:.3f}", FORMAT + "[task01]"),
+    Fault(
+        "the log on stderr", "common/progress.py", "flush=True)", "flush=True, file=sys.stderr)", FORMAT + "[task01]"
+    ),
+    Fault("no blank line before the sample", "task04.py", '"\\nSampling', '"Sampling', FORMAT + "[task04]"),
+    Fault("last epoch not logged", "task06.py", " or epoch == options.epochs - 1", "", FORMAT + "[task06]"),
+    Fault(
+        "seed set after the model",
+        "task01.py",
+        "torch.manual_seed(options.seed)",
+        "torch.manual_seed(1)",
+        FORMAT + "[task01]",
+    ),
+    Fault(
+        "trains on import",
+        "task05.py",
+        'if __name__ == "__main__":',
+        "if True:",
+        "tests/test_lessons.py::test_importing_trains_nothing_and_prints_nothing",
+    ),
+    Fault(
+        "a fix in one script only",
+        "task03.py",
+        "weights = F.softmax(scores, dim=-1)",
+        "weights = scores.softmax(dim=-1)",
+        "tests/test_lessons.py::test_a_step_changes_what_its_lesson_is_about_and_nothing_else[task03-task04]",
+    ),
+]
+
+
+def is_caught(fault):
+    """Whether the fault's test fails on a copy of the repository that has the fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "docs", "weights"))
+        path = copy / fault.file
+        text = path.read_text()
+        if text.count(fault.old) != 1:
+            raise ValueError(f"{fault.file} has {text.count(fault.old)} places that read {fault.old!r}, not one")
+        path.write_text(text.replace(fault.old, fault.new))
+        with contextlib.chdir(copy), contextlib.redirect_stdout(io.StringIO()) as out:
+            _forget_earlier_copies()
+            status = pytest.main(["-q", "-p", "no:cacheprovider", f"--rootdir={copy}", fault.test])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(out.getvalue())
+    return status == pytest.ExitCode.TESTS_FAILED
+
+
+def _forget_earlier_copies():
+    """Have Python import the repository anew, but PyTorch only once in a process: it takes seconds."""
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("common", "tests") or name.startswith("task0"):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def survey():
+    """(fault, whether its test noticed it) for all faults, as many at once as there are cores."""
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        return list(zip(FAULTS, pool.map(is_caught, FAULTS), strict=True))
+
+
+def table(results):
+    """The survey as Markdown."""
+    rows = ["| fault | put into | noticed by | |", "|---|---|---|---|"]
+    for fault, caught in results:
+        test = fault.test.split("::")[1]
+        rows.append(f"| {fault.what} | `{fault.file}` | `{test}` | {'caught' if caught else 'MISSED'} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table(survey()))

@@ -1,0 +1,79 @@
+"""Full runs of the scripts against the logs that the course documents."""
+
+import os
+import platform
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lessons import DOCUMENTED, ROOT, TASKS, parse_log
+
+pytestmark = pytest.mark.slow
+
+X86_64 = platform.machine().lower() in ("x86_64", "amd64")
+ELSEWHERE = 0.02  # other processors round differently, and 5,000 steps make that visible
+EXACT = ["task01", "task02"]
+CORE = [name for name in TASKS if name <= "task06"]
+FINAL_WITHIN = {"task04": 0.01, "task05": 0.005, "task06": 0.005}
+
+
+def full_run(name, threads):
+    """stdout of the documented run, as a user starts it."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    result = subprocess.run(
+        [sys.executable, f"{name}.py", "--device", "cpu"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    return parse_log(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Name → log; one thread each, side by side, the longest first."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        logs = {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True)}
+    return {name: log.result() for name, log in logs.items()}
+
+
+@pytest.fixture(scope="module")
+def runs_with_two_threads(runs):
+    """The same after the others, so that both threads have a core."""
+    return {name: full_run(name, 2) for name in EXACT}
+
+
+def assert_close(log, documented, within):
+    assert [line[0] for line in log] == [line[0] for line in documented]
+    for line, expected in zip(log, documented, strict=True):
+        assert line == pytest.approx(expected, abs=within + 1e-9), f"epoch {line[0]}"
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_tasks_1_and_2_print_the_documented_digits(runs, name):
+    assert_close(runs[name], DOCUMENTED[name], 0 if X86_64 else ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_digits_do_not_depend_on_the_number_of_threads(runs_with_two_threads, name):
+    assert_close(runs_with_two_threads[name], DOCUMENTED[name], 0 if X86_64 else ELSEWHERE)
+
+
+def test_task_3_is_within_a_thousandth_on_every_line(runs):
+    assert_close(runs["task03"], DOCUMENTED["task03"], 0.001 if X86_64 else ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", FINAL_WITHIN)
+def test_tasks_4_to_6_begin_and_end_as_documented(runs, name):
+    log, documented = runs[name], DOCUMENTED[name]
+    assert [line[0] for line in log] == [line[0] for line in documented]
+    assert_close(log[:1], documented[:1], 0 if X86_64 else ELSEWHERE)
+    within = FINAL_WITHIN[name] if X86_64 else ELSEWHERE
+    assert log[-1][2] == pytest.approx(documented[-1][2], abs=within)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"), [("task02", "task01"), ("task03", "task02"), ("task05", "task04"), ("task06", "task05")]
+)
+def test_the_order_of_the_final_losses_is_the_documented_one(runs, better, worse):
+    assert runs[better][-1][2] < runs[worse][-1][2]
