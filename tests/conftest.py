@@ -9,7 +9,7 @@ from common.options import DEFAULT_TEXT
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """The tiny models of the lessons gain nothing from more, and results then hang on nothing else."""
+    """As the scripts of tasks 1 to 6 do by default."""
     torch.set_num_threads(1)
 
 

@@ -21,10 +21,8 @@ FINAL_WITHIN = {"task04": 0.01, "task05": 0.005, "task06": 0.005}
 
 def full_run(name, threads):
     """stdout of the documented run, as a user starts it."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    result = subprocess.run(
-        [sys.executable, f"{name}.py", "--device", "cpu"], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, f"{name}.py", "--device", "cpu", "--threads", str(threads)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     return parse_log(result.stdout)
 

@@ -66,7 +66,7 @@ def test_help_explains_every_flag(monkeypatch, capsys):
         call_main(monkeypatch, FIRST, "--help")
     out, err = capsys.readouterr()
     assert end.value.code == 0 and err == ""
-    for flag in ("--epochs", "--seed", "--device", "--data"):
+    for flag in ("--epochs", "--seed", "--device", "--data", "--threads"):
         assert flag in out
     assert load(FIRST).__doc__.strip() in out
 
@@ -77,6 +77,7 @@ def test_help_explains_every_flag(monkeypatch, capsys):
         (["--epochs", "0"], "argument --epochs: expected a whole number of at least 1, got '0'"),
         (["--epochs", "-5"], "argument --epochs: expected a whole number of at least 1, got '-5'"),
         (["--epochs", "ten"], "argument --epochs: expected a whole number of at least 1, got 'ten'"),
+        (["--threads", "0"], "argument --threads: expected a whole number of at least 1, got '0'"),
         (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
         (["--epoch", "5"], "unrecognized arguments: --epoch 5"),
