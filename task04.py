@@ -4,7 +4,7 @@ New: attention and feed-forward become a Block, and three blocks stand on each o
 yet no better than task 3: the gradient fades on its way down, which tasks 5 and 6 mend.
 Paper: Attention Is All You Need, arXiv 1706.03762, section 3.1.
 
-Expect a final validation loss of 2.29 nats per character after about 49 seconds on two cores.
+Expect a final validation loss of 2.29 nats per character after about 49 seconds on one core.
 See the lesson: git diff --no-index task03.py task04.py
 """
 
@@ -31,7 +31,7 @@ class Config:
     batch_size: int = 32
     block_size: int = 8  # the longest T: how far back the model sees
     n_embd: int = 32
-    n_head: int = 4
+    n_head: int = 4  # divides n_embd
     n_layer: int = 3
     paper_scale: bool = False  # True: scores / √D as in the paper; the documented runs took √C, a slip
     learning_rate: float = 1e-3

@@ -5,7 +5,7 @@ growing scale of its input; a last norm stands before the output. With this the 
 complete. Paper: On Layer Normalization in the Transformer Architecture, arXiv 2002.04745.
 The log has one more line, for the last epoch.
 
-Expect a final validation loss of 2.07 nats per character after about 66 seconds on two cores.
+Expect a final validation loss of 2.07 nats per character after about 66 seconds on one core.
 See the lesson: git diff --no-index task05.py task06.py
 """
 
@@ -32,7 +32,7 @@ class Config:
     batch_size: int = 32
     block_size: int = 8  # the longest T: how far back the model sees
     n_embd: int = 32
-    n_head: int = 4
+    n_head: int = 4  # divides n_embd
     n_layer: int = 3
     paper_scale: bool = False  # True: scores / √D as in the paper; the documented runs took √C, a slip
     learning_rate: float = 1e-3

@@ -30,8 +30,8 @@ def read_text(path: Path) -> str:
 class Corpus:
     """A text as tokens, one a character, split into `train` (the first 90%) and `val`.
 
-    Attributes: `vocabulary` (str: its V distinct characters, sorted; a token is an index into it)
-    and `splits` (dict of int64 tensors on `device`).
+    Attributes: `vocabulary` (str: its V distinct characters, sorted; a token is an index into it),
+    `splits` (dict of int64 tensors on `device`) and `block_size` (the T of its windows).
 
     Raises UserError where the file is unusable or too short for a window of block_size + 1 tokens.
     """
@@ -48,6 +48,7 @@ class Corpus:
             )
         tokens = self.encode(text).to(device)
         self.splits = {"train": tokens[:n], "val": tokens[n:]}
+        self.block_size = block_size
         self._window = torch.arange(block_size + 1, device=device)
 
     def encode(self, text: str) -> torch.Tensor:
@@ -65,7 +66,10 @@ class Corpus:
         device, and one call for n·B windows draws those of n calls for B.
         """
         tokens = self.splits[split]
-        block_size = len(self._window) - 1
-        starts = torch.randint(len(tokens) - block_size, (batch_size,)).to(tokens.device)  # (B)
+        starts = torch.randint(len(tokens) - self.block_size, (batch_size,)).to(tokens.device)  # (B)
+        return self.windows(tokens, starts)
+
+    def windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, (B, T) each."""
         windows = tokens[starts[:, None] + self._window]  # (B, T + 1)
         return windows[:, :-1], windows[:, 1:]

@@ -1,4 +1,7 @@
-"""Losses in nats per character."""
+"""Losses in nats per character: by the documented protocol, and over a whole split."""
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -6,17 +9,69 @@ from torch.nn import functional as F
 
 from common.data import Corpus
 
+SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; tasks 1 to 6 need but one
+
 
 @torch.no_grad()
 def estimate_loss(model: nn.Module, corpus: Corpus, split: str, batches: int, batch_size: int) -> float:
     """Mean cross-entropy over random batches of a split: the protocol of the documented logs.
 
-    All batches go through the model in one forward pass, in evaluation mode (no dropout); the
-    model's mode is restored.
+    The batches go through the model together, as many as memory allows, in evaluation mode (no
+    dropout); the model's mode is restored.
     """
+    tokens, targets = corpus.batch(split, batches * batch_size)  # (B, T) each
+    return _score(model, tokens, targets, torch.ones_like(targets, dtype=torch.bool)).nats
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts the next character, on average over `characters` of them."""
+
+    nats: float
+    accuracy: float
+    characters: int
+
+    @property
+    def bits(self) -> float:
+        """Bits per character."""
+        return self.nats / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """Between how many equally likely characters the model hesitates."""
+        return math.exp(self.nats)
+
+
+@torch.no_grad()
+def score_split(model: nn.Module, corpus: Corpus, split: str, stride: int | None = None) -> Score:
+    """Predict every character of the validation text (but its first) once; of the training text, as many.
+
+    By default in blocks that do not overlap, so that a block's first characters have little to go by.
+    With a stride, blocks overlap and only the last `stride` characters of each count: with half a
+    block, every character has at least half a block of context (save at the text's start).
+    """
+    text = corpus.splits[split][: len(corpus.splits["val"])]
+    T = corpus.block_size
+    starts = torch.arange(0, len(text) - T, stride or T, device=text.device)
+    starts = torch.cat([starts, starts.new_tensor([len(text) - 1 - T])]).unique()  # (B), the last block ends the text
+    tokens, targets = corpus.windows(text, starts)  # (B, T) each
+    ends = starts + T
+    already = torch.cat([ends.new_zeros(1), ends[:-1]])  # (B): where the block before ended
+    counts = (starts[:, None] + torch.arange(T, device=text.device)) >= already[:, None]  # (B, T)
+    return _score(model, tokens, targets, counts)
+
+
+def _score(model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> Score:
     was_training = model.training
     model.eval()
-    tokens, targets = corpus.batch(split, batches * batch_size)  # (B, T) each
-    logits = model(tokens)  # (B, T, V)
+    nats = hits = 0.0
+    rows = max(1, SCORES_AT_ONCE // tokens.shape[1] ** 2)
+    for part in range(0, len(tokens), rows):
+        chosen = counts[part : part + rows]  # (B, T)
+        logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
+        expected = targets[part : part + rows][chosen]  # (N)
+        share = len(expected) / counts.sum().item()
+        nats += share * F.cross_entropy(logits, expected).item()
+        hits += (logits.argmax(dim=-1) == expected).sum().item()
     model.train(was_training)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
+    return Score(nats, hits / counts.sum().item(), int(counts.sum()))

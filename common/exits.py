@@ -1,19 +1,18 @@
 """How a run ends early: one line or none, never a traceback.
 
-This module imports neither torch nor rich, so that a script can install it before its slow imports.
+Scripts install this before their slow imports, so it imports next to nothing itself.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
 _how_far = "before the first epoch"
-_clean_up: Callable[[], None] | None = None
+_finish_first = False
+_asked_to_stop = False
 
 
 class UserError(Exception):
@@ -30,32 +29,68 @@ def end_cleanly(name: str) -> None:
     if name != "__main__":
         return
     # A handler that leaves at once: a KeyboardInterrupt can be swallowed inside an import or a callback.
-    signal.signal(signal.SIGINT, lambda *_: leave(EXIT_INTERRUPTED, f"Interrupted {_how_far}."))
+    signal.signal(signal.SIGINT, _interrupted)
     sys.excepthook = _excepthook
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # the user's text may hold symbols the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
+    import warnings
+
+    # Nothing here uses NumPy; PyTorch warns on import when it is absent.
+    warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
 
 
-def at(how_far: str, clean_up: Callable[[], None] | None = None) -> None:
-    """Note how far the run got, for the line that Ctrl-C prints, and what puts the terminal right."""
-    global _how_far, _clean_up
-    _how_far, _clean_up = how_far, clean_up
+def at(how_far: str) -> None:
+    """Note how far the run got, for the line that Ctrl-C prints."""
+    global _how_far
+    _how_far = how_far
+
+
+def finish_first(wanted: bool) -> None:
+    """Whether Ctrl-C and SIGTERM wait for the loop to save its state; a second one does not wait."""
+    global _finish_first
+    _finish_first = wanted
+    if wanted and signal.getsignal(signal.SIGINT) is _interrupted:
+        signal.signal(signal.SIGTERM, _interrupted)
+
+
+def asked_to_stop() -> bool:
+    """Whether a signal came that `finish_first` made wait."""
+    return _asked_to_stop
+
+
+def is_terminal(stream) -> bool:
+    """Whether a person reads the stream; a closed one (`2>&-`) is None."""
+    return stream is not None and stream.isatty()
 
 
 def leave(status: int, message: str = "") -> None:
-    """End the process now: restore the terminal, write what was printed, then `message` on stderr."""
+    """End the process now: write what was printed, show the terminal's cursor, then `message` on stderr."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        if _clean_up:
-            _clean_up()
         sys.stdout.flush()
-    except (OSError, RuntimeError):  # the pipe is closed, or Ctrl-C came in the middle of a write
+    except (AttributeError, OSError, RuntimeError):  # closed, its reader left, or Ctrl-C came amid a write
         pass
-    if message and sys.stderr:
-        start = "\n" if sys.stderr.isatty() and status == EXIT_INTERRUPTED else ""  # below the echoed ^C
-        print(f"{start}{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    line = ""
+    if message:
+        printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        line = f"{os.path.basename(sys.argv[0])}: {printable}\n"
+    if is_terminal(sys.stderr):
+        line = "\x1b[?25h" + ("\n" if status == EXIT_INTERRUPTED else "") + line  # below the echoed ^C
+    try:
+        if sys.stderr is not None:  # past its buffer, which may be what Ctrl-C interrupted
+            os.write(sys.stderr.fileno(), line.encode(sys.stderr.encoding, "backslashreplace"))
+    except OSError:
+        pass
     os._exit(status)
+
+
+def _interrupted(*_) -> None:
+    global _asked_to_stop
+    if _finish_first and not _asked_to_stop:
+        _asked_to_stop = True
+    else:
+        leave(EXIT_INTERRUPTED, f"Interrupted {_how_far}.")
 
 
 def _excepthook(kind, error, traceback) -> None:

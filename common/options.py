@@ -1,57 +1,114 @@
 """The flags that every script shares."""
 
 import argparse
+import dataclasses
+import os
 from pathlib import Path
 
 import torch
 
 from common.exits import UserError
+from common.progress import hint
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """argparse, but its complaints take one line, and exit code 2."""
+
     def error(self, message):
         raise UserError(f"{message} (see --help)")
 
 
-def parse_options(description: str, epochs: int) -> argparse.Namespace:
+def parse_options(description: str, epochs: int | None = None, presets: dict | None = None) -> argparse.Namespace:
     """Read the command line and set the number of threads; the defaults are the documented run.
 
     Returns a namespace with `epochs` (int ≥ 1), `seed` (int), `device` (torch.device), `data` (Path)
-    and `threads` (int ≥ 1). Raises UserError where a value is unusable.
+    and `threads` (int ≥ 1). With `presets` (name → Config, from task 7 on: "documented" and "laptop")
+    also `config`, the chosen one with `epochs` put in, and `save`, `save_every`, `resume`.
+    Raises UserError where a value is unusable.
     """
-    parser = _Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--epochs", type=_at_least(1), default=epochs, metavar="N", help="training steps (default: %(default)s)"
+        "--epochs",
+        type=whole_number(1),
+        default=epochs,
+        metavar="N",
+        help=f"training steps (default: {epochs or 'as the preset has it'})",
     )
     parser.add_argument(
-        "--seed", type=_at_least(0), default=42, metavar="N", help="seed of all random numbers (default: %(default)s)"
+        "--seed",
+        type=whole_number(0),
+        default=42,
+        metavar="N",
+        help="seed of all random numbers (default: %(default)s)",
     )
     parser.add_argument(
         "--device", type=_device, default="auto", metavar="NAME",
         help="auto, cuda, mps or cpu (default: %(default)s, the first of these three that is there)",
     )  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="your own text, UTF-8 (default: input.txt)"
+        "--data",
+        type=_text_file,
+        default=DEFAULT_TEXT,
+        metavar="PATH",
+        help="your own text, UTF-8 (default: input.txt)",
     )
     # One by default: with models this small a second thread gains a tenth while the machine is idle, and
     # costs a run many times its length when another program wants that core.
+    threads = torch.get_num_threads() if presets else 1
     parser.add_argument(
-        "--threads", type=_at_least(1), default=1, metavar="N", help="processor threads (default: %(default)s)"
+        "--threads",
+        type=whole_number(1, os.cpu_count() or 1),
+        default=threads,
+        metavar="N",
+        help="processor threads (default: %(default)s)",
     )
+    if presets:
+        _add_training_flags(parser, presets)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if presets:
+        name = options.preset or ("laptop" if options.device.type == "cpu" else "documented")
+        options.config = presets[name]
+        if options.epochs:
+            options.config = dataclasses.replace(options.config, epochs=options.epochs)
+        hint(f"preset {name}: {options.config.epochs} epochs")
     return options
 
 
-def _at_least(least: int):
+def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
+    parser.add_argument(
+        "--preset", choices=presets, help="the size of the run (default: laptop on a CPU, documented elsewhere)"
+    )
+    parser.add_argument("--save", type=Path, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
+    parser.add_argument(
+        "--save-every",
+        type=whole_number(1),
+        default=100,
+        metavar="N",
+        help="epochs between them (default: %(default)s)",
+    )
+    parser.add_argument("--resume", type=Path, metavar="PATH", help="go on from a checkpoint")
+
+
+def whole_number(least: int, most: int = 2**63 - 1):
+    """A type for argparse: a whole number in a range."""
+
     def parse(text: str) -> int:
-        if not (text.removeprefix("+").isdecimal() and least <= int(text) < 2**63):
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got '{text}'")
-        return int(text)
+        if text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most:
+            return int(text)
+        bounds = f"of at least {least}" if most == 2**63 - 1 and len(text) < 19 else f"from {least} to {most}"
+        shown = text if len(text) <= 20 else text[:20] + "…"
+        raise argparse.ArgumentTypeError(f"expected a whole number {bounds}, got '{shown}'")
 
     return parse
+
+
+def _text_file(name: str) -> Path:
+    if not name:
+        raise argparse.ArgumentTypeError("expected the path of a text file")
+    return Path(name)
 
 
 def _device(name: str) -> torch.device:

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from common.data import Corpus
 from common.evaluate import estimate_loss
-from common.options import DEFAULT_TEXT
+from common.options import DEFAULT_TEXT, Parser, whole_number
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS, EVALUATIONS = 5000, 10
@@ -181,9 +181,11 @@ def peak_megabytes(number):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="slices for each version (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=200, help="epochs a slice (default: %(default)s)")
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--rounds", type=whole_number(1), default=7, help="slices for each version (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=whole_number(1), default=200, help="epochs a slice (default: %(default)s)")
     parser.add_argument("--tasks", type=int, nargs="+", default=range(1, 7), choices=range(1, 7), metavar="N")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as the scripts do

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import torch
 
+from common.options import Parser
+
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="a script's name, as task01")
     for task in parser.parse_args().tasks:
         if not (ROOT / f"{task}.py").exists():

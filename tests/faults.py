@@ -144,6 +144,20 @@ FAULTS = [
         MODELS + "test_generation_appends_and_crops_to_the_block[task03]",
     ),
     Fault(
+        "generation takes the likeliest, not a drawn token",
+        "task04.py",
+        "torch.multinomial(probabilities, num_samples=1)",
+        "probabilities.argmax(dim=-1, keepdim=True)",
+        MODELS + "test_generation_draws_tokens_as_often_as_the_softmax_says[task04]",
+    ),
+    Fault(
+        "task 1 scaled by the embedding's width",
+        "task01.py",
+        "config.head_size**-0.5",
+        "config.n_embd**-0.5",
+        FORMULAS + "[task01]",
+    ),
+    Fault(
         "batches from the wrong split",
         "common/data.py",
         "tokens = self.splits[split]",

@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lessons import DOCUMENTED, ROOT, TASKS, parse_log
+from tests.lessons import CORE, DOCUMENTED, ROOT, parse_log
 
 pytestmark = pytest.mark.slow
 
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 ELSEWHERE = 0.02  # other processors round differently, and 5,000 steps make that visible
 EXACT = ["task01", "task02"]
-CORE = [name for name in TASKS if name <= "task06"]
 FINAL_WITHIN = {"task04": 0.01, "task05": 0.005, "task06": 0.005}
 
 

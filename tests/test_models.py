@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from common.evaluate import estimate_loss
 from tests import reference
-from tests.lessons import TASKS, load
+from tests.lessons import CORE, load
 
 V = 11
 N_PARAMETERS = {  # 65 symbols, by hand: embeddings 65·32 + 8·32, output 32·65 + 65, then the lesson's own
@@ -19,7 +20,6 @@ N_PARAMETERS = {  # 65 symbols, by hand: embeddings 65·32 + 8·32, output 32·6
     "task05": 4481 + 3 * (3 * 32 * 32 + 32 * 33 + 32 * 128 + 128 + 128 * 32 + 32),
     "task06": 4481 + 3 * (3 * 32 * 32 + 32 * 33 + 32 * 128 + 128 + 128 * 32 + 32 + 4 * 32) + 2 * 32,
 }
-CORE = [name for name in TASKS if name in N_PARAMETERS]
 
 
 def build(name, **changes):
@@ -73,8 +73,7 @@ def test_the_order_of_tokens_matters(name):
 
 
 def test_the_model_computes_the_formulas_of_its_papers(name):
-    # Task 1 divides by √D, which there is √C: the documented head is as wide as the embedding.
-    model = build(name, head_size=12)
+    model = build(name)
     tokens = torch.randint(V, (2, 5))
     n_head = 1 if name == "task01" else 3
     expected = reference.logits(int(name[4:6]), model.double().state_dict(), tokens, n_head)
@@ -115,6 +114,14 @@ def test_generation_follows_the_last_logits(name):
     tokens = model.generate(torch.zeros(1, 1, dtype=torch.long), max_new_tokens=9, temperature=1e-4)
     for t in range(1, 10):
         assert tokens[0, t] == model(tokens[:, max(0, t - 5) : t])[0, -1].argmax()
+
+
+def test_generation_draws_tokens_as_often_as_the_softmax_says(name):
+    model = build(name)
+    start = torch.full((4000, 1), 3)
+    expected = F.softmax(model(start[:1])[0, -1] / 2, dim=-1)
+    drawn = model.generate(start, max_new_tokens=1, temperature=2.0)[:, 1].bincount(minlength=V) / 4000
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=0.04)  # five standard deviations
 
 
 class Watcher(nn.Module):
@@ -158,5 +165,5 @@ def test_evaluation_is_the_mean_over_separate_batches(name, corpus):
     losses = []
     for _ in range(6):
         tokens, targets = corpus.batch("val", 32)
-        losses.append(nn.functional.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item())
+        losses.append(F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item())
     assert together == pytest.approx(sum(losses) / 6, abs=1e-6)

@@ -5,13 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 
 from common.exits import UserError
-from tests.lessons import DOCUMENTED, ROOT, TASKS, load, parse_log
+from tests.lessons import CORE, DOCUMENTED, ROOT, load, parse_log
 
 FIRST = "task01"
 
@@ -29,7 +28,7 @@ def call_main(monkeypatch, name, *arguments):
     load(name).main()
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", CORE)
 def test_stdout_is_the_documented_log_and_a_sample(monkeypatch, capsys, name):
     call_main(monkeypatch, name, "--epochs", 3, "--device", "cpu")
     out, err = capsys.readouterr()
@@ -77,7 +76,17 @@ def test_help_explains_every_flag(monkeypatch, capsys):
         (["--epochs", "0"], "argument --epochs: expected a whole number of at least 1, got '0'"),
         (["--epochs", "-5"], "argument --epochs: expected a whole number of at least 1, got '-5'"),
         (["--epochs", "ten"], "argument --epochs: expected a whole number of at least 1, got 'ten'"),
-        (["--threads", "0"], "argument --threads: expected a whole number of at least 1, got '0'"),
+        (
+            ["--epochs", "9" * 30],
+            "argument --epochs: expected a whole number from 1 to 9223372036854775807, got '99999999999999999999…'",
+        ),
+        (["--epochs", "٣"], "argument --epochs: expected a whole number of at least 1, got '٣'"),
+        (["--threads", "0"], f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '0'"),
+        (
+            ["--threads", "99999"],
+            f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'",
+        ),
+        (["--data", ""], "argument --data: expected the path of a text file"),
         (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
         (["--epoch", "5"], "unrecognized arguments: --epoch 5"),
@@ -130,10 +139,15 @@ def interrupt(process):
 
 
 @posix
-def test_ctrl_c_while_loading():
-    with start() as process:
-        time.sleep(0.4)
-        assert interrupt(process) == (130, "task01.py: Interrupted before the first epoch.\n")
+def test_ctrl_c_while_pytorch_loads():
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", f"{FIRST}.py"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while "torch" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().split("\n")[-2] == "task01.py: Interrupted before the first epoch."
+    assert process.returncode == 130
 
 
 @posix
@@ -146,28 +160,76 @@ def test_ctrl_c_while_training_says_how_far_it_got():
     assert re.fullmatch(r"task01\.py: Interrupted at epoch \d+ of 5000\.\n", err)
 
 
+class Terminal:
+    """A script run with its stderr (and stdout, if wanted) on a pseudo-terminal."""
+
+    def __init__(self, *arguments, stdout_too=False, columns=100):
+        import pty
+
+        self.primary, secondary = pty.openpty()
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}
+        stdout = secondary if stdout_too else subprocess.PIPE
+        self.process = start(*arguments, stdout=stdout, stderr=secondary, env=environment)
+        os.close(secondary)
+        self.shown = b""
+
+    def read_until(self, text):
+        while text not in self.shown:
+            self.shown += os.read(self.primary, 4096)
+
+    def read_all(self):
+        try:
+            while chunk := os.read(self.primary, 4096):
+                self.shown += chunk
+        except OSError:  # Linux says EIO when the last writer has left
+            pass
+        os.close(self.primary)
+        out, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, out
+
+    def shows_its_cursor(self):
+        return self.shown.rfind(b"\x1b[?25h") >= self.shown.rfind(b"\x1b[?25l")
+
+
 @posix
 @pytest.mark.slow
 def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
-    import pty
-
-    primary, secondary = pty.openpty()
-    with start("--epochs", 20, stderr=secondary, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"}) as process:
-        os.close(secondary)
-        shown = b""
-        while chunk := _read(primary):
-            shown += chunk
-        out, _ = process.communicate(timeout=60)
-    os.close(primary)
-    assert process.returncode == 0
+    terminal = Terminal("--epochs", 20)
+    code, out = terminal.read_all()
+    assert code == 0
     assert len(parse_log(out.decode())) == 1
-    assert b"epochs/s" in shown and b"left" in shown and b"20/20" in shown
-    assert b"avg train loss" not in shown
-    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h")  # the cursor is back
+    assert b"epochs/s" in terminal.shown and b"left" in terminal.shown and b"20/20" in terminal.shown
+    assert b"avg train loss" not in terminal.shown
+    assert terminal.shows_its_cursor()
 
 
-def _read(terminal):
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # Linux says EIO when the last writer has left
-        return b""
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "epochs"), [(b"\x1b[?25l", 5000), (b"Epoch 0: ", 5000), (b"20/20", 20), (b"Sampling", 20)]
+)
+def test_ctrl_c_on_a_terminal_gives_it_back_as_it_was(moment, epochs):
+    terminal = Terminal("--epochs", epochs, stdout_too=True, columns=40)
+    terminal.read_until(moment)
+    terminal.process.send_signal(signal.SIGINT)
+    code, _ = terminal.read_all()
+    assert code == 130
+    assert b"task01.py: Interrupted " in terminal.shown and b"Traceback" not in terminal.shown
+    assert terminal.shows_its_cursor()
+
+
+@posix
+@pytest.mark.slow
+def test_closed_and_full_streams_do_not_hide_the_result():
+    def shell(line):
+        line = line.replace("TASK", f"{sys.executable} {FIRST}.py")
+        return subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    closed = shell("TASK --epochs 1 2>&-")
+    assert closed.returncode == 0 and len(parse_log(closed.stdout)) == 1
+    if os.path.exists("/dev/full"):
+        assert shell("TASK --epochs 0 2>/dev/full").returncode == 2
+        full = shell("TASK --epochs 1 >/dev/full")
+        assert (full.returncode, full.stderr) == (1, "task01.py: [Errno 28] No space left on device\n")
+    odd = shell("TASK --data \"$(printf 'na\\nme')\"")
+    assert (odd.returncode, odd.stderr) == (2, "task01.py: na\\nme: No such file or directory\n")
