@@ -22,18 +22,17 @@ class UserError(Exception):
 def end_cleanly(name: str) -> None:
     """Answer Ctrl-C, a closed pipe and bad input with at most one line on stderr.
 
-    Call it first, with the script's `__name__`: an import (from a test, say) changes nothing.
+    Call it first, with the script's `__name__`: an import (from a test, say) leaves these as they are.
     Ctrl-C exits with 130, bad input (`UserError`) with 2, a pipe whose reader left
     (`python task01.py | head -3`) quietly with 0, a failed write (disk full) with 1.
     """
-    if name != "__main__":
-        return
-    # A handler that leaves at once: a KeyboardInterrupt can be swallowed inside an import or a callback.
-    signal.signal(signal.SIGINT, _interrupted)
-    sys.excepthook = _excepthook
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # the user's text may hold symbols the terminal's encoding lacks
-            stream.reconfigure(errors="backslashreplace")
+    if name == "__main__":
+        # A handler that leaves at once: a KeyboardInterrupt can be swallowed inside an import or a callback.
+        signal.signal(signal.SIGINT, _interrupted)
+        sys.excepthook = _excepthook
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # the user's text may hold symbols the terminal's encoding lacks
+                stream.reconfigure(errors="backslashreplace")
     import warnings
 
     # Nothing here uses NumPy; PyTorch warns on import when it is absent.

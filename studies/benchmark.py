@@ -7,6 +7,7 @@ that a noisy machine slows both; the ratio is the median over the slices. Second
 to the documented 5,000 epochs with 10 evaluations. Peak memory is that of a run of the script itself.
 """
 
+from common import exits
 from common.exits import end_cleanly
 
 end_cleanly(__name__)
@@ -194,6 +195,7 @@ def main():
     for column in ("task", "plain s", "ours s", "plain / ours", "logs differ by at most", "peak MB"):
         table.add_column(column, justify="right")
     for number in options.tasks:
+        exits.at(f"while task {number} ran")
         plain, ours, ratio, difference = compare(number, corpus, options.rounds, options.epochs)
         peak = f"{peak_megabytes(number):.0f}" if hasattr(os, "wait4") else "-"
         table.add_row(f"{number}", f"{plain:.1f}", f"{ours:.1f}", f"{ratio:.2f}", f"{difference:.4f}", peak)

@@ -4,6 +4,7 @@ Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the comma
 a last line with the seconds, the machine and PyTorch's version.
 """
 
+from common import exits
 from common.exits import UserError, end_cleanly
 
 end_cleanly(__name__)
@@ -30,6 +31,7 @@ def main():
     for task in parser.parse_args().tasks:
         if not (ROOT / f"{task}.py").exists():
             raise UserError(f"there is no {task}.py")
+        exits.at(f"while {task} ran")
         start = time.perf_counter()
         result = subprocess.run([sys.executable, f"{task}.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         seconds = time.perf_counter() - start

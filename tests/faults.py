@@ -187,7 +187,11 @@ FAULTS = [
     ),
     Fault("a digit less in the log", "common/progress.py", "{val_loss:.4f}", "{val_loss:.3f}", FORMAT + "[task01]"),
     Fault(
-        "the log on stderr", "common/progress.py", "flush=True)", "flush=True, file=sys.stderr)", FORMAT + "[task01]"
+        "the log on stderr",
+        "common/progress.py",
+        '{val_loss:.4f}", flush=True)',
+        '{val_loss:.4f}", flush=True, file=sys.stderr)',
+        FORMAT + "[task01]",
     ),
     Fault("no blank line before the sample", "task04.py", '"\\nSampling', '"Sampling', FORMAT + "[task04]"),
     Fault("last epoch not logged", "task06.py", " or epoch == options.epochs - 1", "", FORMAT + "[task06]"),

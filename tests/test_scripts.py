@@ -50,6 +50,7 @@ def test_a_seed_draws_another_run(monkeypatch, capsys):
     assert parse_log(outs[0]) != [DOCUMENTED[FIRST][0]]  # that of seed 42
 
 
+@pytest.mark.slow
 def test_a_run_leaves_stderr_empty_wherever_it_runs_and_whatever_the_text(tmp_path):
     text = tmp_path / "own.txt"
     text.write_bytes("Grüße, ξένε!\r\n".encode() * 20)
