@@ -4,7 +4,7 @@ New: four heads look back at once, each for something else, and their findings s
 side. attention() stays as it is: the heads are one more axis, H, of its input.
 Paper: Attention Is All You Need, arXiv 1706.03762, section 3.2.2.
 
-Expect a final validation loss of 2.3049 nats per character after about 21 seconds on one core.
+Expect a final validation loss of 2.3049 nats per character after about 20 seconds on one core.
 See the lesson: git diff --no-index task01.py task02.py
 """
 
