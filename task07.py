@@ -3,8 +3,8 @@
 New: dropout, on the attention weights and at the end of each branch, keeps a large model from
 learning its text by heart; then everything grows. The training loop with its recipe moves to
 common/training.py. Two presets: `documented` is the course's run, for a GPU; `laptop` is made for
-two cores, and too short for dropout to pay. Papers: dropout, Srivastava et al. 2014, used as in
-arXiv 1706.03762, section 5.4; the laptop's optimizer, Muon: arXiv 2502.16982.
+two cores. Papers: dropout, Srivastava et al. 2014, used as in arXiv 1706.03762, section 5.4; the
+laptop's optimizer, Muon: arXiv 2502.16982.
 
 See the lesson: git diff --no-index task06.py task07.py
 """

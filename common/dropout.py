@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost a third on a CPU: a byte for each element instead of a Bernoulli draw."""
+"""Dropout whose random numbers come cheaper on a CPU: a byte for each element instead of a Bernoulli draw."""
 
 import torch
 from torch import nn
@@ -8,8 +8,8 @@ from torch.nn import functional as F
 class Dropout(nn.Module):
     """As `nn.Dropout`: in training, zero a fraction `p` of the elements and scale up the rest (Srivastava et al. 2014).
 
-    On a CPU, PyTorch draws each element's fate on one thread, half the time of a training step. Here
-    a random 64-bit number decides eight of them, with `p` rounded to a multiple of 1/256.
+    On a CPU, PyTorch draws each element's fate on one thread, which takes a large part of a training step.
+    Here a random 64-bit number decides eight of them, with `p` rounded to a multiple of 1/256.
     Raises ValueError for a `p` outside 0 ≤ p < 1.
     """
 
