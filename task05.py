@@ -1,8 +1,8 @@
 """Task 5: skip connections and an MLP.
 
 New: each branch adds to what came in, so the gradient reaches the bottom undiminished. Two
-things come along, as the course has it (hence the longer diff): a projection that mixes the
-heads before they are added, and a feed-forward of two layers, four times as wide inside.
+things come along, as the course has it: a projection that mixes the heads before they are
+added, and a feed-forward of two layers, four times as wide inside.
 Paper: Attention Is All You Need, arXiv 1706.03762, sections 3.1 to 3.3; skips: 1512.03385.
 
 Expect a final validation loss of 2.08 nats per character after about 56 seconds on one core.

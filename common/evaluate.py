@@ -16,7 +16,7 @@ SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward 
 def estimate_loss(model: nn.Module, corpus: Corpus, split: str, batches: int, batch_size: int) -> float:
     """Mean cross-entropy over random batches of a split: the protocol of the documented logs.
 
-    The batches go through the model together, as many as memory allows, in evaluation mode (no
+    The batches go through the model together, as many at once as memory allows, in evaluation mode (no
     dropout); the model's mode is restored.
     """
     tokens, targets = corpus.batch(split, batches * batch_size)  # (B, T) each
@@ -65,13 +65,13 @@ def _score(model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts
     was_training = model.training
     model.eval()
     nats = hits = 0.0
+    total = int(counts.sum())
     rows = max(1, SCORES_AT_ONCE // tokens.shape[1] ** 2)
     for part in range(0, len(tokens), rows):
         chosen = counts[part : part + rows]  # (B, T)
         logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
         expected = targets[part : part + rows][chosen]  # (N)
-        share = len(expected) / counts.sum().item()
-        nats += share * F.cross_entropy(logits, expected).item()
+        nats += len(expected) / total * F.cross_entropy(logits, expected).item()
         hits += (logits.argmax(dim=-1) == expected).sum().item()
     model.train(was_training)
-    return Score(nats, hits / counts.sum().item(), int(counts.sum()))
+    return Score(nats, hits / total, total)

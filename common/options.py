@@ -81,7 +81,7 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
     parser.add_argument(
         "--preset", choices=presets, help="the size of the run (default: laptop on a CPU, documented elsewhere)"
     )
-    parser.add_argument("--save", type=Path, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
+    parser.add_argument("--save", type=_file_to_write, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
     parser.add_argument(
         "--save-every",
         type=whole_number(1),
@@ -92,15 +92,14 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
     parser.add_argument("--resume", type=Path, metavar="PATH", help="go on from a checkpoint")
 
 
-def whole_number(least: int, most: int = 2**63 - 1):
+def whole_number(least: int, most: int = 10**9):
     """A type for argparse: a whole number in a range."""
 
     def parse(text: str) -> int:
-        if text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most:
+        if text.isascii() and text.isdecimal() and len(text) <= 20 and least <= int(text) <= most:
             return int(text)
-        bounds = f"of at least {least}" if most == 2**63 - 1 and len(text) < 19 else f"from {least} to {most}"
         shown = text if len(text) <= 20 else text[:20] + "…"
-        raise argparse.ArgumentTypeError(f"expected a whole number {bounds}, got '{shown}'")
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got '{shown}'")
 
     return parse
 
@@ -109,6 +108,13 @@ def _text_file(name: str) -> Path:
     if not name:
         raise argparse.ArgumentTypeError("expected the path of a text file")
     return Path(name)
+
+
+def _file_to_write(name: str) -> Path:
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():  # said now, not when the first save is due
+        raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got '{name}'")
+    return path
 
 
 def _device(name: str) -> torch.device:

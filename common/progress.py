@@ -27,7 +27,7 @@ def training_epochs(total: int, first: int = 0) -> Iterator[int]:
         _bar.update(_bar.task_ids[0], completed=total, refresh=True)
         _bar.stop()
         _bar = None
-    exits.at(f"after all {total} epochs, while sampling")
+    exits.at(f"after all {total} epochs")
 
 
 def log_losses(epoch: int, train_loss: float, val_loss: float) -> None:

@@ -74,21 +74,21 @@ def test_help_explains_every_flag(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "argument --epochs: expected a whole number of at least 1, got '0'"),
-        (["--epochs", "-5"], "argument --epochs: expected a whole number of at least 1, got '-5'"),
-        (["--epochs", "ten"], "argument --epochs: expected a whole number of at least 1, got 'ten'"),
+        (["--epochs", "0"], "argument --epochs: expected a whole number from 1 to 1000000000, got '0'"),
+        (["--epochs", "-5"], "argument --epochs: expected a whole number from 1 to 1000000000, got '-5'"),
+        (["--epochs", "ten"], "argument --epochs: expected a whole number from 1 to 1000000000, got 'ten'"),
         (
             ["--epochs", "9" * 30],
-            "argument --epochs: expected a whole number from 1 to 9223372036854775807, got '99999999999999999999…'",
+            "argument --epochs: expected a whole number from 1 to 1000000000, got '99999999999999999999…'",
         ),
-        (["--epochs", "٣"], "argument --epochs: expected a whole number of at least 1, got '٣'"),
+        (["--epochs", "٣"], "argument --epochs: expected a whole number from 1 to 1000000000, got '٣'"),
         (["--threads", "0"], f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '0'"),
         (
             ["--threads", "99999"],
             f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'",
         ),
         (["--data", ""], "argument --data: expected the path of a text file"),
-        (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),
+        (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 1000000000, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
         (["--epoch", "5"], "unrecognized arguments: --epoch 5"),
         (["--data", "none.txt"], "none.txt: No such file or directory"),

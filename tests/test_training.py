@@ -183,6 +183,13 @@ def test_foreign_files_are_refused(tmp_path):
         checkpoint.load(tmp_path)
 
 
+@pytest.mark.parametrize("place", [".", "none/run.pt"])
+def test_a_place_that_cannot_hold_a_checkpoint_is_refused_before_training(monkeypatch, place):
+    monkeypatch.setattr(sys, "argv", ["task07.py", "--save", place])
+    with pytest.raises(UserError, match=f"argument --save: expected a file in a folder that exists, got '{place}'"):
+        task07.main()
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match=r"run\.pt: cannot save there"):
         checkpoint.save(tmp_path / "none" / "run.pt", {})
