@@ -75,7 +75,8 @@ def leave(status: int, message: str = "") -> None:
         printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
         line = f"{os.path.basename(sys.argv[0])}: {printable}\n"
     if is_terminal(sys.stderr):
-        line = "\x1b[?25h" + ("\n" if status == EXIT_INTERRUPTED else "") + line  # below the echoed ^C
+        # Below the echoed ^C; else in place of a progress bar.
+        line = "\x1b[?25h" + ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
     try:
         if sys.stderr is not None:  # past its buffer, which may be what Ctrl-C interrupted
             os.write(sys.stderr.fileno(), line.encode(sys.stderr.encoding, "backslashreplace"))
