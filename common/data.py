@@ -51,6 +51,13 @@ class Corpus:
         self.block_size = block_size
         self._window = torch.arange(block_size + 1, device=device)
 
+    def tune(self) -> None:
+        """Replace the splits by those of the training text, cut in the same way: to choose between recipes
+        without a look at the validation text."""
+        text = self.splits["train"]
+        n = int(TRAIN_FRACTION * len(text))
+        self.splits = {"train": text[:n], "val": text[n:]}
+
     def encode(self, text: str) -> torch.Tensor:
         """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""
         return torch.tensor([self._token[character] for character in text])

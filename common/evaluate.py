@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common import parallel
 from common.data import Corpus
 
 SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; tasks 1 to 6 need but one
@@ -67,11 +68,12 @@ def _score(model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts
     nats = hits = 0.0
     total = int(counts.sum())
     rows = max(1, SCORES_AT_ONCE // tokens.shape[1] ** 2)
-    for part in range(0, len(tokens), rows):
+    for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
         chosen = counts[part : part + rows]  # (B, T)
         logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
         expected = targets[part : part + rows][chosen]  # (N)
         nats += len(expected) / total * F.cross_entropy(logits, expected).item()
         hits += (logits.argmax(dim=-1) == expected).sum().item()
+    nats, hits = parallel.total(nats, hits)
     model.train(was_training)
     return Score(nats, hits / total, total)

@@ -12,21 +12,29 @@ EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
 _how_far = "before the first epoch"
 _finish_first = False
+_endless = False
 _asked_to_stop = False
+_silent = False  # another process of the same run speaks for this one
 
 
 class UserError(Exception):
     """Bad input; the message is one line that says what to change. Ends a script with exit code 2."""
 
 
-def end_cleanly(name: str) -> None:
+def end_cleanly(name: str, endless: bool = False) -> None:
     """Answer Ctrl-C, a closed pipe and bad input with at most one line on stderr.
 
     Call it first, with the script's `__name__`: an import (from a test, say) leaves these as they are.
     Ctrl-C exits with 130, bad input (`UserError`) with 2, a pipe whose reader left
     (`python task01.py | head -3`) quietly with 0, a failed write (disk full) with 1.
+    An endless script is meant to be ended by Ctrl-C: a new line on stdout, and 0.
+    Of the processes that torchrun starts, only the first prints.
     """
+    global _endless, _silent
     if name == "__main__":
+        _endless = endless
+        if os.environ.get("RANK", "0") != "0":
+            _silent, sys.stdout = True, open(os.devnull, "w")  # noqa: SIM115
         # A handler that leaves at once: a KeyboardInterrupt can be swallowed inside an import or a callback.
         signal.signal(signal.SIGINT, _interrupted)
         sys.excepthook = _excepthook
@@ -60,7 +68,7 @@ def asked_to_stop() -> bool:
 
 def is_terminal(stream) -> bool:
     """Whether a person reads the stream; a closed one (`2>&-`) is None."""
-    return stream is not None and stream.isatty()
+    return not _silent and stream is not None and stream.isatty()
 
 
 def leave(status: int, message: str = "") -> None:
@@ -71,7 +79,7 @@ def leave(status: int, message: str = "") -> None:
     except (AttributeError, OSError, RuntimeError):  # closed, its reader left, or Ctrl-C came amid a write
         pass
     line = ""
-    if message:
+    if message and not _silent:
         printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
         line = f"{os.path.basename(sys.argv[0])}: {printable}\n"
     if is_terminal(sys.stderr):
@@ -89,6 +97,13 @@ def _interrupted(*_) -> None:
     global _asked_to_stop
     if _finish_first and not _asked_to_stop:
         _asked_to_stop = True
+    elif _endless:
+        try:
+            sys.stdout.flush()
+            os.write(sys.stdout.fileno(), b"\n")
+        except (AttributeError, OSError, RuntimeError):  # as in `leave`
+            pass
+        leave(0)
     else:
         leave(EXIT_INTERRUPTED, f"Interrupted {_how_far}.")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from common import parallel
 from common.exits import UserError
 from common.progress import hint
 
@@ -69,11 +70,15 @@ def parse_options(description: str, epochs: int | None = None, presets: dict | N
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if presets:
+        options.device = parallel.start(options.device)
+        if parallel.restarted() and options.save and options.save.exists():
+            options.resume = options.save
         name = options.preset or ("laptop" if options.device.type == "cpu" else "documented")
         options.config = presets[name]
         if options.epochs:
-            options.config = dataclasses.replace(options.config, epochs=options.epochs)
-        hint(f"preset {name}: {options.config.epochs} epochs")
+            options.config = dataclasses.replace(options.config, epochs=options.epochs, time="for a try")
+        sample = "whole validation text and as much training text" if options.config.whole_split else "random batches"
+        hint(f"preset {name}: {options.config.epochs} epochs, {options.config.time}; losses over {sample}")
     return options
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common import checkpoint, exits
+from common import checkpoint, exits, parallel
 from common.data import Corpus
 from common.evaluate import estimate_loss, score_split
 from common.exits import UserError
@@ -33,6 +33,7 @@ class Recipe:
     eval_interval: int = 500
     eval_batches: int = 200
     whole_split: bool = False  # True: logs the loss over the whole validation text, not random batches
+    time: str = "minutes on a GPU, most of a day on two cores"  # what to expect, said on a terminal
 
 
 def get_lr(epoch: int, config: Recipe) -> float:
@@ -100,31 +101,22 @@ def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) 
         initialize(model, config)
     optimizers = configure_optimizers(model, config)
     first = restore(options.resume, model, optimizers, corpus, config) if options.resume else 0
+    trained = parallel.wrap(model, options.device)
     precision = low_precision(options.device)
     model.train()
     exits.finish_first(bool(options.save))
+    if options.save and parallel.size() > 1 and not options.resume:
+        save(options.save, model, optimizers, corpus, config, 0)  # a restart finds this run's file, no older one
 
     for epoch in training_epochs(config.epochs, first):
         if epoch % config.eval_interval == 0 or epoch == config.epochs - 1:
             with precision:
                 log_losses(epoch, *evaluate(model, corpus, config))
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * get_lr(epoch, config)
-        for _ in range(config.accumulate):
-            tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
-            with precision:
-                logits = model(tokens)  # (B, T, V)
-                loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-            (loss / config.accumulate).backward()
-        if config.grad_clip:
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        if options.save and ((epoch + 1) % options.save_every == 0 or exits.asked_to_stop()):
+        update(trained, corpus, config, optimizers, epoch, precision)
+        stop = any(parallel.total(exits.asked_to_stop()))  # all of them or none
+        if options.save and ((epoch + 1) % options.save_every == 0 or stop):
             save(options.save, model, optimizers, corpus, config, epoch + 1)
-        if exits.asked_to_stop():
+        if stop:
             exits.leave(
                 exits.EXIT_INTERRUPTED, f"Interrupted after epoch {epoch} of {config.epochs}, saved to {options.save}."
             )
@@ -140,6 +132,26 @@ def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) 
             f"{whole.perplexity:.3f}, accuracy {whole.accuracy:.4f}) | {drawn:.4f} over random batches",
             flush=True,
         )
+    parallel.finish()
+
+
+def update(model: nn.Module, corpus: Corpus, config: Recipe, optimizers: list, epoch: int, precision) -> torch.Tensor:
+    """One epoch: the gradient of a batch (or of several, accumulated), a step of each optimizer; the last loss."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * get_lr(epoch, config)
+    for _ in range(config.accumulate):
+        tokens, targets = map(parallel.share, corpus.batch("train", config.batch_size))  # (B, T) each
+        with parallel.own_noise(), precision:
+            logits = model(tokens)  # (B, T, V)
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        (loss / config.accumulate).backward()
+    if config.grad_clip:
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.detach()
 
 
 def evaluate(model: nn.Module, corpus: Corpus, config: Recipe) -> tuple[float, float]:
@@ -152,6 +164,8 @@ def evaluate(model: nn.Module, corpus: Corpus, config: Recipe) -> tuple[float, f
 
 def save(path: Path, model, optimizers, corpus: Corpus, config: Recipe, epoch: int) -> None:
     """Write all that a run needs to go on from `epoch` as if it had never stopped."""
+    if parallel.rank():
+        return
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
@@ -172,7 +186,7 @@ def restore(path: Path, model, optimizers, corpus: Corpus, config: Recipe) -> in
     if state.get("vocabulary") != corpus.vocabulary:
         raise UserError(f"{path}: saved with another text, of other symbols")
     for name, value in asdict(config).items():
-        if name != "epochs" and state["config"].get(name) != value:
+        if name not in ("epochs", "time") and state["config"].get(name) != value:
             raise UserError(f"{path}: saved with {name} {state['config'].get(name)}, but this run has {value}")
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):

@@ -1,0 +1,58 @@
+"""Two processes that torchrun starts learn what one does, and outlive the death of one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common import checkpoint
+from tests.lessons import ROOT, parse_log
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="gloo and signals as on POSIX")]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("To be, or not to be, that is the question:\n" * 25)
+    return path
+
+
+def run(text, *flags, processes=1, **environment):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "--max-restarts=1"]
+    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "tests.small_task07"]
+    result = subprocess.run(
+        [*command, "--device", "cpu", "--data", str(text), *flags],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | environment,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def alone(text):
+    return parse_log(run(text, "--threads", "1").replace("\nFinal", "\n\nFinal"))
+
+
+def assert_close(log, expected):
+    assert [line[0] for line in log] == [line[0] for line in expected]
+    for line, other in zip(log, expected, strict=True):
+        assert line[1:] == pytest.approx(other[1:], abs=1e-3)
+
+
+def test_two_processes_learn_what_one_does(text, alone):
+    out = run(text, processes=2)
+    assert out.count("Epoch 0:") == 1 and out.count("Sampling") == 1
+    log = parse_log(out.replace("\nFinal", "\n\nFinal"))
+    assert log[-1][0] == 20
+    assert_close(log, alone)
+
+
+def test_a_run_outlives_the_death_of_one_process(text, alone, tmp_path):
+    out = run(text, "--save", str(tmp_path / "run.pt"), "--save-every", "4", processes=2, DIE_AT="14")
+    lines = out.replace("\nFinal", "\n\nFinal").split("\n")
+    before = lines.index(next(line for line in lines if line.startswith("Epoch 15")))
+    assert [line.split(":")[0] for line in lines[:before]] == ["Epoch 0", "Epoch 5", "Epoch 10"]
+    assert_close(parse_log("\n".join(lines[before:])), alone[-2:])
+    assert checkpoint.load(tmp_path / "run.pt")["epoch"] == 21
