@@ -4,13 +4,15 @@ Reads docs/logs/task0*.txt and the documented numbers, writes docs/images/valida
 Needs matplotlib: pip install ".[plots]".
 """
 
-from common.exits import UserError, end_cleanly
+from common.exits import end_cleanly
 
 end_cleanly(__name__)
 
 import json
 import re
 from pathlib import Path
+
+from studies.extras import pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
@@ -26,15 +28,8 @@ COLOURS = ["#999999", "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00"]
 
 
 def main():
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UserError('drawing needs matplotlib: pip install ".[plots]"') from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text())
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (task, title), colour in zip(TITLES.items(), COLOURS, strict=True):
         log = (ROOT / "docs" / "logs" / f"{task}.txt").read_text(encoding="utf-8")
         lines = re.findall(r"^Epoch (\d+): .* avg val loss ([\d.]+)$", log, re.MULTILINE)

@@ -1,7 +1,7 @@
 """Record the runs that the README quotes: python -m studies.record task01 task02 …
 
 Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and
-a last line with the seconds, the machine and PyTorch's version.
+a last line with the seconds, the machine and PyTorch's version. With `--seeds 1 2 3` a run for each.
 """
 
 from common import exits
@@ -10,6 +10,7 @@ from common.exits import UserError, end_cleanly
 end_cleanly(__name__)
 
 import argparse
+import itertools
 import os
 import platform
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from common.options import Parser
+from common.options import Parser, whole_number
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
@@ -28,19 +29,32 @@ LOGS = ROOT / "docs" / "logs"
 def main():
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="a script's name, as task01")
-    for task in parser.parse_args().tasks:
+    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[None], metavar="N",
+                        help="a run and a log for each of them: docs/logs/TASK_seedN.txt")  # fmt: skip
+    parser.add_argument("--save", type=Path, metavar="DIR", help="a checkpoint of each run, DIR/TASK_seedN.pt")
+    options = parser.parse_args()
+    for task in options.tasks:
         if not (ROOT / f"{task}.py").exists():
             raise UserError(f"there is no {task}.py")
-        exits.at(f"while {task} ran")
-        start = time.perf_counter()
-        result = subprocess.run([sys.executable, f"{task}.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        seconds = time.perf_counter() - start
-        if result.returncode:
-            sys.exit(result.returncode)
-        machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
-        text = f"$ python {task}.py\n{result.stdout}\n# {seconds:.0f} s from start to end on {machine}\n"
-        (LOGS / f"{task}.txt").write_text(text, encoding="utf-8")
-        print(f"{task}: {seconds:.0f} s", flush=True)
+    for task, seed in itertools.product(options.tasks, options.seeds):
+        name = task if seed is None else f"{task}_seed{seed}"
+        flags = [] if seed is None else ["--seed", str(seed)]
+        flags += ["--save", f"{options.save}/{name}.pt"] if options.save else []
+        record(task, flags, LOGS / f"{name}.txt")
+
+
+def record(task, flags, path):
+    exits.at(f"while {path.stem} ran")
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, f"{task}.py", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - start
+    if result.returncode:
+        sys.exit(result.returncode)
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
+    command = " ".join(["$ python", f"{task}.py", *flags])
+    text = f"{command}\n{result.stdout}\n# {seconds:.0f} s from start to end on {machine}\n"
+    path.write_text(text, encoding="utf-8")
+    print(f"{path.stem}: {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

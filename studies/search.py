@@ -1,0 +1,223 @@
+"""Which model and recipe learn most in a given time on this machine? python -m studies.search
+
+Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule
+that ends when they do, and is ranked by its loss on a tuning split: the last tenth of the *training*
+text, which the trial does not train on. The validation text is never looked at. Trials that fall behind
+are stopped early (Optuna, arXiv 1907.10902: TPE sampler, median pruner).
+
+The trials are kept in an SQLite file: the same command goes on after a stop, and several terminals (or
+machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
+and docs/images/search.png from what is there.
+"""
+
+from common import exits
+from common.exits import UserError, end_cleanly
+
+end_cleanly(__name__)
+
+import argparse
+import dataclasses
+import platform
+import os
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+import task07
+from common import training
+from common.data import Corpus
+from common.evaluate import score_split
+from common.options import DEFAULT_TEXT, Parser, whole_number
+from studies.extras import optional, pyplot
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "laptop"
+REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it may be stopped
+PARTS = 1000  # of its time: the schedule follows the clock, not the epochs, whose number nobody knows before
+
+# The first trials, chosen by hand; the sampler starts from what they show.
+FIRST = [
+    {},
+    {"batch_size": 32},
+    {"batch_size": 8},
+    {"optimizer": "adamw"},
+    {"head_size": 64},
+    {"n_embd": 384, "n_layer": 4},
+    {"n_embd": 256, "n_layer": 4},
+    {"dropout": 0.1},
+]
+MIDDLE = {
+    "n_embd": 256, "n_layer": 6, "head_size": 128, "batch_size": 16, "optimizer": "muon", "learning_rate": 2e-3,
+    "matrix_learning_rate": 0.02, "weight_decay": 0.1, "dropout": 0.0, "cooldown": 0.7, "tie_weights": False,
+}  # fmt: skip
+
+
+def suggest(trial) -> dict:
+    """The search space."""
+    return {
+        "n_embd": trial.suggest_categorical("n_embd", [256, 384]),
+        "n_layer": trial.suggest_int("n_layer", 3, 8),
+        "head_size": trial.suggest_categorical("head_size", [32, 64, 128]),
+        "batch_size": trial.suggest_categorical("batch_size", [8, 16, 32, 64]),
+        "optimizer": trial.suggest_categorical("optimizer", ["adamw", "muon"]),
+        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
+        "matrix_learning_rate": trial.suggest_float("matrix_learning_rate", 0.005, 0.05, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 0.01, 0.5, log=True),
+        "dropout": trial.suggest_categorical("dropout", [0.0, 0.05, 0.1]),
+        "cooldown": trial.suggest_float("cooldown", 0.3, 1.0),  # as a fraction of the time
+        "tie_weights": trial.suggest_categorical("tie_weights", [False, True]),
+    }
+
+
+def build(chosen: dict, corpus: Corpus):
+    """A model, its optimizers and its Config, from what `suggest` gives."""
+    sizes = {name: value for name, value in chosen.items() if name not in ("head_size", "cooldown")}
+    n_head = chosen["n_embd"] // chosen["head_size"]
+    schedule = {"epochs": PARTS, "warmup": PARTS // 25, "cooldown": int(chosen["cooldown"] * PARTS)}
+    config = dataclasses.replace(task07.PRESETS["laptop"], **sizes, **schedule, n_head=n_head)
+    torch.manual_seed(42)
+    model = task07.GPT(config, len(corpus.vocabulary))
+    training.initialize(model, config)
+    return model, training.configure_optimizers(model, config), config
+
+
+def objective(trial, corpus: Corpus, seconds: float) -> float:
+    """Train for so many seconds; the tuning loss in nats per character."""
+    chosen = suggest(trial)
+    precision = training.low_precision(torch.device("cpu"))
+    model, optimizers, config = build(chosen, corpus)
+    trial.set_user_attr("parameters", sum(p.numel() for p in model.parameters()))
+    trained, epochs = 0.0, 0
+    for part in range(1, REPORTS + 1):
+        while trained < seconds * part / REPORTS:
+            start = time.perf_counter()
+            loss = training.update(model, corpus, config, optimizers, int(trained / seconds * PARTS), precision)
+            trained += time.perf_counter() - start
+            epochs += 1
+        with precision:
+            score = score_split(model, corpus, "val")
+        attributes = {
+            "epochs": epochs,
+            "tokens": epochs * config.batch_size * config.block_size,
+            "seconds": trained,
+            "loss": loss.item(),
+            "accuracy": score.accuracy,
+        }
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        trial.report(score.nats, part)
+        print(f"trial {trial.number}: {trained:.0f} s, {epochs} epochs, tuning loss {score.nats:.4f}", flush=True)
+        if part < REPORTS and trial.should_prune():
+            raise optional("optuna", "search").TrialPruned
+    return score.nats
+
+
+def search(options) -> None:
+    optuna = optional("optuna", "search")
+    study = open_study(options.storage)
+    for parameters in FIRST[: options.trials]:
+        study.enqueue_trial(MIDDLE | parameters, skip_if_exists=True)
+    corpus = Corpus(options.data, task07.PRESETS["laptop"].block_size)
+    corpus.tune()
+    finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    if len(study.get_trials(states=finished)) >= options.trials:
+        return  # Optuna itself counts after a trial
+    study.optimize(
+        lambda trial: objective(trial, corpus, options.seconds),
+        callbacks=[optuna.study.MaxTrialsCallback(options.trials, states=finished)],
+    )
+
+
+def open_study(storage: str):
+    """The study in that storage, made if it is not there. Raises UserError where the storage does not work."""
+    optuna = optional("optuna", "search")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the heartbeat
+    try:
+        return optuna.create_study(
+            study_name=NAME,
+            storage=optuna.storages.RDBStorage(storage, heartbeat_interval=60),  # a killed process's trial is dropped
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(multivariate=False, constant_liar=True, n_startup_trials=len(FIRST)),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        )
+    except Exception as error:  # of the database's driver, whichever it is
+        raise UserError(f"{storage}: cannot keep trials there: {str(error).splitlines()[0]}") from error
+
+
+def main():
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=whole_number(1), default=12, metavar="N", help="in all (default: %(default)s)")
+    parser.add_argument("--seconds", type=whole_number(1), default=180, metavar="N", help="each (default: %(default)s)")
+    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=1, metavar="N",
+                        help="of this process (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
+    parser.add_argument("--report", action="store_true", help="write the table and the plot instead")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.report:
+        report(options)
+    else:
+        exits.at("; the same command goes on")
+        search(options)
+
+
+def report(options) -> None:
+    """The table of the trials, best first, and their losses over time as a picture."""
+    study = open_study(options.storage)
+    trials = [trial for trial in study.get_trials() if trial.state.is_finished() and trial.intermediate_values]
+    if not trials:
+        raise UserError(f"{options.storage}: no finished trial there")
+    # Those that used all their time by their loss, then those that were stopped by how far they came.
+    trials.sort(key=lambda t: (-max(t.intermediate_values), t.intermediate_values[max(t.intermediate_values)]))
+    lines = [
+        "Trials by tuning loss (nats per character, whole tuning split) at equal training time.",
+        "Tuning split: the last 10% of the training text; trained on the first 90% of it; validation text unused.",
+        "",
+        "rank  tuning   batch    acc  sec  epochs  tokens  params  C x layers x D    batch  optimizer  lr       "
+        "muon lr  decay  dropout  cooldown  tied",
+    ]
+    for rank, trial in enumerate(trials, 1):
+        p, a = trial.params, trial.user_attrs
+        last = max(trial.intermediate_values)
+        stopped = f"  stopped after {last}/{REPORTS}" if last < REPORTS else ""
+        lines.append(
+            f"{rank:4}  {trial.intermediate_values[last]:.4f}  {a['loss']:.4f}  {a['accuracy']:.3f}  "
+            f"{a['seconds']:3.0f}  {a['epochs']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
+            f"{p['n_embd']:3} x {p['n_layer']} x {p['head_size']:<6}  {p['batch_size']:5}  {p['optimizer']:9}  "
+            f"{p['learning_rate']:.5f}  {p['matrix_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
+            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  {'yes' if p['tie_weights'] else 'no'}{stopped}"
+        )
+    lines += ["", f"# {options.threads} thread a trial, {os.cpu_count()} cores, {platform.machine()}, "
+              f"PyTorch {torch.__version__}"]  # fmt: skip
+    text = "\n".join(lines) + "\n"
+    (ROOT / "docs" / "logs" / "search.txt").write_text(text, encoding="utf-8")
+    print(text, end="")
+    plot(trials)
+
+
+def plot(trials) -> None:
+    """docs/images/search.png: a line a trial, the best in colour."""
+    figure, axes = pyplot().subplots(figsize=(8, 5))
+    colours = ["#0072B2", "#D55E00", "#009E73"]  # told apart by colour-blind eyes
+    for rank, trial in reversed(list(enumerate(trials))):
+        steps = sorted(trial.intermediate_values)
+        seconds = [step * trial.user_attrs["seconds"] / steps[-1] for step in steps]
+        p = trial.params
+        name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
+        colour, width = (colours[rank], 2) if rank < len(colours) else ("0.75", 1)
+        axes.plot(seconds, [trial.intermediate_values[step] for step in steps], "o-", color=colour, linewidth=width,
+                  markersize=4, label=f"{rank + 1}: {name}" if rank < len(colours) else None)  # fmt: skip
+    axes.set_xlabel("training time (seconds, one thread)")
+    axes.set_ylabel("loss on the tuning split (nats per character)")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], title=f"the best three of {len(trials)}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(ROOT / "docs" / "images" / "search.png", dpi=110, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()
