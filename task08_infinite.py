@@ -1,0 +1,101 @@
+"""Task 8: endless Shakespeare.
+
+New: a key-value cache. To write a character a model needs the keys and values of all before it, and those
+never change; kept, the next character costs the work of one position instead of a whole window's. When
+the cache is full, the model reads the last half block anew and goes on, so that neither memory nor speed
+ever changes. And the choice of a character: by temperature, among the top-k (Fan et al., arXiv 1805.04833),
+among the fewest that hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
+
+The model is task 7's or task 9's, whichever the weights are of. Without flags it writes until Ctrl-C.
+"""
+
+from common.exits import end_cleanly
+
+end_cleanly(__name__, endless=True)  # before torch, whose import alone takes a second
+
+from collections import deque
+
+import torch
+from torch.nn import functional as F
+
+from common.stream import encode, load_model, parse_options, write
+from task07 import attention
+from task09_rope import rotate
+
+
+class Cache:
+    """The keys and values of a text, for each block of a model, and how many positions of it are in use."""
+
+    def __init__(self, model):
+        self.model = model
+        n_head, head_size = model.blocks[0].attention.n_head, model.token_embedding.embedding_dim
+        size = (2, len(model.blocks), 1, n_head, model.block_size, head_size // n_head)
+        self.keys, self.values = torch.zeros(size)  # (n_layer, 1, H, block_size, D) each
+        self.length = 0
+
+    def extend(self, tokens):
+        """Read tokens (T) that follow those read before → logits (V) of the token after the last."""
+        T, first = len(tokens), self.length
+        self.length += T
+        new, seen = slice(first, self.length), slice(self.length)
+        x = self.model.token_embedding(tokens)[None]  # (1, T, C)
+        if hasattr(self.model, "position_embedding"):
+            x = x + self.model.position_embedding(torch.arange(first, self.length))  # (1, T, C)
+        for block, keys, values in zip(self.model.blocks, self.keys, self.values, strict=True):
+            layer = block.attention
+            heads = layer.heads(block.attention_norm(x)).view(1, T, layer.n_head, -1).transpose(1, 2)  # (1, H, T, 3D)
+            k, q, v = heads.chunk(3, dim=-1)  # (1, H, T, D) each
+            if hasattr(layer, "angles"):
+                k, q = rotate(k, layer.angles[new]), rotate(q, layer.angles[new])  # (1, H, T, D) each
+            keys[:, :, new], values[:, :, new] = k, v
+            past = keys[:, :, seen], values[:, :, seen]  # (1, H, length, D) each
+            y = attention(q, *past, layer.mask[new, seen], layer.scale, layer.dropout)  # (1, H, T, D)
+            x = x + layer.projection(y.transpose(1, 2).reshape(1, T, -1))  # (1, T, C)
+            x = x + block.feed_forward(block.feed_forward_norm(x))  # (1, T, C)
+        return self.model.output(self.model.output_norm(x[0, -1]))  # (V)
+
+
+def choose(logits, temperature, top_k, top_p):
+    """Draw a token from logits (V): a tensor (1). Temperature 0 takes the likeliest, top_k 0 any number of them."""
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)  # (1)
+    probabilities = F.softmax(logits / temperature, dim=-1)  # (V)
+    if top_k or top_p < 1:
+        ranked, order = probabilities.sort(descending=True, stable=True)  # (V) each
+        before = ranked.cumsum(dim=-1) - ranked  # (V), the share of those ranked higher
+        ranked[1:][before[1:] >= top_p] = 0
+        ranked[top_k or len(ranked) :] = 0
+        probabilities = torch.zeros_like(ranked).scatter(0, order, ranked)  # (V), need not sum to 1
+    return torch.multinomial(probabilities, num_samples=1)  # (1)
+
+
+@torch.inference_mode()
+def generate(model, tokens, temperature=1.0, top_k=0, top_p=1.0):
+    """Yield, for ever, tensors (1): the tokens that follow `tokens` (T), as the model's own `generate` draws them.
+
+    The same, up to rounding, until its window of block_size tokens is full; from there on the model sees
+    between half a block and a whole one of what came before.
+    """
+    recent = deque(tokens.tolist(), maxlen=model.block_size)
+    cache = Cache(model)
+    unread = tokens[-model.block_size :]
+    while True:
+        if cache.length + len(unread) > model.block_size:
+            cache.length = 0
+            unread = torch.tensor(list(recent)[-(model.block_size // 2) :])  # (block_size / 2)
+        token = choose(cache.extend(unread), temperature, top_k, top_p)  # (1)
+        recent.append(token.item())
+        yield token
+        unread = token
+
+
+def main():
+    options = parse_options(__doc__)
+    model, vocabulary = load_model(options.weights)
+    tokens = torch.tensor(encode(options.prompt or "\n", vocabulary))  # (T)
+    torch.manual_seed(options.seed)
+    write(generate(model, tokens, options.temperature, options.top_k, options.top_p), vocabulary, options)
+
+
+if __name__ == "__main__":
+    main()
