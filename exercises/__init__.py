@@ -1,0 +1,1 @@
+"""Starter files for people who write the tasks themselves."""

@@ -1,0 +1,68 @@
+"""Write the starter files from the lessons: python -m exercises.build
+
+A starter is its lesson's file with the bodies of what the lesson is about left out, so that it cannot
+drift from it; a test builds them anew and compares.
+"""
+
+import ast
+import textwrap
+from pathlib import Path
+
+from exercises.hints import HINTS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What the learner writes: functions, and methods as Class.method.
+LEFT_OUT = {
+    "task01": ["causal_mask", "attention", "SelfAttention.__init__", "SelfAttention.forward"],
+    "task02": ["SelfAttention.__init__", "SelfAttention.forward"],
+    "task03": ["FeedForward.__init__", "FeedForward.forward", "GPT.forward"],
+    "task04": ["Block.__init__", "Block.forward", "GPT.forward"],
+    "task05": ["SelfAttention.__init__", "SelfAttention.forward", "FeedForward.__init__", "Block.forward"],
+    "task06": ["Block.__init__", "Block.forward", "GPT.forward"],
+    "task07": ["attention", "SelfAttention.__init__", "SelfAttention.forward", "FeedForward.__init__"],
+    "task09_rope": ["rotation_angles", "rotate", "SelfAttention.__init__", "SelfAttention.forward"],
+}
+
+
+def starter(task: str) -> str:
+    """The text of a task's starter file."""
+    text = (ROOT / f"{task}.py").read_text(encoding="utf-8")
+    lines = text.split("\n")
+    for first, last, indent, name in sorted(_bodies(ast.parse(text), LEFT_OUT[task]), reverse=True):
+        lines[first - 1 : last] = [f'{" " * indent}raise NotImplementedError("write {name}")']
+    doc = ast.parse(text).body[0]
+    title = lines[0].removeprefix('"""').rstrip(".")
+    lines[: doc.end_lineno] = [
+        f'"""{title}: yours to write.',
+        "",
+        *textwrap.wrap(HINTS[task][0], width=100),
+        "",
+        f"Check it: python -m check {task} FILE; more hints: python -m check {task} --hint 2",
+        '"""',
+    ]
+    return "\n".join(lines)
+
+
+def _bodies(tree, names):
+    """(first line, last line, indentation, name) of the bodies to leave out; a docstring stays."""
+    for node in tree.body:
+        parts = [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if (
+            isinstance(node, ast.ClassDef)) else [(getattr(node, "name", ""), node)]  # fmt: skip
+        for name, part in parts:
+            if name in names:
+                body = part.body
+                if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                    body = body[1:]
+                if name.endswith("__init__"):
+                    body = body[1:]  # super().__init__() stays
+                yield body[0].lineno, body[-1].end_lineno, body[0].col_offset, name
+
+
+def main():
+    for task in LEFT_OUT:
+        (ROOT / "exercises" / f"{task}.py").write_text(starter(task), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Three hints a task, from a nudge to the formula: python -m check task03 --hint 1"""
+
+HINTS = {
+    "task01": [
+        "A position asks (query), every position offers (key) and tells (value). What compares a query with a key?",
+        "Three linear layers without bias make q, k and v of shape (B, T, D). One matrix product makes all scores "
+        "(B, T, T); what must happen to those of the future before they become weights?",
+        "softmax(mask(q kᵀ / √D)) v, where mask puts -inf wherever the column is later than the row.",
+    ],
+    "task02": [
+        "Four small heads in place of one large: what does each of them see of x, and what becomes of their outputs?",
+        "Each head has keys, queries and values of n_embd / n_head numbers; outputs are set side by side, in order.",
+        "head_i = softmax(mask(q_i k_iᵀ · scale)) v_i; output = concat(head_1, …, head_H), of shape (B, T, C).",
+    ],
+    "task03": [
+        "Attention only averages values. What lets a position compute something new from what it gathered?",
+        "One linear layer of n_embd to n_embd and a ReLU, for each position by itself, after the attention.",
+        "feed_forward(x) = max(0, W x + b), and the model is output(feed_forward(attention(x))).",
+    ],
+    "task04": [
+        "Attention and feed-forward are one round of looking and thinking. How do you make three rounds?",
+        "A Block holds one of each and keeps the shape (B, T, C); nn.Sequential runs n_layer different ones.",
+        "block(x) = feed_forward(attention(x)); x = block_3(block_2(block_1(x))), each with weights of its own.",
+    ],
+    "task05": [
+        "Three blocks learn worse than one layer. What way could a gradient take past a branch?",
+        "Add what a branch computes to what it was given, twice a block. What mixes the heads before the sum, and how "
+        "wide is the MLP inside?",
+        "x = x + projection(heads(x)); x = x + W₂ max(0, W₁ x + b₁) + b₂, where W₁ is 4C × C and W₂ C × 4C.",
+    ],
+    "task06": [
+        "The stream x grows with each sum. What should a branch see, so that it need not follow?",
+        "A LayerNorm before each branch, inside the skip and not around it, and one more before the output.",
+        "x = x + attention(norm₁(x)); x = x + feed_forward(norm₂(x)); logits = output(norm₃(x)).",
+    ],
+    "task07": [
+        "A large model learns its text by heart. What could be hidden from it in training, and not in evaluation?",
+        "Dropout in three places: on the attention weights, after the projection, and at the end of the MLP.",
+        "weights = dropout(softmax(…)); dropout(projection(heads)); dropout(W₂ max(0, W₁ x)); off in eval mode.",
+    ],
+    "task09_rope": [
+        "No table of positions: the angle between a query and a key should say how far apart they stand. Which of "
+        "q, k, v must be turned?",
+        "Take the D numbers of a query as D/2 points in the plane and turn point i by position · θᵢ; the same for "
+        "keys, after the split into heads, before the product.",
+        "θᵢ = 10000^(-2i/D); (a, b) → (a cos - b sin, a sin + b cos) for q and k alike; v stays.",
+    ],
+}

@@ -1,0 +1,156 @@
+"""Task 6: layer normalization, before each branch (pre-LN): yours to write.
+
+The stream x grows with each sum. What should a branch see, so that it need not follow?
+
+Check it: python -m check task06 FILE; more hints: python -m check task06 --hint 2
+"""
+
+from common.exits import end_cleanly
+
+end_cleanly(__name__)  # before torch, whose import alone takes a second
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common.data import Corpus
+from common.evaluate import estimate_loss
+from common.options import parse_options
+from common.progress import log_losses, training_epochs
+
+
+@dataclass(frozen=True)
+class Config:
+    """The documented run. In shape comments: B batch, T time, C = n_embd, H heads, D head size, V vocabulary."""
+
+    batch_size: int = 32
+    block_size: int = 8  # the longest T: how far back the model sees
+    n_embd: int = 32
+    n_head: int = 4  # divides n_embd
+    n_layer: int = 3
+    paper_scale: bool = False  # True: scores / √D as in the paper; the documented runs took √C, a slip
+    learning_rate: float = 1e-3
+    epochs: int = 5000
+    eval_interval: int = 500
+    eval_batches: int = 200
+
+
+def causal_mask(T):
+    """(T, T), True where the query of a row may look at the key of a column: itself or the past."""
+    return torch.ones(T, T, dtype=torch.bool).tril()
+
+
+def attention(q, k, v, mask, scale):
+    """Each query's average of the values (…, T, D), weighted by how well their keys (…, T, D) fit."""
+    scores = q @ k.transpose(-2, -1) * scale  # (…, T, T)
+    scores = torch.where(mask, scores, float("-inf"))
+    weights = F.softmax(scores, dim=-1)  # (…, T, T), each row sums to 1
+    return weights @ v  # (…, T, D)
+
+
+class SelfAttention(nn.Module):
+    """Heads side by side: in each, every position asks (query), offers (key) and tells (value)."""
+
+    def __init__(self, config):
+        super().__init__()
+        head_size = config.n_embd // config.n_head
+        self.heads = nn.ModuleList(
+            nn.Linear(config.n_embd, 3 * head_size, bias=False) for _ in range(config.n_head)
+        )  # key, query and value of a head in one
+        self.projection = nn.Linear(config.n_embd, config.n_embd)
+        self.scale = (head_size if config.paper_scale else config.n_embd) ** -0.5  # keeps the softmax soft
+        self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
+
+    def forward(self, x):  # (B, T, C)
+        B, T, C = x.shape
+        heads = torch.stack([head(x) for head in self.heads], dim=1)  # (B, H, T, 3D)
+        k, q, v = heads.chunk(3, dim=-1)  # (B, H, T, D) each
+        x = attention(q, k, v, self.mask[:T, :T], self.scale)  # (B, H, T, D)
+        return self.projection(x.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
+
+
+class FeedForward(nn.Module):
+    """Each position by itself: widen, ReLU, narrow (an MLP)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(config.n_embd, 4 * config.n_embd),  # (B, T, 4C)
+            nn.ReLU(),
+            nn.Linear(4 * config.n_embd, config.n_embd),  # (B, T, C)
+        )
+
+    def forward(self, x):  # (B, T, C)
+        return self.layers(x)  # (B, T, C)
+
+
+class Block(nn.Module):
+    """Positions talk to each other (attention), then each digests what it heard (feed-forward)."""
+
+    def __init__(self, config):
+        super().__init__()
+        raise NotImplementedError("write Block.__init__")
+
+    def forward(self, x):  # (B, T, C)
+        raise NotImplementedError("write Block.forward")
+
+
+class GPT(nn.Module):
+    """Tokens (B, T) → logits (B, T, V) of the token after each."""
+
+    def __init__(self, config, vocab_size):
+        super().__init__()
+        self.block_size = config.block_size
+        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
+        self.output_norm = nn.LayerNorm(config.n_embd)
+        self.output = nn.Linear(config.n_embd, vocab_size)
+
+    def forward(self, tokens):  # (B, T)
+        raise NotImplementedError("write GPT.forward")
+
+    @torch.no_grad()
+    def generate(self, tokens, max_new_tokens, temperature=1.0):
+        """Append sampled tokens: (B, T) → (B, T + max_new_tokens). Below 1, temperature plays safe."""
+        was_training = self.training
+        self.eval()
+        for _ in range(max_new_tokens):
+            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+            probabilities = F.softmax(logits / temperature, dim=-1)
+            next_token = torch.multinomial(probabilities, num_samples=1)  # (B, 1)
+            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
+        self.train(was_training)
+        return tokens
+
+
+def main():
+    config = Config()
+    options = parse_options(__doc__, epochs=config.epochs)
+    torch.manual_seed(options.seed)
+    corpus = Corpus(options.data, config.block_size, options.device)
+    model = GPT(config, len(corpus.vocabulary)).to(options.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
+
+    for epoch in training_epochs(options.epochs):
+        if epoch % config.eval_interval == 0 or epoch == options.epochs - 1:
+            train_loss = estimate_loss(model, corpus, "train", config.eval_batches, config.batch_size)
+            val_loss = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
+            log_losses(epoch, train_loss, val_loss)
+        tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
+        logits = model(tokens)  # (B, T, V)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    print("\nSampling 500 tokens from a trained model: ", flush=True)
+    start = torch.zeros(1, 1, dtype=torch.long, device=options.device)  # (1, 1): a line break
+    sample = model.generate(start, max_new_tokens=500)[0, 1:]  # (500)
+    print(corpus.decode(sample))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Right code that looks different from the repository's: the check lets it pass."""
+
+from dataclasses import dataclass
+
+from tests.lessons import ROOT
+
+
+@dataclass(frozen=True)
+class Restyling:
+    task: str
+    what: str
+    changes: tuple  # of (old, new); old may be "from … to …" as (first words, last words)
+
+    def text(self):
+        source = (ROOT / f"{self.task}.py").read_text(encoding="utf-8")
+        for old, new in self.changes:
+            if isinstance(old, tuple):
+                start = source.index(old[0])
+                old = source[start : source.index(old[1], start)]
+            assert old in source, f"{self.task}: {self.what}: nothing to change"
+            source = source.replace(old, new)
+        return source
+
+
+BODY = ("    scores = q @", "\n\n\nclass SelfAttention")  # of attention()
+LAYER = ("class SelfAttention", "\n\n\nclass")
+
+MULTIHEAD = """class SelfAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.all = nn.MultiheadAttention(config.n_embd, config.n_head, bias=BIAS, batch_first=True)
+
+    def forward(self, x):
+        T = x.shape[1]
+        hidden = torch.ones(T, T, dtype=torch.bool).triu(1)
+        return self.all(x, x, x, attn_mask=hidden, need_weights=False)[0]"""
+
+HEADS = """class Head(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        width = config.n_embd // config.n_head
+        self.k, self.q, self.v = (nn.Linear(config.n_embd, width, bias=False) for _ in range(3))
+
+    def forward(self, x):
+        scores = self.q(x) @ self.k(x).mT / self.k.out_features**0.5
+        hidden = torch.ones_like(scores, dtype=torch.bool).triu(1)
+        return scores.masked_fill(hidden, float("-inf")).softmax(-1) @ self.v(x)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.parts = nn.ModuleList([Head(config) for _ in range(config.n_head)])
+
+    def forward(self, x):
+        return torch.cat([part(x) for part in self.parts], dim=-1)"""
+
+MERGED = """class SelfAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+
+    def forward(self, x):
+        B, T, C = x.shape
+        H, D = self.n_head, C // self.n_head
+        q, k, v = (part.view(B, T, H, D).transpose(1, 2).reshape(B * H, T, D) for part in self.qkv(x).split(C, dim=-1))
+        scores = torch.bmm(q, k.transpose(1, 2)) * C**-0.5
+        scores = scores + torch.full((T, T), float("-inf")).triu(1)
+        x = torch.bmm(scores.softmax(dim=-1), v)
+        return x.view(B, H, T, D).transpose(1, 2).reshape(B, T, C)"""
+
+RESTYLINGS = [
+    Restyling("task01", "scaled_dot_product_attention", (
+        (BODY, "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)"),)),
+    Restyling("task01", "einsum", (
+        (BODY, '    scores = torch.einsum("btd,bsd->bts", q, k) * scale\n'
+               '    weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)\n'
+               '    return torch.einsum("bts,bsd->btd", weights, v)'),)),
+    Restyling("task01", "one product for key, query and value", (
+        (("        self.key =", "        self.scale"),
+         "        self.all = nn.Linear(config.n_embd, 3 * config.head_size, bias=False)\n"),
+        ("self.key(x), self.query(x), self.value(x)", "self.all(x).chunk(3, dim=-1)"),)),
+    Restyling("task01", "the scale of n_embd", (("config.head_size**-0.5", "config.n_embd**-0.5"),)),
+    Restyling("task01", "a mask of ones and zeros", (
+        ("torch.ones(T, T, dtype=torch.bool).tril()", "torch.tril(torch.ones(T, T))"),
+        ("torch.where(mask, scores, float(\"-inf\"))", "scores.masked_fill(mask == 0, float(\"-inf\"))"),)),
+    Restyling("task01", "biases in key, query and value", (("config.head_size, bias=False", "config.head_size"),)),
+    Restyling("task02", "head by head", ((LAYER, HEADS),)),
+    Restyling("task02", "heads merged into the batch, bmm", ((LAYER, MERGED),)),
+    Restyling("task02", "the paper's scale", (("paper_scale: bool = False", "paper_scale: bool = True"),)),
+    Restyling("task03", "relu as a function", (
+        ("nn.Sequential(nn.Linear(config.n_embd, config.n_embd), nn.ReLU())",
+         "nn.Linear(config.n_embd, config.n_embd)"),
+        ("return self.layers(x)", "return torch.relu(self.layers(x))"),)),
+    Restyling("task04", "a loop over the blocks", (
+        ("nn.Sequential(*(Block(config) for _ in range(config.n_layer)))",
+         "nn.ModuleList(Block(config) for _ in range(config.n_layer))"),
+        ("        x = self.blocks(x)", "        for block in self.blocks:\n            x = block(x)"),)),
+    Restyling("task05", "nn.MultiheadAttention", ((LAYER, MULTIHEAD.replace("BIAS", "True")),)),
+    Restyling("task06", "nn.MultiheadAttention without biases", ((LAYER, MULTIHEAD.replace("BIAS", "False")),)),
+    Restyling("task06", "branches named in the block", (
+        ("x = x + self.attention(self.attention_norm(x))",
+         "looked = self.attention(self.attention_norm(x))\n        x = looked + x"),)),
+    Restyling("task06", "layer normalization by hand", (
+        ("class Block(nn.Module)", "class Norm(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
+         "        self.gain, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))\n\n"
+         "    def forward(self, x):\n        x = x - x.mean(-1, keepdim=True)\n"
+         "        x = x / torch.sqrt(x.var(-1, keepdim=True, correction=0) + 1e-5)\n"
+         "        return x * self.gain + self.shift\n\n\nclass Block(nn.Module)"),
+        ("nn.LayerNorm", "Norm"),)),
+    Restyling("task07", "nn.Dropout", ((" Dropout(config.dropout)", " nn.Dropout(config.dropout)"),)),
+    Restyling("task07", "scaled_dot_product_attention with dropout", (
+        (BODY, "    p = dropout.p if dropout.training else 0.0\n"
+               "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, scale=scale)"),)),
+    Restyling("task09_rope", "neighbouring coordinates turned together", (
+        (("    first, second = x.chunk", "\n\n\nclass"),
+         "    first, second = x[..., ::2], x[..., 1::2]\n"
+         "    return torch.stack([first * cos - second * sin, first * sin + second * cos], dim=-1).flatten(-2)"),)),
+    Restyling("task09_rope", "turned the other way", (
+        ("first * cos - second * sin, first * sin + second * cos",
+         "first * cos + second * sin, second * cos - first * sin"),)),
+    Restyling("task09_rope", "complex numbers", (
+        (("    cos, sin = angles.cos()", "\n\n\nclass"),
+         "    points = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())\n"
+         "    turns = torch.polar(torch.ones_like(angles), angles).to(points.dtype)\n"
+         "    return torch.view_as_real(points * turns).flatten(-2)"),)),
+]  # fmt: skip
