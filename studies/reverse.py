@@ -1,0 +1,129 @@
+"""Is the causal mask right? python -m studies.reverse
+
+Task 7's GPT learns sequences of random symbols that are followed by their own reverse. Nothing announces a
+symbol of the first half, so there no honest model gets below ln V nats (V symbols); a mask that leaks
+does. The second half is known, and attention must look back along an anti-diagonal to say it.
+Sequences are drawn anew for each step, so that nothing can be learned by heart.
+
+Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks.
+"""
+
+from common import exits
+from common.exits import end_cleanly
+
+end_cleanly(__name__)
+
+import argparse
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+import task07
+from common.options import Parser, whole_number
+from common.training import get_lr
+from studies.extras import pyplot
+
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "reverse.png"
+SYMBOLS = 16
+BATCH = 64
+TESTED = 2000  # fresh sequences
+
+
+def draw(rows: int, length: int) -> torch.Tensor:
+    """(rows, 2 · length): random symbols, and the same backwards."""
+    first = torch.randint(SYMBOLS, (rows, length))
+    return torch.cat([first, first.flip(1)], dim=1)
+
+
+def build(length: int, steps: int):
+    """A small GPT of task 7 whose block holds a whole sequence, and its Config."""
+    config = task07.Config(
+        block_size=2 * length - 1, n_embd=64, n_head=1, n_layer=2, dropout=0.0, paper_scale=True,
+        epochs=steps, learning_rate=2e-3, warmup=50, cooldown=steps // 2,
+    )  # fmt: skip
+    return task07.GPT(config, SYMBOLS), config
+
+
+def learn(model, config, length: int) -> None:
+    """Train on fresh sequences, all positions alike."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
+    for step in range(config.epochs):
+        exits.at(f"at step {step} of {config.epochs}")
+        optimizer.param_groups[0]["lr"] = config.learning_rate * get_lr(step, config)
+        sequences = draw(BATCH, length)  # (B, T + 1)
+        loss = F.cross_entropy(model(sequences[:, :-1]).flatten(0, 1), sequences[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 500 == 0:
+            print(f"Step {step}: loss {loss.item():.4f}", flush=True)
+
+
+@torch.no_grad()
+def judge(model, length: int) -> tuple[float, float]:
+    """Loss of the first half (nats a symbol; its first symbol is given), accuracy of the second."""
+    sequences = draw(TESTED, length)
+    logits, targets = model(sequences[:, :-1]), sequences[:, 1:]  # (B, T, V), (B, T)
+    known = length - 1  # from here on the target is a symbol that was shown
+    first = F.cross_entropy(logits[:, :known].flatten(0, 1), targets[:, :known].flatten()).item()
+    accuracy = (logits[:, known:].argmax(dim=-1) == targets[:, known:]).float().mean().item()
+    return first, accuracy
+
+
+@torch.no_grad()
+def attention_maps(model, length: int) -> list[torch.Tensor]:
+    """For each block the weights (T, T) of its head, on average over some sequences."""
+    maps, hooks = [], []
+    for block in model.blocks:
+        # The weights pass through dropout, which also ends the branch: those have three axes, not four.
+        keep = lambda _, inputs, __: maps.append(inputs[0].mean(dim=(0, 1))) if inputs[0].ndim == 4 else None  # noqa: E731
+        hooks.append(block.attention.dropout.register_forward_hook(keep))
+    model(draw(200, length)[:, :-1])
+    for hook in hooks:
+        hook.remove()
+    return maps
+
+
+def plot(maps, length: int, path: Path) -> None:
+    """A square a block: rows look at columns."""
+    figure, all_axes = pyplot().subplots(1, len(maps), figsize=(5 * len(maps), 4.6), layout="constrained")
+    for number, (weights, axes) in enumerate(zip(maps, all_axes, strict=True), 1):
+        image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1)  # told apart by colour-blind eyes too
+        axes.axhline(length - 1.5, color="white", linestyle=":", linewidth=1)
+        axes.set_title(f"block {number}")
+        axes.set_xlabel("position looked at")
+        axes.set_ylabel("position that predicts the next symbol")
+    figure.colorbar(image, ax=all_axes, label="attention weight, mean over 200 sequences")
+    figure.savefig(path, dpi=100)
+
+
+def main():
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--length", type=whole_number(8, 32), default=16, metavar="N",
+                        help="of the first half, 8 to 32 (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--steps", type=whole_number(1), default=800, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number(0), default=42, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=1, metavar="N",
+                        help="processor threads (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--no-picture", action="store_true", help="print only")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    start = time.perf_counter()
+    model, config = build(options.length, options.steps)
+    learn(model, config, options.length)
+    first, accuracy = judge(model, options.length)
+    blind = math.log(SYMBOLS)
+    print(f"\nFirst half: loss {first:.4f}, ln {SYMBOLS} = {blind:.4f}, {first / blind - 1:+.2%}")
+    print(f"Second half: accuracy {accuracy:.4%}")
+    print(f"# length {options.length}, seed {options.seed}, {time.perf_counter() - start:.0f} s")
+    if not options.no_picture:
+        plot(attention_maps(model, options.length), options.length, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
