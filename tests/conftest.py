@@ -1,10 +1,14 @@
 """Fixtures that several test files share."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
+from tests.lessons import CORE, full_run
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +21,17 @@ def one_thread():
 def corpus():
     """Tiny Shakespeare in the blocks of tasks 1 to 6."""
     return Corpus(DEFAULT_TEXT, block_size=8)
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of full runs last, so that the runs can go on beside the others."""
+    items.sort(key=lambda item: item.path.name == "test_logs.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs_in_the_background(request):
+    """Name → future log: runs on one thread, beside all other tests, where any test is about them."""
+    wanted = any(item.path.name == "test_logs.py" for item in request.session.items)
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
+        yield {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True) if wanted}
+        pool.shutdown(cancel_futures=True)

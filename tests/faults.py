@@ -22,6 +22,7 @@ from tests.lessons import ROOT
 MODELS, SCRIPTS, DATA = "tests/test_models.py::", "tests/test_scripts.py::", "tests/test_data.py::"
 CAUSAL = MODELS + "test_no_position_sees_a_later_token"
 FORMULAS = MODELS + "test_the_model_computes_the_formulas_of_its_papers"
+TRAINING, STREAM, ROPE = "tests/test_training.py::", "tests/test_stream.py::", "tests/test_rope.py::"
 FORMAT = SCRIPTS + "test_stdout_is_the_documented_log_and_a_sample"
 
 
@@ -215,6 +216,97 @@ FAULTS = [
         "weights = F.softmax(scores, dim=-1)",
         "weights = scores.softmax(dim=-1)",
         "tests/test_lessons.py::test_a_step_changes_what_its_lesson_is_about_and_nothing_else[task03-task04]",
+    ),
+    Fault(
+        "weight decay on biases and norms",
+        "common/training.py",
+        'p.ndim < 2], "weight_decay": 0.0',
+        'p.ndim < 2], "weight_decay": config.weight_decay',
+        TRAINING + "test_every_parameter_has_one_optimizer_and_only_matrices_decay",
+    ),
+    Fault(
+        "warm-up begins with no step at all",
+        "common/training.py",
+        "rise = (epoch + 1) /",
+        "rise = epoch /",
+        TRAINING + "test_the_schedule_rises_stays_and_falls_to_nearly_nothing",
+    ),
+    Fault(
+        "resumed with other random numbers",
+        "common/training.py",
+        'torch.set_rng_state(state["random"]["cpu"].cpu())',
+        "pass",
+        TRAINING + "test_a_resumed_run_goes_on_as_if_it_had_never_stopped",
+    ),
+    Fault(
+        "resumed with a fresh optimizer",
+        "common/training.py",
+        "optimizer.load_state_dict(saved)",
+        "pass",
+        TRAINING + "test_a_resumed_run_goes_on_as_if_it_had_never_stopped",
+    ),
+    Fault(
+        "dropout that does not scale up what it keeps",
+        "common/dropout.py",
+        "x * (256 / (256 - dropped))",
+        "x",
+        TRAINING + "test_dropout_zeroes_the_asked_fraction_and_keeps_the_mean",
+    ),
+    Fault(
+        "tied weights that are not",
+        "task07.py",
+        "self.output.weight = self.token_embedding.weight",
+        "pass",
+        TRAINING + "test_tied_weights_are_one_parameter",
+    ),
+    Fault(
+        "values turned like keys",
+        "task09_rope.py",
+        "k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])",
+        "k, q, v = (rotate(x, self.angles[:T]) for x in (k, q, v))",
+        ROPE + "test_only_queries_and_keys_are_turned",
+    ),
+    Fault(
+        "all pairs turned at one speed",
+        "task09_rope.py",
+        "-torch.arange(0, D, 2) / D",
+        "-torch.zeros(D // 2)",
+        ROPE + "test_pairs_turn_as_complex_numbers_do",
+    ),
+    Fault(
+        "keys turned one way, queries the other",
+        "task09_rope.py",
+        "rotate(q, self.angles[:T])  #",
+        "rotate(q, -self.angles[:T])  #",
+        STREAM + "test_a_cache_predicts_what_the_model_does",
+    ),
+    Fault(
+        "cached tokens all at position 0",
+        "task08_infinite.py",
+        "torch.arange(first, self.length)",
+        "torch.zeros(T, dtype=torch.long)",
+        STREAM + "test_a_cache_predicts_what_the_model_does",
+    ),
+    Fault(
+        "a full cache that forgets all but the last token",
+        "task08_infinite.py",
+        "[-(model.block_size // 2) :]",
+        "[-1:]",
+        STREAM + "test_a_full_cache_begins_again_with_the_last_half_block",
+    ),
+    Fault(
+        "top-p without the token that crosses it",
+        "task08_infinite.py",
+        "before = ranked.cumsum(dim=-1) - ranked",
+        "before = ranked.cumsum(dim=-1)",
+        STREAM + "test_what_top_k_and_top_p_leave_keeps_its_proportions",
+    ),
+    Fault(
+        "generation with dropout on",
+        "common/stream.py",
+        "return model.eval(), ",
+        "return model, ",
+        STREAM + "test_weights_of_task_7_serve_too",
     ),
 ]
 

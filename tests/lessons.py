@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,3 +27,11 @@ def parse_log(text):
     matches = [LINE.fullmatch(line) for line in head.split("\n")]
     assert all(matches), f"not the documented format:\n{head}"
     return [[int(epoch), float(train), float(val)] for epoch, train, val in (match.groups() for match in matches)]
+
+
+def full_run(name, threads):
+    """stdout of the documented run, as a user starts it."""
+    command = [sys.executable, f"{name}.py", "--device", "cpu", "--threads", str(threads)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    return parse_log(result.stdout)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.lessons import CORE, ROOT, TASKS
 
-STEPS = list(itertools.pairwise(CORE))
-MOST_CHANGED_LINES = 40  # added and removed
+STEPS = list(itertools.pairwise([*CORE, "task07", "task09_rope"]))  # task 8 writes with the model of another
+MOST_CHANGED_LINES = {("task06", "task07"): 85}  # added and removed; the step to scale is the one large one
 
 # What each step may change; every other definition that two neighbours share is the same, to the letter.
 CHANGED = {
@@ -22,6 +22,8 @@ CHANGED = {
     ("task03", "task04"): {"Config", "GPT.__init__", "GPT.forward"},
     ("task04", "task05"): {"SelfAttention", "FeedForward", "Block"},
     ("task05", "task06"): {"Block", "GPT.__init__", "GPT.forward", "main"},
+    ("task06", "task07"): {"Config", "attention", "SelfAttention", "FeedForward", "GPT.__init__", "main"},
+    ("task07", "task09_rope"): {"SelfAttention", "GPT.__init__", "GPT.forward"},
 }
 
 
@@ -51,7 +53,7 @@ def test_a_step_is_a_small_diff(earlier, later):
         cwd=ROOT, capture_output=True, text=True,
     ).stdout  # fmt: skip
     added, removed = map(int, diff.split()[:2])
-    assert added + removed <= MOST_CHANGED_LINES
+    assert added + removed <= MOST_CHANGED_LINES.get((earlier, later), 40)
 
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
@@ -59,13 +61,14 @@ def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later
     before, after = definitions(earlier), definitions(later)
     different = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     assert {name.replace("GPT docstring", "GPT") for name in different} == CHANGED[earlier, later]
-    assert before.keys() <= after.keys(), "a definition of the earlier script is gone"
+    gone = {name for name in before.keys() - after.keys() if not name.startswith("statement from common.")}
+    assert not gone, "a definition of the earlier script is gone"
 
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
 def test_definitions_keep_their_order(earlier, later):
     before, after = list(definitions(earlier)), list(definitions(later))
-    assert [name for name in after if name in before] == before
+    assert [name for name in after if name in before] == [name for name in before if name in after]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -87,14 +90,16 @@ def _is_code(text):
     return True
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "task08_infinite"])
 def test_the_docstring_says_what_to_expect_and_how_to_see_the_step(name):
     doc = ast.get_docstring(ast.parse(source(name)))
     assert doc.startswith(f"Task {int(name[4:6])}: ")
     assert "arXiv" in doc
-    assert re.search(r"final validation loss of \d\.\d+ nats per character after (about )?\d+ seconds", doc)
-    if name != CORE[0]:
-        assert f"git diff --no-index {CORE[CORE.index(name) - 1]}.py {name}.py" in doc
+    unit = "seconds" if name in CORE else "minutes"
+    assert re.search(rf"final validation loss of \d\.\d+ nats per character after (about )?\d+ {unit}", doc)
+    for earlier, later in STEPS:
+        if later == name:
+            assert f"git diff --no-index {earlier}.py {name}.py" in doc
 
 
 def test_importing_trains_nothing_and_prints_nothing():

@@ -1,14 +1,10 @@
 """Full runs of the scripts against the logs that the course documents."""
 
-import os
 import platform
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lessons import CORE, DOCUMENTED, ROOT, parse_log
+from tests.lessons import DOCUMENTED, full_run
 
 pytestmark = pytest.mark.slow
 
@@ -18,20 +14,10 @@ EXACT = ["task01", "task02"]
 FINAL_WITHIN = {"task04": 0.01, "task05": 0.005, "task06": 0.005}
 
 
-def full_run(name, threads):
-    """stdout of the documented run, as a user starts it."""
-    command = [sys.executable, f"{name}.py", "--device", "cpu", "--threads", str(threads)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0 and result.stderr == "", result.stderr
-    return parse_log(result.stdout)
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """Name → log; one thread each, side by side, the longest first."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        logs = {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True)}
-    return {name: log.result() for name, log in logs.items()}
+@pytest.fixture(scope="session")
+def runs(runs_in_the_background):
+    """Name → log."""
+    return {name: log.result() for name, log in runs_in_the_background.items()}
 
 
 @pytest.fixture(scope="module")

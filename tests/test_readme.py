@@ -1,6 +1,7 @@
 """Every number in the README's tables comes from a committed log."""
 
 import re
+import statistics
 
 import pytest
 
@@ -34,3 +35,34 @@ def test_the_benchmark_rows_are_those_of_its_log():
     assert "| task | " + " | ".join(row[0] for row in rows) + " |" in README
     assert "| times as fast as plain | " + " | ".join(row[1] for row in rows) + " |" in README
     assert "| peak memory, MB | " + " | ".join(row[2] for row in rows) + " |" in README
+
+
+@pytest.mark.parametrize("name", ["task07", "task09_rope"])
+def test_the_rows_of_several_seeds_are_their_logs(name):
+    logs = [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{name}_seed*.txt"))]
+    assert logs
+    for log, seed in zip(logs, (42, 43, 44), strict=False):
+        assert log.startswith(f"$ python {name}.py --seed {seed} ")
+    finals = [re.search(r"^Final val loss: ([\d.]+) on the whole split .* \| ([\d.]+) over", log, re.M) for log in logs]
+    cells = []
+    for column in (1, 2):
+        losses = [float(final[column]) for final in finals]
+        spread = f" ± {statistics.stdev(losses):.4f}" if len(losses) > 1 else ""
+        cells.append(f"{statistics.mean(losses):.4f}{spread}")
+    assert f"`python {name}.py` | {cells[0]} | {cells[1]} |" in README
+
+
+def test_the_presets_run_the_epochs_of_their_logs():
+    from task07 import PRESETS
+
+    log = (LOGS / "task07_seed42.txt").read_text(encoding="utf-8")
+    assert f"\nEpoch {PRESETS['laptop'].epochs - 1}: " in log
+
+
+def test_the_numbers_of_generation_and_gain_are_those_of_their_logs():
+    generation = (LOGS / "generation.txt").read_text(encoding="utf-8")
+    cached = re.search(r"^cached: +(\d+) characters/s", generation, re.M)[1]
+    gained = re.search(r"^uncached, 2 threads: .* ([\d.]+) ×$", generation, re.M)[1]
+    assert f"{cached} characters a second" in README and f"{gained} times as many" in README
+    gain = re.search(r"^mean: (\d+) times", (LOGS / "gain.txt").read_text(encoding="utf-8"), re.M)[1]
+    assert f"{gain} times as long" in README
