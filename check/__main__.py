@@ -75,7 +75,7 @@ def run(task, path, everything=False, official_too=False):
     command = [sys.executable, "-m", "check.worker", task, str(path.resolve()), *flags]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
         lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in (*worker.stdout, "")], daemon=True).start()
+        threading.Thread(target=_read, args=(worker.stdout, lines), daemon=True).start()
         stage = "identity"
         seconds = START_SECONDS
         while True:
@@ -96,6 +96,13 @@ def run(task, path, everything=False, official_too=False):
             stage, seconds = result["stage"], SECONDS
             if "status" in result:
                 yield result
+
+
+def _read(stream, lines):
+    """Put each line of a stream into a queue as it comes, and an empty one at its end."""
+    for line in stream:
+        lines.put(line)
+    lines.put("")
 
 
 def show(results):

@@ -86,7 +86,7 @@ class Subject:
         if isinstance(error, SyntaxError):
             lines = [error.lineno]
         where = f" ({self.path.name}, line {lines[-1]})" if lines else ""
-        message = str(error).strip().split("\n")[0]
+        message = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().split("\n")[0]
         return f"{type(error).__name__}: {message}{where}"
 
 
