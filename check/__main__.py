@@ -109,7 +109,7 @@ def show(results):
     """Each stage as it comes: a row of a table on a terminal, else a line; a failure with all it says."""
     if not is_terminal(sys.stdout):
         for result in results:
-            print(f"{result['status']:11} {result['stage']:11} {told(result)}", flush=True)
+            print(f"{result['status']:11} {result['stage']:11} {told(result, 12 * ' ')}", flush=True)
         return
     from rich.live import Live
     from rich.table import Table
@@ -126,12 +126,12 @@ def show(results):
 MARKS = {"pass": ("✓", "green"), "skip": ("-", "yellow"), "fail": ("✗", "red"), "not started": ("…", "yellow")}
 
 
-def told(result):
+def told(result, indentation=""):
     """What a stage found, in words."""
     if result["status"] != "fail":
         return result["detail"]
     return "\n".join(
-        [result["what"]] + [f"            {label + ':':9} {result[label]}" for label in ("expected", "got", "hint")]
+        [result["what"]] + [f"{indentation}{label + ':':9} {result[label]}" for label in ("expected", "got", "hint")]
     )
 
 
