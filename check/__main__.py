@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 
 from common.exits import is_terminal
+from common.parser import Parser
 from exercises.hints import HINTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +28,6 @@ TASKS = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "
 SECONDS = 20  # that a stage may take
 START_SECONDS = 60  # until PyTorch is there
 CODES = {"pass": 0, "fail": 1, "not started": 2}
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but its complaints take one line, and exit code 2. (common.options has one that imports torch.)"""
-
-    def error(self, message):
-        raise UserError(f"{message} (see --help)")
 
 
 def main():

@@ -8,17 +8,10 @@ from pathlib import Path
 import torch
 
 from common import parallel
-from common.exits import UserError
+from common.parser import Parser
 from common.progress import hint
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but its complaints take one line, and exit code 2."""
-
-    def error(self, message):
-        raise UserError(f"{message} (see --help)")
 
 
 def parse_options(description: str, epochs: int | None = None, presets: dict | None = None) -> argparse.Namespace:
