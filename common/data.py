@@ -27,44 +27,13 @@ def read_text(path: Path) -> str:
     return text
 
 
-class Corpus:
-    """A text as tokens, one a character, split into `train` (the first 90%) and `val`.
+class Tokens:
+    """Rows of tokens, read in windows: `splits` (name → int64 tensor), `block_size` (the T of the windows)."""
 
-    Attributes: `vocabulary` (str: its V distinct characters, sorted; a token is an index into it),
-    `splits` (dict of int64 tensors on `device`) and `block_size` (the T of its windows).
-
-    Raises UserError where the file is unusable or too short for a window of block_size + 1 tokens.
-    """
-
-    def __init__(self, path: Path, block_size: int, device: torch.device | str = "cpu"):
-        text = read_text(path)
-        self.vocabulary = "".join(sorted(set(text)))
-        self._token = {character: token for token, character in enumerate(self.vocabulary)}
-        n = int(TRAIN_FRACTION * len(text))
-        if min(n, len(text) - n) <= block_size:
-            shortest = next(n for n in range(10 * block_size, 10**9) if n - int(TRAIN_FRACTION * n) > block_size)
-            raise UserError(
-                f"{path}: {len(text)} characters are too few: blocks of {block_size} need at least {shortest}"
-            )
-        tokens = self.encode(text).to(device)
-        self.splits = {"train": tokens[:n], "val": tokens[n:]}
+    def __init__(self, splits: dict[str, torch.Tensor], block_size: int):
+        self.splits = splits
         self.block_size = block_size
-        self._window = torch.arange(block_size + 1, device=device)
-
-    def tune(self) -> None:
-        """Replace the splits by those of the training text, cut in the same way: to choose between recipes
-        without a look at the validation text."""
-        text = self.splits["train"]
-        n = int(TRAIN_FRACTION * len(text))
-        self.splits = {"train": text[:n], "val": text[n:]}
-
-    def encode(self, text: str) -> torch.Tensor:
-        """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""
-        return torch.tensor([self._token[character] for character in text])
-
-    def decode(self, tokens: torch.Tensor) -> str:
-        """Tokens (T) → characters."""
-        return "".join(self.vocabulary[token] for token in tokens.tolist())
+        self._window = torch.arange(block_size + 1, device=splits["train"].device)
 
     def batch(self, split: str, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Random windows of a split: tokens (B, T) and, as targets (B, T), the tokens that follow them.
@@ -80,3 +49,41 @@ class Corpus:
         """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, (B, T) each."""
         windows = tokens[starts[:, None] + self._window]  # (B, T + 1)
         return windows[:, :-1], windows[:, 1:]
+
+
+class Corpus(Tokens):
+    """A text as tokens, one a character, split into `train` (the first 90%) and `val`.
+
+    Attributes besides those of `Tokens`: `vocabulary` (str: its V distinct characters, sorted; a token is an
+    index into it).
+
+    Raises UserError where the file is unusable or too short for a window of block_size + 1 tokens.
+    """
+
+    def __init__(self, path: Path, block_size: int, device: torch.device | str = "cpu"):
+        text = read_text(path)
+        self.vocabulary = "".join(sorted(set(text)))
+        self._token = {character: token for token, character in enumerate(self.vocabulary)}
+        n = int(TRAIN_FRACTION * len(text))
+        if min(n, len(text) - n) <= block_size:
+            shortest = next(n for n in range(10 * block_size, 10**9) if n - int(TRAIN_FRACTION * n) > block_size)
+            raise UserError(
+                f"{path}: {len(text)} characters are too few: blocks of {block_size} need at least {shortest}"
+            )
+        tokens = self.encode(text).to(device)
+        super().__init__({"train": tokens[:n], "val": tokens[n:]}, block_size)
+
+    def tune(self) -> None:
+        """Replace the splits by those of the training text, cut in the same way: to choose between recipes
+        without a look at the validation text."""
+        text = self.splits["train"]
+        n = int(TRAIN_FRACTION * len(text))
+        self.splits = {"train": text[:n], "val": text[n:]}
+
+    def encode(self, text: str) -> torch.Tensor:
+        """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""
+        return torch.tensor([self._token[character] for character in text])
+
+    def decode(self, tokens: torch.Tensor) -> str:
+        """Tokens (T) → characters."""
+        return "".join(self.vocabulary[token] for token in tokens.tolist())

@@ -19,7 +19,6 @@ import argparse
 import dataclasses
 import platform
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -30,12 +29,12 @@ from common import training
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
+from studies import timed
 from studies.extras import optional, pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"
 REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it may be stopped
-PARTS = 1000  # of its time: the schedule follows the clock, not the epochs, whose number nobody knows before
 
 # The first trials, chosen by hand; the sampler starts from what they show.
 FIRST = [
@@ -75,8 +74,8 @@ def build(chosen: dict, corpus: Corpus):
     """A model, its optimizers and its Config, from what `suggest` gives."""
     sizes = {name: value for name, value in chosen.items() if name not in ("head_size", "cooldown")}
     n_head = chosen["n_embd"] // chosen["head_size"]
-    schedule = {"epochs": PARTS, "warmup": PARTS // 25, "cooldown": int(chosen["cooldown"] * PARTS)}
-    config = dataclasses.replace(task07.PRESETS["laptop"], **sizes, **schedule, n_head=n_head)
+    config = dataclasses.replace(task07.PRESETS["laptop"], **sizes, n_head=n_head)
+    config = timed.clocked(config, chosen["cooldown"])
     torch.manual_seed(42)
     model = task07.GPT(config, len(corpus.vocabulary))
     training.initialize(model, config)
@@ -85,31 +84,26 @@ def build(chosen: dict, corpus: Corpus):
 
 def objective(trial, corpus: Corpus, seconds: float) -> float:
     """Train for so many seconds; the tuning loss in nats per character."""
-    chosen = suggest(trial)
-    precision = training.low_precision(torch.device("cpu"))
-    model, optimizers, config = build(chosen, corpus)
-    trial.set_user_attr("parameters", sum(p.numel() for p in model.parameters()))
-    trained, epochs = 0.0, 0
-    for part in range(1, REPORTS + 1):
-        while trained < seconds * part / REPORTS:
-            start = time.perf_counter()
-            loss = training.update(model, corpus, config, optimizers, int(trained / seconds * PARTS), precision)
-            trained += time.perf_counter() - start
-            epochs += 1
-        with precision:
+    model, optimizers, config = build(suggest(trial), corpus)
+    trial.set_user_attr("parameters", timed.count(model))
+    for moment in timed.train_for(seconds, REPORTS, model, corpus, config, optimizers):
+        with training.low_precision(torch.device("cpu")):
             score = score_split(model, corpus, "val")
         attributes = {
-            "epochs": epochs,
-            "tokens": epochs * config.batch_size * config.block_size,
-            "seconds": trained,
-            "loss": loss.item(),
+            "epochs": moment.epochs,
+            "tokens": moment.epochs * config.batch_size * config.block_size,
+            "seconds": moment.seconds,
+            "loss": moment.loss,
             "accuracy": score.accuracy,
         }
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        trial.report(score.nats, part)
-        print(f"trial {trial.number}: {trained:.0f} s, {epochs} epochs, tuning loss {score.nats:.4f}", flush=True)
-        if part < REPORTS and trial.should_prune():
+        trial.report(score.nats, moment.part)
+        print(
+            f"trial {trial.number}: {moment.seconds:.0f} s, {moment.epochs} epochs, tuning loss {score.nats:.4f}",
+            flush=True,
+        )
+        if moment.part < REPORTS and trial.should_prune():
             raise optional("optuna", "search").TrialPruned
     return score.nats
 
