@@ -110,7 +110,11 @@ def main():
     parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=1, metavar="N",
                         help="processor threads (default: %(default)s)")  # fmt: skip
     parser.add_argument("--no-picture", action="store_true", help="print only")
+    parser.add_argument("--quick", action="store_true",
+                        help="length 8, 200 steps, no picture: a try, no result")  # fmt: skip
     options = parser.parse_args()
+    if options.quick:
+        options.length, options.steps, options.no_picture = 8, 200, True
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     start = time.perf_counter()

