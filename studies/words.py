@@ -11,10 +11,12 @@ Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
 A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
 has to spell such a word, so the word model is charged for it too, else it would gain by knowing fewer words:
 its nats per character are given as two bounds. "Named": an unknown token costs what the model gives for
-"some unknown word", and which one is free. "Spelled": that, and the word's spelling by a character 4-gram
-model of the rare words of the training plays (Witten and Bell's smoothing, 1991). The second is the
-honest one: a probability for each text, as the character model's is. Perplexity per word is of all the
-nats (those of spaces and punctuation too) divided by the number of words, for both models.
+"some unknown word", and which one is free. "Spelled": which one costs too. With probability ½ it repeats an
+unknown word of the same block (the character model can copy as well), else it is spelled by a character
+4-gram model (Witten and Bell's smoothing, 1991) of the words that would be unknown in each training play,
+were that held out. This is a probability for each text, as the character model's is, so that the two compare.
+Perplexity per word is of all the nats (those of spaces and punctuation too) divided by the number of words,
+for both models.
 
 `--tune` tries SIZES, judged on other plays (TUNING); the first is the one in use.
 """
@@ -84,7 +86,7 @@ class Speller:
     """How likely is a string among strings like these? A mixture of n-grams of characters (Witten and Bell 1991)."""
 
     CONTEXT = 3  # characters
-    END = ""
+    START, END = "\0", ""
     SYMBOLS = sys.maxunicode + 2  # all that Python knows, and the end: the last resort, so that nothing is impossible
 
     def __init__(self, strings: list[str]):
@@ -96,11 +98,12 @@ class Speller:
         self.totals = {context: counts.total() for context, counts in self.counts.items()}
 
     def _steps(self, string: str):
-        """Each of its symbols, the end too, with the characters before it."""
-        return [(string[max(0, i - self.CONTEXT) : i], symbol) for i, symbol in enumerate([*string, self.END])]
+        """Each of its symbols, the end too, with the CONTEXT characters before it."""
+        padded = self.START * self.CONTEXT + string
+        return [(padded[i : i + self.CONTEXT], symbol) for i, symbol in enumerate([*string, self.END])]
 
     def nats(self, string: str) -> float:
-        """The cost of a string and its end."""
+        """What a string and its end cost."""
         return -sum(math.log(self._probability(*step)) for step in self._steps(string))
 
     def _probability(self, context: str, symbol: str) -> float:
@@ -115,21 +118,37 @@ class Sequences(Tokens):
     """Training and held-out text, cut into tokens; a training sequence comes again only after all the others.
 
     Attributes: `vocabulary` (its V tokens; 0 is the unknown one), `unknown` (those of the held-out text that
-    are not in it), `spelling` (nats that spelling those costs) and `characters` (those of the held-out text,
+    are not in it), `spelling` (nats that it costs to tell those) and `characters` (those of the held-out text,
     but its first token's, which nothing predicts).
     """
 
-    def __init__(self, train: str, held_out: str, cut, cutoff: int, block_size: int):
-        trained, judged = cut(train), cut(held_out)
+    def __init__(self, plays: list[str], held_out: str, cut, cutoff: int, block_size: int):
+        trained, judged = cut("\n\n".join(plays)), cut(held_out)
         counts = Counter(trained)
         self.vocabulary = [UNKNOWN, *sorted(token for token, n in counts.items() if n >= cutoff)]
         self._number = {token: number for number, token in enumerate(self.vocabulary)}
         super().__init__({"train": self.encode(trained), "val": self.encode(judged)}, block_size)
         self.unknown = [token for token in judged[1:] if token not in self._number]
-        speller = Speller([token for token in trained if token not in self._number])
-        self.spelling = sum(n * speller.nats(token) for token, n in Counter(self.unknown).items())
+        own = [Counter(cut(play)) for play in plays]
+        speller = Speller([token for of_play in own for token, n in of_play.items() if counts[token] - n < cutoff])
+        self.spelling = self._charge(judged, speller)
         self.characters = sum(map(len, judged[1:]))
         self.begin()
+
+    def _charge(self, tokens: list[str], speller: Speller) -> float:
+        """Nats that it costs to say which unknown tokens they are: half on one of the block's, half on a spelling."""
+        total, seen = 0.0, []
+        for place, (before, token) in enumerate(itertools.pairwise(tokens)):
+            if place % self.block_size == 0:
+                seen = [] if before in self._number else [before]
+            if token in self._number:
+                continue
+            nats, repeats = speller.nats(token), seen.count(token)
+            if repeats:
+                nats = -math.log(math.exp(-nats) + repeats / len(seen))
+            total += nats + (math.log(2) if seen else 0.0)
+            seen.append(token)
+        return total
 
     def encode(self, tokens: list[str]) -> torch.Tensor:
         """Strings → int64 tokens (T)."""
@@ -158,7 +177,7 @@ def prepare(options, report: timed.Report) -> tuple[dict[str, Sequences], int]:
     if options.quick:
         out = out[-1:]
         plays = {name: text for name, text in plays.items() if name in [*list(plays)[:3], *out]}
-    train = "\n\n".join(text for name, text in plays.items() if name not in out)
+    train = [text for name, text in plays.items() if name not in out]
     held_out = "\n\n".join(plays[name] for name in out)
     blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
     sequences = {
@@ -184,7 +203,7 @@ def describe_unknown(corpus: Sequences, words: int, report: timed.Report) -> Non
     }
     report(f"unknown, fewer than {CUTOFF} times in the training plays: "
            + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items()) + " held out; "
-           f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to spell")  # fmt: skip
+           f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to tell apart")  # fmt: skip
 
 
 def make(kind: str, corpus: Sequences, sizes: dict, quick: bool):

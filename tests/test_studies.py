@@ -68,6 +68,7 @@ def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
     assert folder("torch", "none").name == "torch"
 
 
+@pytest.mark.slow
 def test_a_quick_reversal(monkeypatch, capsys):
     out = run(monkeypatch, capsys, reverse, "--quick")
     first, accuracy = re.search(r"^First half: loss ([\d.]+), .*\nSecond half: accuracy ([\d.]+)%$", out, re.M).groups()
@@ -190,24 +191,28 @@ def test_a_speller_is_a_probability_of_strings(monkeypatch):
     speller = words.Speller(["ab", "ab", "b", "aab"])
     strings = ["".join(letters) for n in range(13) for letters in itertools.product("ab", repeat=n)]
     total = sum(math.exp(-speller.nats(string)) for string in strings)
-    assert 0.97 < total < 1  # the rest is of longer ones
+    assert 0.97 < total < 1  # the rest belongs to longer ones
     assert speller.nats("ab") < speller.nats("b") < speller.nats("bbb")
 
 
 def test_rare_and_new_words_are_unknown_and_are_charged():
-    train, held_out = "to be or not to be or nought " * 2 + "once", "to wit or to be once "
-    corpus = words.Sequences(train, held_out, words.cut_words, 2, block_size=4)
-    assert corpus.vocabulary == [words.UNKNOWN, " ", "be", "nought", "not", "or", "to"]
+    plays = ["to be or not to be or nought", "to be or not to be or nought once twice"]
+    held_out = "wit to wit once or "
+    corpus = words.Sequences(plays, held_out, words.cut_words, 2, block_size=4)
+    assert corpus.vocabulary == [words.UNKNOWN, " ", "be", "not", "nought", "or", "to"]
     assert corpus.unknown == ["wit", "once"]
-    speller = words.Speller(["once"])
-    assert corpus.spelling == pytest.approx(speller.nats("wit") + speller.nats("once"))
-    assert corpus.characters == len(held_out) - len("to")
-    letters = words.Sequences(train, held_out.replace("wit", "bet"), list, 1, block_size=4)
-    assert (letters.unknown, letters.spelling) == ([], 0)
+    assert corpus.characters == len(held_out) - len("wit")
+    # Unknown, were its play held out: what occurs fewer than twice in the other.
+    speller = words.Speller(["not", "nought", "not", "nought", "once", "twice"])
+    again = -math.log((math.exp(-speller.nats("wit")) + 1) / 2)  # the first is in the same block
+    new = math.log(2) + speller.nats("once")  # not the "wit" that its block begins with
+    assert corpus.spelling == pytest.approx(again + new)
+    letters = words.Sequences(plays, held_out.replace("o", "e"), list, 1, block_size=4)
+    assert letters.unknown == [] and letters.spelling == 0
 
 
 def test_training_sequences_do_not_overlap_and_all_come_once():
-    corpus = words.Sequences("abcdefghijklmnopq", "abc" * 4, list, 1, block_size=4)
+    corpus = words.Sequences(["abcdefghijklmnopq"], "abc" * 4, list, 1, block_size=4)
     seen = torch.cat([corpus.batch("train", 2)[0] for _ in range(2)]).flatten()
     assert sorted(seen.tolist()) == corpus.encode(list("abcdefghijklmnop")).tolist()
 
