@@ -88,11 +88,15 @@ def generate(model: LSTM, tokens: torch.Tensor, temperature: float = 1.0):
         yield tokens
 
 
+def base(quick: bool):
+    """The GPTs' Config."""
+    config = timed.clocked(task07.PRESETS["laptop"])
+    return replace(config, batch_size=8, block_size=32, n_embd=32, n_layer=1) if quick else config
+
+
 def configs(vocab_size: int, quick: bool) -> dict:
     """Name → class and Config of each model. The LSTM's width is the multiple of 4 nearest to the GPTs' parameters."""
-    config = timed.clocked(task07.PRESETS["laptop"])
-    if quick:
-        config = replace(config, batch_size=8, block_size=32, n_embd=32, n_layer=1)
+    config = base(quick)
     chosen = {"task 7": (task07.GPT, config), "task 9": (task09_rope.GPT, config)}
     with torch.device("meta"):  # sizes without numbers
         wanted = statistics.mean(timed.count(build(config, vocab_size)) for build, config in chosen.values())
@@ -190,7 +194,7 @@ def compare(options, corpus: Corpus, report: timed.Report) -> None:
                f"{seconds_or_never(column['goal'])}")  # fmt: skip
 
     exits.at("after the training, while the models wrote")
-    block_size = chosen["task 7"][1].block_size
+    block_size = corpus.block_size
     report()
     report(f"To write a character after {block_size} others, one thread:")
     for way, milliseconds in time_writing(models, block_size).items():
@@ -233,8 +237,7 @@ def main():
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
     options = timed.parse_options(parser)
     start = time.perf_counter()
-    block_size = 32 if options.quick else task07.PRESETS["laptop"].block_size
-    corpus = Corpus(options.data, block_size)
+    corpus = Corpus(options.data, base(options.quick).block_size)
     report = timed.Report()
     (tune if options.tune else compare)(options, corpus, report)
     report.machine(options.threads, start)

@@ -44,8 +44,14 @@ def start_wandb(name: str, settings: dict):
     """A run of Weights & Biases, offline if need be; it prints nothing."""
     wandb = optional("wandb", "track")
     FOLDER.mkdir(exist_ok=True)
-    how = {"project": "gpt-in-nine-steps", "name": name, "config": settings, "dir": FOLDER, "reinit": "finish_previous",
-           "settings": wandb.Settings(silent=True, console="off", init_timeout=CONNECT)}  # fmt: skip
+    how = {
+        "project": "gpt-in-nine-steps",
+        "name": name,
+        "config": settings,
+        "dir": FOLDER.resolve(),  # for its server, which may have been started elsewhere
+        "reinit": "finish_previous",
+        "settings": wandb.Settings(silent=True, console="off", init_timeout=CONNECT),
+    }
     try:
         return wandb.init(**how)
     except (wandb.errors.UsageError, wandb.errors.CommError):  # no login, no network

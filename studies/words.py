@@ -170,22 +170,20 @@ class Sequences(Tokens):
 def prepare(options, report: timed.Report) -> tuple[dict[str, Sequences], int]:
     """Kind of token → sequences; and how many words the held-out plays have. Reports what they are."""
     plays = read_plays()
-    out = [name for name in plays if name in HELD_OUT]
+    out = HELD_OUT
     if options.tune:
-        plays = {name: text for name, text in plays.items() if name not in out}
         out = TUNING
     if options.quick:
         out = out[-1:]
-        plays = {name: text for name, text in plays.items() if name in [*list(plays)[:3], *out]}
-    train = [text for name, text in plays.items() if name not in out]
     held_out = "\n\n".join(plays[name] for name in out)
+    train = [text for name, text in plays.items() if name not in {*HELD_OUT, *out}][: 3 if options.quick else None]
     blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
     sequences = {
         "words": Sequences(train, held_out, cut_words, CUTOFF, blocks["words"]),
         "characters": Sequences(train, held_out, list, 1, blocks["characters"]),
     }
     words = len(re.findall(r"\w+", held_out))
-    report(f"{len(plays) - len(out)} plays to learn from; held out: {', '.join(out)}")
+    report(f"{len(train)} plays to learn from; held out: {', '.join(out)}")
     for kind, corpus in sequences.items():
         sizes = (len(corpus.splits["train"]), len(corpus.splits["val"]), len(corpus.vocabulary))
         report("{}: {:,} tokens to learn from, {:,} held out, a vocabulary of {:,}".format(kind, *sizes))

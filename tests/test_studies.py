@@ -158,8 +158,8 @@ def test_a_report_is_what_was_printed_and_a_picture(monkeypatch, capsys, tmp_pat
     for name in ("logs", "images"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(timed, "DOCS", tmp_path)
-    tiny = {name: (build, config) for name, (build, config) in lstm.configs(65, quick=True).items()}
-    monkeypatch.setattr(lstm, "configs", lambda *_: tiny)
+    tiny = lstm.base(quick=True)
+    monkeypatch.setattr(lstm, "base", lambda quick: tiny)
     out = run(monkeypatch, capsys, lstm, "--seconds", "1", "--seeds", "1", "2", "--threads", "1", "--report")
     head, rest = (tmp_path / "logs" / "lstm.txt").read_text(encoding="utf-8").split("\n", 1)
     assert head == "$ python -m studies.lstm --seconds 1 --seeds 1 2 --threads 1 --report"
@@ -218,7 +218,7 @@ def test_training_sequences_do_not_overlap_and_all_come_once():
 
 
 PLAYS = {
-    name: f"{name}\n\nROMEO:\nShe speaks: O, speak again, bright angel {name}!\n" * 40
+    name: f"{name}\n\nROMEO:\nA waltz, bad nymph, for quick jigs vex {name}!\n" * 40
     for name in [*words.HELD_OUT, *words.TUNING, "hamlet"]
 }
 
