@@ -46,7 +46,7 @@ class Cache:
             heads = layer.heads(block.attention_norm(x)).view(1, T, layer.n_head, -1).transpose(1, 2)  # (1, H, T, 3D)
             k, q, v = heads.chunk(3, dim=-1)  # (1, H, T, D) each
             if hasattr(layer, "angles"):
-                k, q = rotate(k, layer.angles[new]), rotate(q, layer.angles[new])  # (1, H, T, D) each
+                k, q = rotate(torch.stack([k, q]), layer.angles[new])  # (1, H, T, D) each
             keys[:, :, new], values[:, :, new] = k, v
             past = keys[:, :, seen], values[:, :, seen]  # (1, H, length, D) each
             y = attention(q, *past, layer.mask[new, seen], layer.scale, layer.dropout)  # (1, H, T, D)

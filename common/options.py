@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,12 +15,15 @@ from common.progress import hint
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
 
-def parse_options(description: str, epochs: int | None = None, presets: dict | None = None) -> argparse.Namespace:
+def parse_options(
+    description: str, epochs: int | None = None, presets: dict | None = None, add_flags: Callable | None = None
+) -> argparse.Namespace:
     """Read the command line and set the number of threads; the defaults are the documented run.
 
     Returns a namespace with `epochs` (int ≥ 1), `seed` (int), `device` (torch.device), `data` (Path)
     and `threads` (int ≥ 1). With `presets` (name → Config, from task 7 on: "documented" and "laptop")
-    also `config`, the chosen one with `epochs` put in, and `save`, `save_every`, `resume`.
+    also `config`, the chosen one with `epochs` put in, and `save`, `save_every`, `resume`. `add_flags` may
+    add a script's own to the parser.
     Raises UserError where a value is unusable.
     """
     parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,13 +64,16 @@ def parse_options(description: str, epochs: int | None = None, presets: dict | N
     )
     if presets:
         _add_training_flags(parser, presets)
+    if add_flags:
+        add_flags(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if presets:
         options.device = parallel.start(options.device)
         if parallel.restarted() and options.save and options.save.exists():
             options.resume = options.save
-        name = options.preset or ("laptop" if options.device.type == "cpu" else "documented")
+        for_gpu = options.device.type != "cpu" and "documented" in presets
+        name = options.preset or ("documented" if for_gpu else "laptop")
         options.config = presets[name]
         if options.epochs:
             options.config = dataclasses.replace(options.config, epochs=options.epochs, time="for a try")

@@ -67,6 +67,9 @@ def load_model(path: Path) -> tuple[torch.nn.Module, str]:
         model.load_state_dict(state["model"])
     except (KeyError, AttributeError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: holds no model of task 7 or 9") from error
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):  # the same matrix, columns side by side: a vector's product reads these
+            layer.weight.data = layer.weight.data.t().contiguous().t()
     return model.eval(), state["vocabulary"]
 
 

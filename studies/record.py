@@ -2,6 +2,7 @@
 
 Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and
 a last line with the seconds, the machine and PyTorch's version. With `--seeds 1 2 3` a run for each.
+A study is named as module (studies.speedrun), and flags for it come last, after `--`.
 """
 
 from common import exits
@@ -32,27 +33,31 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[None], metavar="N",
                         help="a run and a log for each of them: docs/logs/TASK_seedN.txt")  # fmt: skip
     parser.add_argument("--save", type=Path, metavar="DIR", help="a checkpoint of each run, DIR/TASK_seedN.pt")
-    options = parser.parse_args()
+    parser.add_argument("--name", metavar="NAME", help="of the log, instead of TASK")
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    options = parser.parse_args(sys.argv[1:end])
     for task in options.tasks:
-        if not (ROOT / f"{task}.py").exists():
+        if not (ROOT / f"{task.replace('.', '/')}.py").exists():
             raise UserError(f"there is no {task}.py")
     for task, seed in itertools.product(options.tasks, options.seeds):
-        name = task if seed is None else f"{task}_seed{seed}"
-        flags = [] if seed is None else ["--seed", str(seed)]
+        name = options.name or task.rpartition(".")[2]
+        name += "" if seed is None else f"_seed{seed}"
+        flags = sys.argv[end + 1 :] + ([] if seed is None else ["--seed", str(seed)])
         flags += ["--save", f"{options.save}/{name}.pt"] if options.save else []
         record(task, flags, LOGS / f"{name}.txt")
 
 
 def record(task, flags, path):
     exits.at(f"while {path.stem} ran")
+    command = ["-m", task] if "." in task else [f"{task}.py"]
+    command += flags
     start = time.perf_counter()
-    result = subprocess.run([sys.executable, f"{task}.py", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - start
     if result.returncode:
         sys.exit(result.returncode)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
-    command = " ".join(["$ python", f"{task}.py", *flags])
-    text = f"{command}\n{result.stdout}\n# {seconds:.0f} s from start to end on {machine}\n"
+    text = f"$ python {' '.join(command)}\n{result.stdout}\n# {seconds:.0f} s from start to end on {machine}\n"
     path.write_text(text, encoding="utf-8")
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
 

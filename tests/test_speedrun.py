@@ -1,0 +1,75 @@
+"""The speedrun's model: its quick forms compute what the plain ones do, and no idea lets the future be seen."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import task09_rope
+from studies import ablation, speedrun
+
+SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, triples=50)
+PLAIN = dataclasses.replace(SMALL, **dict.fromkeys(speedrun.IDEAS, False))
+
+
+def test_without_its_ideas_it_is_task_9s_model():
+    torch.manual_seed(0)
+    ours = speedrun.GPT(PLAIN, 11)
+    config = dataclasses.replace(
+        task09_rope.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, dropout=0.0
+    )
+    theirs = task09_rope.GPT(config, 11)
+    weights = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}  # biases: none
+    for name, value in ours.state_dict().items():
+        name = name.replace("wide", "layers.0").replace("narrow", "layers.2")
+        if name.endswith("heads.weight"):  # ours: query, key, value of all heads; theirs: a head's key, query, value
+            q, k, v = value.view(3, 3, 8, 24)
+            value = torch.cat([k, q, v], dim=1).view(72, 24)
+        weights[name] = value
+    theirs.load_state_dict(weights)
+    tokens = torch.randint(11, (2, 16))
+    torch.testing.assert_close(ours(tokens), theirs(tokens), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("idea", [None, *speedrun.IDEAS])
+def test_no_position_sees_the_future_with_an_idea_or_without(idea):
+    config = dataclasses.replace(SMALL, **({idea: False} if idea else {}))
+    torch.manual_seed(0)
+    model = speedrun.GPT(config, 11).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    tokens = torch.randint(11, (2, 16))
+    changed = tokens.clone()
+    changed[:, 9:] = (changed[:, 9:] + 1) % 11
+    before, after = model(tokens), model(changed)
+    assert torch.equal(before[:, :9], after[:, :9])
+    assert not torch.isclose(before[:, 9:], after[:, 9:]).all(dim=-1).any()
+
+
+def test_zero_outputs_begin_as_an_ngram_model():
+    torch.manual_seed(0)
+    model = speedrun.GPT(SMALL, 11).eval()
+    tokens = torch.randint(11, (1, 16))
+    changed = tokens.clone()
+    changed[0, 5] = (changed[0, 5] + 1) % 11
+    same = torch.isclose(model(tokens), model(changed)).all(dim=-1)[0]  # (T)
+    assert same.tolist() == [t not in (5, 6, 7) for t in range(16)]  # pairs and triples see two characters back
+
+
+def test_squared_relu_is_the_square_of_relu():
+    x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(speedrun.SquaredReLU.apply, x)
+    assert torch.equal(speedrun.SquaredReLU.apply(x), F.relu(x).square())
+
+
+def test_rotation_by_tables_is_task_9s():
+    x, angles = torch.randn(2, 7, 8), task09_rope.rotation_angles(7, 8)
+    assert torch.equal(speedrun.rotate(x, angles.cos(), angles.sin()), task09_rope.rotate(x, angles))
+
+
+def test_every_idea_is_a_field_that_an_ablation_leaves_out():
+    fields = {field.name for field in dataclasses.fields(speedrun.Config)}
+    for changes in ablation.VARIANTS.values():
+        assert changes.keys() <= fields
+    assert all(getattr(speedrun.PRESETS["laptop"], idea) for idea in speedrun.IDEAS)
