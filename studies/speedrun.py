@@ -70,7 +70,7 @@ class SquaredReLU(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         (positive,) = context.saved_tensors
-        return gradient * positive * 2
+        return (gradient * positive).mul_(2)
 
 
 def rotate(x, cos, sin):

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import task07
 import task09_rope
-from studies import ablation, speedrun
+from common.exits import UserError
+from studies import ablation, speedrun, step, tuning
 
 SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, triples=50)
 PLAIN = dataclasses.replace(SMALL, **dict.fromkeys(speedrun.IDEAS, False))
@@ -73,3 +75,19 @@ def test_every_idea_is_a_field_that_an_ablation_leaves_out():
     for changes in ablation.VARIANTS.values():
         assert changes.keys() <= fields
     assert all(getattr(speedrun.PRESETS["laptop"], idea) for idea in speedrun.IDEAS)
+
+
+def test_a_profile_finds_the_matrix_products():
+    numbers = torch.ones(300, 300)
+    spent = step.measure(lambda: (numbers @ numbers).relu())
+    assert spent["aten::mm"] > 0 and spent.keys() & step.PRODUCTS == {"aten::mm"}
+
+
+def test_a_tuning_run_changes_fields_by_name_and_type():
+    preset = task07.PRESETS["laptop"]
+    got = tuning.changed(preset, ["dropout=0", "n_layer=3", "tie_weights=True", "optimizer=adamw"])
+    expected = {"dropout": 0.0, "n_layer": 3, "tie_weights": True, "optimizer": "adamw"}
+    assert got == dataclasses.replace(preset, **expected)
+    for wrong in ("layers=3", "n_layer=3.5", "n_layer=", "n_layer", "tie_weights=1", "dropout=__import__('os')"):
+        with pytest.raises(UserError, match=wrong.partition("=")[0]):
+            tuning.changed(preset, [wrong])
