@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 import task07
 import task09_rope
+from common.data import Tokens
 from common.exits import UserError
-from studies import ablation, speedrun, step, tuning
+from studies import ablation, growth, speedrun, step, tuning
 
 SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, triples=50)
 PLAIN = dataclasses.replace(SMALL, **dict.fromkeys(speedrun.IDEAS, False))
@@ -91,3 +92,15 @@ def test_a_tuning_run_changes_fields_by_name_and_type():
     for wrong in ("layers=3", "n_layer=3.5", "n_layer=", "n_layer", "tie_weights=1", "dropout=__import__('os')"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
             tuning.changed(preset, [wrong])
+
+
+def test_a_larger_budget_goes_on_where_a_smaller_one_branched_off():
+    torch.manual_seed(0)
+    corpus = Tokens({"train": torch.randint(11, (400,)), "val": torch.randint(11, (50,))}, block_size=16)
+    corpus.vocabulary = "abcdefghijk"
+    changes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 1, "triples": 50, "warmup": 1}
+    epoch = 16 * 16 / 1e6  # millions of characters
+    both = list(growth.grow("small", changes, corpus, [5 * epoch, 10 * epoch], seed=1))
+    (alone,) = growth.grow("small", changes, corpus, [5 * epoch], seed=1)
+    assert [row[1] for row in both] == [5 * epoch, 10 * epoch] and both[0][2] < both[1][2]
+    assert both[0][3:] == alone[3:] and both[1][3] != both[0][3]

@@ -1,0 +1,116 @@
+"""What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
+
+For each size of the speedrun's model: the validation loss (whole split, nats per character) and the seconds of
+training for 1, 2, 4, 8 and 16 million characters, read in windows as always, so that text comes again from
+one million on. Budgets share work: one run goes on at the full learning rate, and for each budget a copy
+branches off at 70% of it and cools down to zero (arXiv 2405.18392). A budget's seconds are those of the
+shared run up to its branch and of the branch, evaluation not counted.
+
+Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
+docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
+"""
+
+from common import exits
+from common.exits import UserError, end_cleanly
+
+end_cleanly(__name__)
+
+import argparse
+import copy
+import dataclasses
+import os
+import platform
+import re
+import time
+
+import torch
+
+from common import training
+from common.data import Corpus
+from common.evaluate import score_split
+from common.options import DEFAULT_TEXT, Parser, whole_number
+from studies import speedrun, timed
+from studies.extras import pyplot
+
+SIZES = {
+    "small": {"n_embd": 128, "n_head": 1, "n_layer": 4},
+    "medium": {"n_embd": 256, "n_head": 2, "n_layer": 4},
+    "large": {"n_embd": 384, "n_head": 3, "n_layer": 6},
+}
+COLOURS = {"small": "#0072B2", "medium": "#D55E00", "large": "#009E73"}  # told apart by colour-blind eyes
+FALL = 0.3  # of a budget
+ROW = re.compile(r"^(\w+) +([\d,]+) parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
+
+
+def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int):
+    """Yield parameters, millions of characters, seconds, training and validation loss for each budget, in order."""
+    preset = dataclasses.replace(speedrun.PRESETS["laptop"], **changes)
+    torch.manual_seed(seed)
+    model = speedrun.GPT(preset, len(corpus.vocabulary))
+    optimizers = training.configure_optimizers(model, preset)
+    precision = training.low_precision(torch.device("cpu"))
+    budgets = {m: max(1, round(m * 1e6 / (preset.batch_size * preset.block_size))) for m in millions}  # epochs
+    shared = dataclasses.replace(preset, epochs=2 * max(budgets.values()), cooldown=0)
+    epoch, seconds = 0, 0.0
+
+    def learn(model, optimizers, config, first, last):
+        start = time.perf_counter()
+        for epoch in range(first, last):
+            training.update(model, corpus, config, optimizers, epoch, precision)
+        return time.perf_counter() - start
+
+    for budget, epochs in sorted(budgets.items()):
+        exits.at(f"while the {size} model read {budget} million characters")
+        branch = epochs - round(FALL * epochs)
+        seconds += learn(model, optimizers, shared, epoch, branch)
+        epoch = branch
+        copied, its_optimizers = copy.deepcopy((model, optimizers))
+        falling = dataclasses.replace(preset, epochs=epochs, cooldown=epochs - branch)
+        spent = seconds + learn(copied, its_optimizers, falling, branch, epochs)
+        with precision:
+            train, val = (score_split(copied, corpus, split).nats for split in ("train", "val"))
+        yield timed.count(model), budget, spent, train, val
+
+
+def plot() -> None:
+    """docs/images/growth.png from the rows of docs/logs/growth.txt."""
+    log = timed.DOCS / "logs" / "growth.txt"
+    rows = ROW.findall(log.read_text(encoding="utf-8")) if log.exists() else []
+    if not rows:
+        raise UserError("docs/logs/growth.txt: no rows there; put together what python -m studies.growth prints")
+    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    for size, colour in COLOURS.items():
+        points = [(float(seconds), float(loss), read) for name, _, read, seconds, loss in rows if name == size]
+        axes.plot([p[0] for p in points], [p[1] for p in points], "o-", color=colour, label=size, markersize=4)
+        for seconds, loss, read in points:
+            axes.annotate(f"{float(read):g}M", (seconds, loss), (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="training time (seconds, two cores)",
+             ylabel="loss on the validation split (nats per character)")  # fmt: skip
+    axes.legend(title="model; labels: characters read")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(timed.DOCS / "images" / "growth.png", dpi=110)
+
+
+def main():
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", choices=[*SIZES, []], metavar="SIZE", help=", ".join(SIZES))
+    parser.add_argument("--millions", nargs="+", type=whole_number(1), default=[1, 2, 4, 8, 16], metavar="N",
+                        help="of characters (default: 1 2 4 8 16)")  # fmt: skip
+    parser.add_argument("--seed", type=whole_number(0), default=42, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
+                        metavar="N", help="(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--plot", action="store_true", help="draw the picture instead")
+    options = parser.parse_args()
+    if options.plot:
+        return plot()
+    torch.set_num_threads(options.threads)
+    corpus = Corpus(DEFAULT_TEXT, speedrun.PRESETS["laptop"].block_size)
+    for size in options.sizes or SIZES:
+        for count, budget, seconds, train, val in grow(size, SIZES[size], corpus, options.millions, options.seed):
+            print(f"{size:6}  {count:10,} parameters  {budget:4.1f}M characters  {seconds:6.0f} s  "
+                  f"val {val:.4f}  train {train:.4f}", flush=True)  # fmt: skip
+    print(f"# {options.threads} of {os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}")
+
+
+if __name__ == "__main__":
+    main()
