@@ -55,12 +55,12 @@ def main():
     options = parser.parse_args()
     state = checkpoint.load(options.run)
     made = re.fullmatch(
-        r"\$ python ((\w+)\.py.*? --seed (\d+)) --save \S+\n.*\n# (\d+) s from start to end on (.*)\n",
+        r"\$ python (.*? --seed (\d+)) --save \S+\n.*\n# (\d+) s from start to end on (.*)\n",
         options.log.read_text(encoding="utf-8"), re.DOTALL,
     )  # fmt: skip
     if made is None:
         raise UserError(f"{options.log}: not the log of a run with --seed and --save")
-    command, script, seed, seconds, machine = made.groups()
+    command, seed, seconds, machine = made.groups()
 
     exits.at("while the weights were evaluated")
     BEST_WEIGHTS.parent.mkdir(exist_ok=True)
@@ -68,6 +68,7 @@ def main():
     kept = {name: state[name] for name in ("epoch", "config", "vocabulary")}
     checkpoint.save(BEST_WEIGHTS, kept | {"model": weights})
     model, _ = load_model(BEST_WEIGHTS)
+    script = type(model).__module__
     config = state["config"]
     corpus = Corpus(DEFAULT_TEXT, config["block_size"])
     torch.manual_seed(0)
