@@ -19,7 +19,6 @@ import torch
 from torch.nn import functional as F
 
 from common.stream import encode, load_model, parse_options, write
-from task07 import attention
 from task09_rope import rotate
 
 
@@ -49,7 +48,8 @@ class Cache:
                 k, q = rotate(torch.stack([k, q]), layer.angles[new])  # (1, H, T, D) each
             keys[:, :, new], values[:, :, new] = k, v
             past = keys[:, :, seen], values[:, :, seen]  # (1, H, length, D) each
-            y = attention(q, *past, layer.mask[new, seen], layer.scale, layer.dropout)  # (1, H, T, D)
+            mask = layer.mask[new, seen] if T > 1 else None  # (T, length); the last position may look at all
+            y = F.scaled_dot_product_attention(q, *past, mask, scale=layer.scale)  # (1, H, T, D)
             x = x + layer.projection(y.transpose(1, 2).reshape(1, T, -1))  # (1, T, C)
             x = x + block.feed_forward(block.feed_forward_norm(x))  # (1, T, C)
         return self.model.output(self.model.output_norm(x[0, -1]))  # (V)
