@@ -3,7 +3,7 @@
 Looks at one property after the other, in an order in which a failure has one suspect, and stops at the
 first that does not hold (`--all` goes on). Exit code 0: all hold; 1: one does not; 2: not started, or bad
 input. `--hint 1`, 2 and 3 say more and more about the task. For teachers: `--json`, and
-`--all-tasks DIR`, which checks each file of a folder whose name begins with or holds a task's.
+`--all-tasks DIR`, which checks each file of a folder whose name holds a task's or piece's.
 """
 
 from common.exits import UserError, end_cleanly
@@ -13,7 +13,6 @@ end_cleanly(__name__)
 import argparse
 import json
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -24,7 +23,6 @@ from common.parser import Parser
 from exercises.hints import HINTS
 
 ROOT = Path(__file__).resolve().parent.parent
-TASKS = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 SECONDS = 20  # that a stage may take
 START_SECONDS = 60  # until PyTorch is there
 CODES = {"pass": 0, "fail": 1, "not started": 2}
@@ -32,7 +30,7 @@ CODES = {"pass": 0, "fail": 1, "not started": 2}
 
 def main():
     parser = Parser(prog="python -m check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", nargs="?", help=f"{TASKS[0]} to {TASKS[-1]}")
+    parser.add_argument("task", nargs="?", help=", ".join(HINTS))
     parser.add_argument("file", nargs="?", type=Path, help="your file")
     parser.add_argument("--all", action="store_true", help="go on after a failure")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -43,8 +41,8 @@ def main():
     if options.all_tasks:
         sys.exit(check_folder(options))
     task = "task09_rope" if options.task == "task09" else options.task
-    if task not in TASKS:
-        raise UserError(f"expected a task, {', '.join(TASKS)}, got {options.task!r}")
+    if task not in HINTS:
+        raise UserError(f"expected a task or piece, {', '.join(HINTS)}, got {options.task!r}")
     if options.hint:
         print(HINTS[task][options.hint - 1])
         return
@@ -150,16 +148,15 @@ def check_folder(options):
         raise UserError(f"{options.all_tasks}: no such folder")
     reports = []
     for path in sorted(options.all_tasks.glob("*.py")):
-        found = re.search(r"task0[1-79]", path.name)
-        if found:
-            task = "task09_rope" if found[0] == "task09" else found[0]
+        task = next((task for task in HINTS if task.removesuffix("_rope") in path.name), None)
+        if task:
             results = list(run(task, path, options.all, options.official))
             reports.append({"task": task, "file": str(path), "status": verdict(results), "stages": results})
             if not options.json:
                 failed = next((f"{r['stage']}: {r['what']}" for r in results if r["status"] == "fail"), "")
                 print(f"{path.name:24} {verdict(results):12} {failed}".rstrip(), flush=True)
     if not reports:
-        raise UserError(f"{options.all_tasks}: no file there has a task's name, as my_task03.py")
+        raise UserError(f"{options.all_tasks}: no file there has a task's or piece's name, as my_task03.py")
     if options.json:
         print(json.dumps(reports))
     return CODES[verdict(reports)]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from check.subject import SIZES, B, Failure, Skipped, Subject, V, fields, tokens
+from check.subject import SIZES, B, Failure, Skipped, Subject, V, close, fields, off, tokens
 from common.data import Corpus
 from common.evaluate import estimate_loss
 from common.options import DEFAULT_TEXT
@@ -80,9 +80,9 @@ def steadiness(subject: Subject):
                       "Does dropout know whether the model is training (self.training)?")  # fmt: skip
     for row in range(4):
         alone = model(batch[row : row + 1])[0]
-        if not _close(alone, logits[row]):
+        if not close(alone, logits[row]):
             raise Failure("a row does not depend on the rest of the batch", "the logits that it has alone",
-                          f"off by {_off(alone, logits[row])}",
+                          f"off by {off(alone, logits[row])}",
                           "Which operation mixes along the first axis?")  # fmt: skip
     if subject.task in WITH_DROPOUT:
         model.train()
@@ -101,21 +101,21 @@ def causality(subject: Subject):
         for t in range(1, T):
             changed = batch.clone()
             changed[:, t:] = (changed[:, t:] + 1 + tokens(B, T - t, seed=t) % (V - 1)) % V
-            off = (model(changed)[:, :t] - before[:, :t]).abs().amax(dim=(0, 2))
-            if off.max() > 1e-4 * before.abs().max():
-                first = int(off.argmax())
+            change = (model(changed)[:, :t] - before[:, :t]).abs().amax(dim=(0, 2))
+            if change.max() > 1e-4 * before.abs().max():
+                first = int(change.argmax())
                 question = "Which columns may the row of query t look at: up to t, or beyond?"
                 if lively > 1:
                     question = "Do masked scores become -inf before the softmax, or just small?"
                 raise Failure("logits do not depend on later tokens", f"position {first} blind to position {t} and on",
-                              f"its logits change by {off.max():.2g}", question)  # fmt: skip
+                              f"its logits change by {change.max():.2g}", question)  # fmt: skip
     model, batch = subject.build(), tokens()
     before = model(batch)
     for t in range(1, T):
         for past in range(t):
             changed = batch.clone()
             changed[:, past] = (changed[:, past] + 1) % V
-            if _close(model(changed)[:, t], before[:, t], 1e-6):
+            if close(model(changed)[:, t], before[:, t], 1e-6):
                 raise Failure("logits depend on all earlier tokens", f"position {t} sees position {past}",
                               "its logits stay the same",
                               "Does the mask let a query look at the past, all of it?")  # fmt: skip
@@ -128,23 +128,23 @@ def position(subject: Subject):
     batch[0, 0], batch[0, 1] = 3, 4
     swapped = batch.clone()
     swapped[0, 0], swapped[0, 1] = 4, 3
-    if _close(model(batch)[:, -1], model(swapped)[:, -1], 1e-5):
+    if close(model(batch)[:, -1], model(swapped)[:, -1], 1e-5):
         raise Failure("the model knows the order of the past", "other logits when two earlier tokens change places",
                       "the same", "What tells the model where a token stands?")  # fmt: skip
     if subject.task in ROTARY:
         return _rotation(subject)
     same = torch.full((1, T), 3)
     logits = model(same)[0]
-    if _close(logits[0], logits[1], 1e-5):
+    if close(logits[0], logits[1], 1e-5):
         raise Failure("equal tokens at different positions are told apart", "other logits at each position", "the same",
                       "Is the position table looked up with the position, or with the token?")  # fmt: skip
     if not hasattr(subject.module, "SelfAttention"):
         return "the model knows the order (no class SelfAttention to look at alone)"
     layer, x = _layer(subject), torch.randn(1, T, SIZES["n_embd"], generator=torch.Generator().manual_seed(2))
     shuffled = torch.cat([x[:, :-1].flip(1), x[:, -1:]], dim=1)
-    if not _close(layer(x)[:, -1], layer(shuffled)[:, -1]):
+    if not close(layer(x)[:, -1], layer(shuffled)[:, -1]):
         raise Failure("attention by itself ignores the order of the past", "the same output for a shuffled past",
-                      f"off by {_off(layer(x)[:, -1], layer(shuffled)[:, -1])}",
+                      f"off by {off(layer(x)[:, -1], layer(shuffled)[:, -1])}",
                       "What in SelfAttention depends on the position, besides the mask?")  # fmt: skip
     return "the model knows the order of the past, attention alone does not"
 
@@ -188,9 +188,9 @@ def reference(subject: Subject):
     offs = []
     for variant in _variants(subject, expected):
         answer = expected(batch)
-        if _close(logits, answer):
+        if close(logits, answer):
             return f"equal to the official model's logits{variant}"
-        offs.append(_off(logits, answer))
+        offs.append(off(logits, answer))
     if subject.task in ROTARY:
         raise Skipped("other logits than the official model, as another layout of the rotation would give")
     raise Failure("the same weights give the official model's logits", "equal logits", f"off by {offs[0]}",
@@ -269,14 +269,6 @@ STAGES = {
     for stage in (identity, contract, shapes, steadiness, causality, position, parameters, reference, generation,
                   gradients, loss)
 }  # fmt: skip
-
-
-def _close(one, other, tolerance=1e-4):
-    return bool((one - other).abs().max() <= tolerance * max(1.0, float(other.abs().max())))
-
-
-def _off(one, other):
-    return f"{float((one - other).abs().max()):.2g}"
 
 
 def _layer(subject, **changes):

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from exercises.build import module_name
+
 # Each size differs from all others: B 2, T up to 6, V 11, C 12, H 3, D 4 (task 1: 7).
 SIZES = {"n_embd": 12, "block_size": 6, "head_size": 7, "n_head": 3, "n_layer": 2, "dropout": 0.0}
 V = 11
@@ -32,11 +34,11 @@ class Skipped(Exception):
 
 
 class Subject:
-    """`path`, its `module` once loaded, and the `official` module of the task."""
+    """`path`, its `module` once loaded, and the `official` module of the task or piece."""
 
     def __init__(self, task: str, path: Path, official_too: bool = False):
         self.task, self.path, self.official_too = task, path, official_too
-        self.official = importlib.import_module(task)
+        self.official = importlib.import_module(module_name(task))
         self.module = None
 
     def load(self) -> str:
@@ -100,6 +102,16 @@ def fields(config_class) -> set[str]:
 def tokens(rows: int = B, length: int = SIZES["block_size"], seed: int = 1) -> torch.Tensor:
     """Random tokens (rows, length)."""
     return torch.randint(V, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def close(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    return bool((one - other).abs().max() <= tolerance * max(1.0, float(other.abs().max())))
+
+
+def off(one: torch.Tensor, other: torch.Tensor) -> str:
+    """By how much two tensors differ at most."""
+    return f"{float((one - other).abs().max()):.2g}"
 
 
 class _Trained(Exception):

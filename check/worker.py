@@ -24,12 +24,12 @@ def main():
     warnings.filterwarnings("ignore")
     import torch
 
-    from check.stages import STAGES
+    from check.pieces import stages_of
     from check.subject import Failure, Skipped, Subject
 
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     subject = Subject(task, path, official_too)
-    for name, stage in STAGES.items():
+    for name, stage in stages_of(task).items():
         tell(stage=name)
         try:
             with torch.enable_grad() if name in ("gradients", "loss") else torch.no_grad():

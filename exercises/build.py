@@ -1,7 +1,7 @@
-"""Write the starter files from the lessons: python -m exercises.build
+"""Write the starter files from the lessons and pieces: python -m exercises.build
 
-A starter is its lesson's file with the bodies of what the lesson is about left out, so that it cannot
-drift from it; a test builds them anew and compares.
+A starter is its official file with the bodies of what it is about left out, so that it cannot drift
+from it; a test builds them anew and compares. Pieces are functions that stand alone.
 """
 
 import ast
@@ -22,12 +22,27 @@ LEFT_OUT = {
     "task06": ["Block.__init__", "Block.forward", "GPT.forward"],
     "task07": ["attention", "SelfAttention.__init__", "SelfAttention.forward", "FeedForward.__init__"],
     "task09_rope": ["rotation_angles", "rotate", "SelfAttention.__init__", "SelfAttention.forward"],
+    "attention": ["causal_mask", "attention"],
+    "positions": ["positional_encoding"],
+    "optimizers": ["configure_optimizers"],
+    "schedule": ["get_lr"],
+    "generate": ["generate"],
 }
 
 
+def module_name(task: str) -> str:
+    """The module that holds a task's or piece's official code."""
+    return task if task.startswith("task") else f"exercises.official.{task}"
+
+
+def source(task: str) -> str:
+    """The official code."""
+    return (ROOT / f"{module_name(task).replace('.', '/')}.py").read_text(encoding="utf-8")
+
+
 def starter(task: str) -> str:
-    """The text of a task's starter file."""
-    text = (ROOT / f"{task}.py").read_text(encoding="utf-8")
+    """The text of a task's or piece's starter file."""
+    text = source(task)
     lines = text.split("\n")
     for first, last, indent, name in sorted(_bodies(ast.parse(text), LEFT_OUT[task]), reverse=True):
         lines[first - 1 : last] = [f'{" " * indent}raise NotImplementedError("write {name}")']

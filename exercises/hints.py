@@ -1,4 +1,4 @@
-"""Three hints a task, from a nudge to the formula: python -m check task03 --hint 1"""
+"""Three hints a task or piece, from a nudge to the formula: python -m check task03 --hint 1"""
 
 HINTS = {
     "task01": [
@@ -44,5 +44,42 @@ HINTS = {
         "Take the D numbers of a query as D/2 points in the plane and turn point i by position · θᵢ; the same for "
         "keys, after the split into heads, before the product.",
         "θᵢ = 10000^(-2i/D); (a, b) → (a cos - b sin, a sin + b cos) for q and k alike; v stays.",
+    ],
+    "attention": [
+        "Every query is compared with every key. What turns comparisons into weights that sum to one, and what must "
+        "have happened to the future before that?",
+        "Scores (…, T, T) are one matrix product with the last two axes of k exchanged; scale them, hide what the mask "
+        "hides, softmax along each row, and one more product.",
+        "softmax(q kᵀ / √D + m) v over the last axis, where m is 0 where the mask lets look and -inf where not; "
+        "the causal mask lets look where column ≤ row.",
+    ],
+    "positions": [
+        "A clock tells the time of day with hands of different speeds. Which hands would tell apart thousands of "
+        "positions, and why does a hand need two numbers?",
+        "Make angles (T, C/2) as positions (T, 1) times speeds (C/2), the speeds a geometric series from 1 down; then "
+        "let sines and cosines take turns along the last axis.",
+        "PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i + 1) = cos(t / 10000^(2i/C)).",
+    ],
+    "optimizers": [
+        "Decay pulls a weight to zero at each step. For which parameters would zero be a harmless place, and for which "
+        "would it switch something off?",
+        "Two groups, told apart by the number of axes of each parameter: dicts with params and weight_decay. What does "
+        "AdamW do in a group that names no weight_decay?",
+        "AdamW(groups, lr, betas), where one group holds the parameters with ndim ≥ 2 and weight_decay λ, the other "
+        "those with ndim < 2 and weight_decay 0.",
+    ],
+    "schedule": [
+        "Large steps at the start spoil what Adam has not measured yet, large ones at the end never settle. What shape "
+        "has the learning rate between?",
+        "Three cases: before warmup_iters, up to decay_iters, after. In the second, how far along is the iteration, "
+        "from 0 to 1, and which function goes from 1 to 0 over that, flat at both ends?",
+        "lr · (n + 1) / (w + 1) for n < w; then min + (lr - min) · (1 + cos(π p)) / 2, where p = (n - w) / (d - w), "
+        "at most 1.",
+    ],
+    "generate": [
+        "The model says how likely each token is to come next. How do you choose one, and what do you ask next?",
+        "In a loop: logits of the last position for the last block_size tokens, a softmax, a draw, and torch.cat. "
+        "What must be off while the model writes, and on again afterwards?",
+        "next ~ softmax(logits[:, -1] / temperature), drawn for each row; x = [x, next]; in eval mode, under no_grad.",
     ],
 }
