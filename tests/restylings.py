@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.lessons import ROOT
+from exercises import build
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Restyling:
     changes: tuple  # of (old, new); old may be "from … to …" as (first words, last words)
 
     def text(self):
-        source = (ROOT / f"{self.task}.py").read_text(encoding="utf-8")
+        source = build.source(self.task)
         for old, new in self.changes:
             if isinstance(old, tuple):
                 start = source.index(old[0])
@@ -125,4 +125,80 @@ RESTYLINGS = [
          "    points = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())\n"
          "    turns = torch.polar(torch.ones_like(angles), angles).to(points.dtype)\n"
          "    return torch.view_as_real(points * turns).flatten(-2)"),)),
+    Restyling("attention", "scores plus a mask of -inf", (
+        ("torch.ones(T, T, dtype=torch.bool).tril()", 'torch.full((T, T), float("-inf")).triu(1)'),
+        ('torch.where(mask, scores, float("-inf"))', "scores + mask"),)),
+    Restyling("attention", "True where hidden, in four axes", (
+        ("torch.ones(T, T, dtype=torch.bool).tril()", "torch.ones(1, 1, T, T).triu(1).bool()"),
+        (("    scores = torch.where", "    weights ="),
+         "    scores = scores.masked_fill(mask.view(mask.shape[-2:]), float(\"-inf\"))\n"),)),
+    Restyling("attention", "ones and zeros, and a very negative number", (
+        ("torch.ones(T, T, dtype=torch.bool).tril()", "torch.tril(torch.ones(T, T))"),
+        ('torch.where(mask, scores, float("-inf"))', "scores.masked_fill(mask == 0, -1e9)"),)),
+    Restyling("attention", "axes in front merged, bmm", (
+        (("    scores = q @", "    scores = torch.where"),
+         "    front = v.shape[:-1]\n"
+         "    q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))\n"
+         "    scores = torch.bmm(q, k.transpose(1, 2)) / q.size(-1) ** 0.5\n"),
+        ("weights @ v", "torch.bmm(weights, v).view(*front, -1)"),)),
+    Restyling("attention", "einsum", (
+        ("q @ k.transpose(-2, -1)", 'torch.einsum("...td,...sd->...ts", q, k)'),
+        ("weights @ v", 'torch.einsum("...ts,...sd->...td", weights, v)'),)),
+    Restyling("attention", "scaled_dot_product_attention", (
+        (("    scores = q @", "    return"), ""),
+        ("weights @ v", "F.scaled_dot_product_attention(q, k, v, attn_mask=mask)"),)),
+    Restyling("positions", "sines first, then cosines", (
+        ("torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)", "torch.cat([angles.sin(), angles.cos()], dim=1)"),)),
+    Restyling("positions", "filled column by column, speeds by exp and log", (
+        (("    speeds =", "    angles"),
+         "    speeds = torch.exp(torch.arange(0, C, 2) * (-torch.log(torch.tensor(10_000.0)) / C))\n"),
+        (("    return", " # (T, C)"),
+         "    table = torch.zeros(T, C)\n    table[:, 0::2] = torch.sin(angles)\n    table[:, 1::2] = torch.cos(angles)\n"
+         "    return table "),)),
+    Restyling("positions", "float64, number by number", (
+        ("import torch\n", "import math\n\nimport torch\n"),
+        (("    positions =", "  # (T, C)"),
+         "    angle = lambda t, c: t / 10_000 ** ((c - c % 2) / C) + c % 2 * math.pi / 2\n"
+         "    return torch.tensor([[math.sin(angle(t, c)) for c in range(C)] for t in range(T)], dtype=torch.float64)"),)),
+    Restyling("optimizers", "as a method of GPT", (
+        ("def configure_optimizers(model,", "class GPT(torch.nn.Module):\n  def configure_optimizers(self,"),
+        ("model.parameters()", "self.parameters()"),)),
+    Restyling("optimizers", "groups by name, unused settings fused", (
+        (("    parameters = list", "    return"),
+         "    named = {name: p for name, p in model.named_parameters() if p.requires_grad}\n"
+         "    decayed = {name for name, p in named.items() if p.dim() > 1}\n"
+         "    groups = [\n"
+         "        {'params': [named[name] for name in sorted(decayed)]},\n"
+         "        {'params': [named[name] for name in sorted(named.keys() - decayed)], 'weight_decay': 0},\n"
+         "    ]\n"),
+        ("betas=betas)", "betas=betas, weight_decay=weight_decay)"),)),
+    Restyling("optimizers", "a group for each parameter", (
+        (("    groups = [", "    return"),
+         "    groups = [{'params': [p], 'weight_decay': weight_decay if p.ndim > 1 else 0.0} for p in parameters]\n"),)),
+    Restyling("schedule", "a rise from zero", (("(iteration + 1) / (warmup_iters + 1)", "iteration / warmup_iters"),)),
+    Restyling("schedule", "three cases", (
+        (("    progress =", "  # 0 at"),
+         "    if iteration > decay_iters:\n        return min_lr\n"
+         "    progress = (iteration - warmup_iters) / (decay_iters - warmup_iters)"),
+        ("(1 + math.cos(math.pi * progress)) / 2", "math.cos(math.pi * progress / 2) ** 2"),)),
+    Restyling("schedule", "tensors", (
+        ("import math\n", "import math\n\nimport torch\n"),
+        ("math.cos(math.pi * progress)", "torch.cos(torch.tensor(math.pi * progress, dtype=torch.float64))"),)),
+    Restyling("generate", "Categorical, inference mode", (
+        ("@torch.no_grad()", "@torch.inference_mode()"),
+        (("        probabilities =", "        x = torch.cat"),
+         "        draw = torch.distributions.Categorical(logits=logits / temperature)\n"
+         "        next_token = draw.sample()[:, None]\n"),)),
+    Restyling("generate", "Gumbel's trick", (
+        (("        probabilities =", "        x = torch.cat"),
+         "        noise = -torch.empty_like(logits).exponential_().log()\n"
+         "        next_token = (logits / temperature + noise).argmax(dim=-1, keepdim=True)\n"),)),
+    Restyling("generate", "as a method of GPT, rows filled in place", (
+        (("@torch.no_grad()", "    was_training"),
+         "class GPT(torch.nn.Module):\n  def generate(self, x, max_new_tokens, temperature=1.0):\n    model, T = self, x.shape[1]\n"
+         "    x = F.pad(x, (0, max_new_tokens))\n"),
+        ("    for _ in range(max_new_tokens):", "    for t in range(T, T + max_new_tokens):"),
+        (("        logits =", "        probabilities"),
+         "        with torch.no_grad():\n            logits = model(x[:, max(0, t - model.block_size) : t])[:, -1, :]\n"),
+        (("        x = torch.cat", "    model.train"), "        x[:, t] = next_token[:, 0]\n"),)),
 ]  # fmt: skip

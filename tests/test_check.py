@@ -1,14 +1,18 @@
 """The check names each bug, lets every right form pass, and is fair to code that hangs or is not there yet."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 
-from check.stages import STAGES
+import task01
+import task07
+from check.pieces import PIECES, stages_of
 from check.subject import Failure, Skipped, Subject
 from exercises import build
 from tests.lessons import ROOT
@@ -18,8 +22,9 @@ from tests.restylings import RESTYLINGS
 
 def first_failure(task, path):
     """(stage, what) of the first property that does not hold, or None."""
+    warnings.simplefilter("ignore")  # as the worker does; pytest puts them back after each test
     subject = Subject(task, path, official_too=True)
-    for name, stage in STAGES.items():
+    for name, stage in stages_of(task).items():
         try:
             with torch.enable_grad() if name in ("gradients", "loss") else torch.no_grad():
                 stage(subject)
@@ -32,19 +37,23 @@ def first_failure(task, path):
     return None
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ALL)
+def cases(tables):
+    """Rows of a table of files, those of whole tasks marked as slow."""
+    slow = lambda case: [] if case.task in PIECES else [pytest.mark.slow]  # noqa: E731
+    return [pytest.param(case, id=f"{case.task}-{case.what}", marks=slow(case)) for case in tables]
+
+
+@pytest.mark.parametrize("task", [*(pytest.param(task, marks=pytest.mark.slow) for task in ALL), *PIECES])
 def test_official_files_pass_every_stage(task):
-    assert first_failure(task, ROOT / f"{task}.py") is None
+    assert first_failure(task, ROOT / f"{build.module_name(task).replace('.', '/')}.py") is None
 
 
 def test_there_are_sixty_mutants_over_all_tasks():
     assert len(MUTANTS) >= 60
-    assert {mutant.task for mutant in MUTANTS} == set(ALL)
+    assert {mutant.task for mutant in MUTANTS} == {*ALL, *PIECES}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.task}-{mutant.what}")
+@pytest.mark.parametrize("mutant", cases(MUTANTS))
 def test_a_mutant_fails_at_its_stage(mutant, tmp_path):
     path = tmp_path / f"my_{mutant.task}.py"
     path.write_text(mutant.text(), encoding="utf-8")
@@ -53,7 +62,7 @@ def test_a_mutant_fails_at_its_stage(mutant, tmp_path):
     assert found[0] == mutant.stage, found
 
 
-@pytest.mark.parametrize("task", ALL)
+@pytest.mark.parametrize("task", [*ALL, *PIECES])
 def test_a_starter_is_its_lesson_with_a_hole(task):
     assert (ROOT / "exercises" / f"{task}.py").read_text(encoding="utf-8") == build.starter(task)
     for hint in build.HINTS[task]:
@@ -64,12 +73,35 @@ def test_there_are_fifteen_restylings():
     assert len(RESTYLINGS) >= 15
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("restyling", RESTYLINGS, ids=lambda restyling: f"{restyling.task}-{restyling.what}")
+@pytest.mark.parametrize("restyling", cases(RESTYLINGS))
 def test_right_code_passes_however_it_looks(restyling, tmp_path):
     path = tmp_path / f"my_{restyling.task}.py"
     path.write_text(restyling.text(), encoding="utf-8")
     assert first_failure(restyling.task, path) is None
+
+
+def test_a_piece_computes_what_the_scripts_do():
+    from common import training
+    from exercises.official import attention, generate, optimizers
+
+    q, k, v = torch.randn(3, 2, 5, 4)
+    mask = task01.causal_mask(5)
+    assert torch.equal(attention.causal_mask(5), mask)
+    assert torch.equal(attention.attention(q, k, v, mask), task01.attention(q, k, v, mask, 4**-0.5))
+
+    config = dataclasses.replace(task07.PRESETS["documented"], block_size=4, n_embd=6, n_layer=1)
+    model, prompt = task07.GPT(config, 11), torch.zeros(2, 3, dtype=torch.long)
+    torch.manual_seed(1)
+    written = model.generate(prompt, 5, 0.8)
+    torch.manual_seed(1)
+    assert torch.equal(generate.generate(model, prompt, 5, 0.8), written)
+
+    settings = config.weight_decay, config.learning_rate, (0.9, 0.999)
+    (ours,) = training.configure_optimizers(model, config)
+    alone = optimizers.configure_optimizers(model, *settings)
+    for group, other in zip(alone.param_groups, ours.param_groups, strict=True):
+        assert [id(p) for p in group["params"]] == [id(p) for p in other["params"]]
+        assert all(group[name] == other[name] for name in ("lr", "betas", "weight_decay"))
 
 
 # The command, as a learner and a teacher meet it.
@@ -129,25 +161,26 @@ def test_code_that_hangs_or_raises_is_stopped_and_named(monkeypatch, tmp_path, c
 def test_a_folder_is_graded_a_line_each(tmp_path):
     (tmp_path / "anna_task01.py").write_text((ROOT / "exercises/task01.py").read_text(encoding="utf-8"))
     (tmp_path / "ben_task01.py").write_text(MUTANTS[0].text(), encoding="utf-8")
+    (tmp_path / "carl_schedule.py").write_text(build.starter("schedule"), encoding="utf-8")
     (tmp_path / "notes.py").write_text("")
     result = check("--all-tasks", tmp_path)
     assert result.returncode == 1
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
-        ["anna_task01.py", "not"], ["ben_task01.py", "fail"],
+        ["anna_task01.py", "not"], ["ben_task01.py", "fail"], ["carl_schedule.py", "not"],
     ]  # fmt: skip
     reports = json.loads(check("--all-tasks", tmp_path, "--json").stdout)
-    assert [report["status"] for report in reports] == ["not started", "fail"]
+    assert [report["status"] for report in reports] == ["not started", "fail", "not started"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["task33", "x.py"], "expected a task, task01, task02"),
+        (["task33", "x.py"], "expected a task or piece, task01, task02"),
         (["task01"], "expected your file after the task"),
         (["task01", "none.py"], "none.py: no such file"),
         (["--all-tasks", "none"], "none: no such folder"),
-        (["--all-tasks", "docs"], "docs: no file there has a task's name"),
+        (["--all-tasks", "docs"], "docs: no file there has a task's or piece's name"),
     ],
 )
 def test_bad_input_takes_one_line(flags, message):
