@@ -1,8 +1,10 @@
-"""Bugs that learners write, each with the stage of the check that should name it."""
+"""Bugs that learners write, each with the stage of the check that names it: python -m tests.mutants prints the table."""
 
 from dataclasses import dataclass
 
+from check.pieces import stages_of
 from exercises import build
+from exercises.hints import HINTS
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 HEADS = ALL[1:]  # many heads
@@ -33,6 +35,7 @@ def _each(tasks, what, old, new, stage):
 SKIP = "x = x + self.attention(self.attention_norm(x))"
 STACK = "torch.stack([head(x) for head in self.heads], dim=1)"
 EVAL = "        self.eval()\n"
+OUTPUT = "        self.output = nn.Linear(config.n_embd, vocab_size)\n"
 
 MUTANTS = [
     *_each(["task01"], "trains when imported", "if __name__", "torch.ones(1, requires_grad=True).backward()\nif __name__",
@@ -136,6 +139,9 @@ MUTANTS = [
            "        self.output = nn.Linear(config.head_size, vocab_size, bias=False)\n"
            "        self.spare = nn.Parameter(torch.zeros(vocab_size))\n", "gradients"),
     *_each(["task02"], "logits that begin too large", "return self.output(x)", "return 30 * self.output(x)", "reference"),
+    *_each(["task04"], "weights that begin too small", OUTPUT,
+           OUTPUT + "        for parameter in self.parameters():\n            nn.init.normal_(parameter, std=0.02)\n", "gradients"),
+    *_each(["task06"], "output weights that begin too large", OUTPUT, OUTPUT + "        nn.init.normal_(self.output.weight)\n", "loss"),
     *_each(["attention"], "no function of that name", "def causal_mask", "def mask", "contract"),
     *_each(["attention"], "the mask is no argument", "v, mask):", "v):\n    mask = causal_mask(q.shape[-2])", "contract"),
     *_each(["attention"], "the first two axes exchanged", "k.transpose(-2, -1)", "k.transpose(1, 2)", "shapes"),
@@ -243,3 +249,16 @@ MUTANTS = [
     *_each(["generate"], "all tokens alike", "torch.multinomial(probabilities,", "torch.multinomial(torch.ones_like(probabilities),",
            "sampling"),
 ]  # fmt: skip
+
+
+def table():
+    """The mutants as Markdown, in the order of the tasks and of their stages."""
+    rows = ["| file | stage that names it | bug |", "|---|---|---|"]
+    for task in HINTS:
+        for stage in stages_of(task):
+            rows += [f"| {task} | {stage} | {m.what} |" for m in MUTANTS if (m.task, m.stage) == (task, stage)]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

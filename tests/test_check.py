@@ -16,7 +16,7 @@ from check.pieces import PIECES, stages_of
 from check.subject import Failure, Skipped, Subject
 from exercises import build
 from tests.lessons import ROOT
-from tests.mutants import ALL, MUTANTS
+from tests.mutants import ALL, MUTANTS, table
 from tests.restylings import RESTYLINGS
 
 
@@ -48,9 +48,18 @@ def test_official_files_pass_every_stage(task):
     assert first_failure(task, ROOT / f"{build.module_name(task).replace('.', '/')}.py") is None
 
 
-def test_there_are_sixty_mutants_over_all_tasks():
-    assert len(MUTANTS) >= 60
-    assert {mutant.task for mutant in MUTANTS} == {*ALL, *PIECES}
+def test_there_are_sixty_mutants_and_more_over_all_tasks_and_stages():
+    print(table())  # shown by pytest -rA
+    assert len(table().splitlines()) == 2 + len(MUTANTS) >= 2 + 60
+    covered = {(mutant.task, mutant.stage) for mutant in MUTANTS}
+    assert {task for task, _ in covered} == {*ALL, *PIECES}
+    assert {stage for task, stage in covered if task in ALL} == set(stages_of(ALL[0]))
+    for piece, stages in PIECES.items():
+        assert {stage for task, stage in covered if task == piece} >= set(stages) - {"identity", "contract"}
+
+
+def test_the_committed_table_of_mutants_is_this_one():
+    assert (ROOT / "docs/mutants.md").read_text(encoding="utf-8").endswith(f"\n\n{table()}\n")
 
 
 @pytest.mark.parametrize("mutant", cases(MUTANTS))
