@@ -27,9 +27,9 @@ class Cache:
 
     def __init__(self, model):
         self.model = model
-        n_head, head_size = model.blocks[0].attention.n_head, model.token_embedding.embedding_dim
-        size = (2, len(model.blocks), 1, n_head, model.block_size, head_size // n_head)
-        self.keys, self.values = torch.zeros(size)  # (n_layer, 1, H, block_size, D) each
+        n_head, n_embd = model.blocks[0].attention.n_head, model.token_embedding.embedding_dim
+        size = (2, len(model.blocks), n_head, model.block_size, n_embd // n_head)
+        self.keys, self.values = torch.zeros(size)  # (n_layer, H, block_size, D) each
         self.length = 0
 
     def extend(self, tokens):
@@ -37,22 +37,22 @@ class Cache:
         T, first = len(tokens), self.length
         self.length += T
         new, seen = slice(first, self.length), slice(self.length)
-        x = self.model.token_embedding(tokens)[None]  # (1, T, C)
+        x = self.model.token_embedding(tokens)  # (T, C)
         if hasattr(self.model, "position_embedding"):
-            x = x + self.model.position_embedding(torch.arange(first, self.length))  # (1, T, C)
+            x = x + self.model.position_embedding.weight[new]  # (T, C)
         for block, keys, values in zip(self.model.blocks, self.keys, self.values, strict=True):
             layer = block.attention
-            heads = layer.heads(block.attention_norm(x)).view(1, T, layer.n_head, -1).transpose(1, 2)  # (1, H, T, 3D)
-            k, q, v = heads.chunk(3, dim=-1)  # (1, H, T, D) each
+            heads = layer.heads(block.attention_norm(x)).view(T, layer.n_head, 3, -1)  # (T, H, 3, D)
+            k, q, v = heads = heads.permute(2, 1, 0, 3)  # (H, T, D) each
             if hasattr(layer, "angles"):
-                k, q = rotate(torch.stack([k, q]), layer.angles[new])  # (1, H, T, D) each
-            keys[:, :, new], values[:, :, new] = k, v
-            past = keys[:, :, seen], values[:, :, seen]  # (1, H, length, D) each
+                k, q = rotate(heads[:2], layer.angles[new])  # (H, T, D) each
+            keys[:, new], values[:, new] = k, v
             mask = layer.mask[new, seen] if T > 1 else None  # (T, length); the last position may look at all
-            y = F.scaled_dot_product_attention(q, *past, mask, scale=layer.scale)  # (1, H, T, D)
-            x = x + layer.projection(y.transpose(1, 2).reshape(1, T, -1))  # (1, T, C)
-            x = x + block.feed_forward(block.feed_forward_norm(x))  # (1, T, C)
-        return self.model.output(self.model.output_norm(x[0, -1]))  # (V)
+            past = keys[None, :, seen], values[None, :, seen]  # (1, H, length, D) each
+            y = F.scaled_dot_product_attention(q[None], *past, mask, scale=layer.scale)[0]  # (H, T, D)
+            x = x + layer.projection(y.transpose(0, 1).reshape(T, -1))  # (T, C)
+            x = x + block.feed_forward(block.feed_forward_norm(x))  # (T, C)
+        return self.model.output(self.model.output_norm(x[-1]))  # (V)
 
 
 def choose(logits, temperature, top_k, top_p):
