@@ -16,17 +16,21 @@ from pathlib import Path
 
 import torch
 
+import task07
 from common import checkpoint
 from common.data import Corpus
 from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT, Parser
 from common.stream import BEST_WEIGHTS, load_model
 
+DOCUMENTED = task07.PRESETS["documented"].eval_batches, task07.PRESETS["documented"].batch_size
+
 CARD = """# The weights in shakespeare.pt
 
 What `python task08_infinite.py` writes with. Made by `{command}` in {seconds} seconds on {machine}
 ([log](../docs/logs/{log})), then `python -m studies.export`. It holds parameters alone, in bfloat16, and is
-read with PyTorch's `weights_only=True`: no code in it runs.
+read with PyTorch's `weights_only=True`: no code in it runs. Of the recorded seeds it is the one with the lowest
+loss over the whole validation split.
 
 | what | value |
 |---|---|
@@ -78,8 +82,8 @@ def main():
         sizes=sizes, parameters=sum(p.numel() for p in model.parameters()), epochs=state["epoch"],
         batch_size=config["batch_size"], block_size=config["block_size"],
         seen=state["epoch"] * config["batch_size"] * config["block_size"],
-        protocol_note=f"random batches: {config['eval_batches']} of {config['batch_size']}, the documented protocol.",
-        drawn=estimate_loss(model, corpus, "val", config["eval_batches"], config["batch_size"]),
+        protocol_note="random batches: {} of {}, the documented protocol.".format(*DOCUMENTED),
+        drawn=estimate_loss(model, corpus, "val", *DOCUMENTED),
         whole=score_split(model, corpus, "val"),
         strided=score_split(model, corpus, "val", stride=config["block_size"] // 2),
     )  # fmt: skip

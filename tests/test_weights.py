@@ -10,6 +10,7 @@ from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from common.stream import BEST_WEIGHTS, load_model
+from tests.lessons import ROOT
 
 CARD = (BEST_WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
 
@@ -27,6 +28,13 @@ def test_they_are_small_and_complete():
     config = state["config"]
     assert card("characters seen") == state["epoch"] * config["batch_size"] * config["block_size"]
     assert len(vocabulary) == 65
+    assert card("random batches") <= 1.45
+
+
+def test_they_are_of_the_best_recorded_seed():
+    logs = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "logs").glob("task09_rope_seed*.txt")]
+    best = min(logs, key=lambda log: float(re.search(r"^Final val loss: ([\d.]+)", log, re.MULTILINE)[1]))
+    assert f" --seed {card('seed'):.0f} " in best.splitlines()[0]
 
 
 @pytest.mark.slow
