@@ -56,11 +56,13 @@ class Cache:
         x = self.model.token_embedding(tokens)  # (T, C)
         if self.angles is None:
             x = x + self.model.position_embedding.weight[new]  # (T, C)
+        else:
+            angles = self.angles[new]  # (T, D/2)
         for block, keys, values in zip(self.blocks, self.keys, self.values, strict=True):
             norm, heads, projection, second_norm, widen, narrow = block
             k, q, v = kqv = heads(norm(x)).view(T, self.n_head, 3, -1).permute(2, 1, 0, 3)  # (H, T, D) each
             if self.angles is not None:
-                k, q = rotate(kqv[:2], self.angles[new])  # (H, T, D) each
+                k, q = rotate(kqv[:2], angles)  # (H, T, D) each
             keys[:, new], values[:, new] = k, v
             past = keys[None, :, seen], values[None, :, seen]  # (1, H, length, D) each
             y = F.scaled_dot_product_attention(q[None], *past, mask, scale=self.scale)[0]  # (H, T, D)

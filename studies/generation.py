@@ -70,7 +70,7 @@ def first_character():
 
 def import_torch():
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    subprocess.run([sys.executable, "-c", "import torch"], check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
