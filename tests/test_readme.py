@@ -77,3 +77,14 @@ def test_the_answers_quote_their_log():
     prose = re.sub(no_measurement, "", answers, flags=re.M)
     number = re.compile(r"\d[\d,.]*(?:e-\d+)?(?<![,.])")
     assert set(number.findall(prose)) <= set(number.findall(log))
+
+
+@pytest.mark.parametrize("name", ["lstm", "words", "step"])
+def test_the_numbers_of_a_study_are_those_of_its_log(name):
+    studies = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    section = next(part for part in studies.split("\n## ") if f"python -m studies.{name}" in part)
+    log = (LOGS / f"{name}.txt").read_text(encoding="utf-8")
+    numbers = re.findall(r"\d[\d,.]* ± [\d.]*\d|\d+(?= ms)|\d+(?=%)", section)
+    assert len(numbers) >= 3
+    for number in numbers:
+        assert number in log, number
