@@ -15,7 +15,7 @@ The ideas, in the order of the code:
 Muon (torch.optim.Muon, arXiv 2502.16982), the trapezoid schedule and bfloat16 are task 7's. For speed: the
 mask is added inside the product (baddbmm), softmax stays in bfloat16, ReLU² has its own backward pass.
 
-Hyperparameters were chosen with `--tune`, which trains on the first 90% of the training text and reports
+Hyperparameters are to be chosen with `--tune`, which trains on the first 90% of the training text and reports
 the rest of it; the validation text is for the final report alone.
 """
 
