@@ -283,8 +283,8 @@ FAULTS = [
     Fault(
         "cached tokens all at position 0",
         "task08_infinite.py",
-        "torch.arange(first, self.length)",
-        "torch.zeros(T, dtype=torch.long)",
+        "position_embedding.weight[new]",
+        "position_embedding.weight[:T]",
         STREAM + "test_a_cache_predicts_what_the_model_does",
     ),
     Fault(

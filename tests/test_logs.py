@@ -42,8 +42,8 @@ def test_the_digits_do_not_depend_on_the_number_of_threads(runs_with_two_threads
     assert_close(runs_with_two_threads[name], DOCUMENTED[name], 0 if X86_64 else ELSEWHERE)
 
 
-def test_task_3_is_within_a_thousandth_on_every_line(runs):
-    assert_close(runs["task03"], DOCUMENTED["task03"], 0.001 if X86_64 else ELSEWHERE)
+def test_task_3_is_within_two_thousandths_on_every_line(runs):
+    assert_close(runs["task03"], DOCUMENTED["task03"], 0.002 if X86_64 else ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", FINAL_WITHIN)
