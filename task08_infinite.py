@@ -25,7 +25,7 @@ from task09_rope import rotate
 
 
 def bare(layer):
-    """A layer's function without the module around it, whose bookkeeping takes a third of a step this small."""
+    """A layer's function without the module around it, whose bookkeeping a step this small notices."""
     function = F.linear if isinstance(layer, nn.Linear) else partial(F.layer_norm, normalized_shape=layer.weight.shape)
     return partial(function, weight=layer.weight, bias=layer.bias)
 

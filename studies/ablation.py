@@ -50,7 +50,7 @@ def measure(changes: dict, corpus: Corpus, seed: int, seconds: int, quick: bool)
 
 
 def main():
-    options = timed.parse_options(timed.parser(__doc__, seconds=60))
+    options = timed.parse_options(timed.parser(__doc__, seconds=60, tune=False))
     start = time.perf_counter()
     report = timed.Report()
     corpus = Corpus(DEFAULT_TEXT, 32 if options.quick else speedrun.PRESETS["laptop"].block_size)

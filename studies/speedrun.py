@@ -50,7 +50,6 @@ class Config(Recipe):
     dropout: float = 0.0
     ngrams: bool = True
     triples: int = 8192  # rows of the table of triples
-    ngram_size: int = 256
     qk_norm: bool = True
     squared_relu: bool = True
     zero_outputs: bool = True

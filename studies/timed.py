@@ -60,7 +60,7 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def parser(description: str, seconds: int) -> Parser:
+def parser(description: str, seconds: int, tune: bool = True) -> Parser:
     """The flags of a study that trains several models, `seconds` each by default, with several seeds."""
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=whole_number(1), default=None, metavar="N",
@@ -70,9 +70,11 @@ def parser(description: str, seconds: int) -> Parser:
     parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
                         metavar="N", help="processor threads (default: %(default)s)")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a try, no result")
-    parser.add_argument("--tune", action="store_true",
-                        help="try the recipes on a part of the training text instead, one seed each; "
-                        "what is held out for the report is not looked at")  # fmt: skip
+    parser.set_defaults(tune=False)
+    if tune:
+        parser.add_argument("--tune", action="store_true",
+                            help="try the recipes on a part of the training text instead, one seed each; "
+                            "what is held out for the report is not looked at")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="write the log and the picture under docs/ too")
     parser.set_defaults(default_seconds=seconds)
     return parser
