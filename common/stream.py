@@ -63,10 +63,12 @@ def load_model(path: Path) -> tuple[torch.nn.Module, str]:
     state = checkpoint.load(path)
     try:
         script = "task07" if "position_embedding.weight" in state["model"] else "task09_rope"
+        if "qk_norm" in state["config"]:
+            script = "studies.speedrun"
         model = importlib.import_module(script).GPT(SimpleNamespace(**state["config"]), len(state["vocabulary"]))
         model.load_state_dict(state["model"])
     except (KeyError, AttributeError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: holds no model of task 7 or 9") from error
+        raise UserError(f"{path}: holds no model of task 7, task 9 or the speedrun") from error
     for layer in model.modules():
         if isinstance(layer, torch.nn.Linear):  # the same matrix, columns side by side: a vector's product reads these
             layer.weight.data = layer.weight.data.t().contiguous().t()

@@ -29,6 +29,7 @@ class Recipe:
     grad_clip: float = 0.0  # largest norm of the gradient; 0: any
     warmup: int = 0  # epochs of linear rise
     cooldown: int = 0  # last epochs, of linear fall to zero
+    first_window: int = 0  # characters a training window has at first; 0: block_size from the start
     init_std: float = 0.0  # of normal weights (residual outputs: / √(2·n_layer)); 0: PyTorch's defaults
     eval_interval: int = 500
     eval_batches: int = 200
@@ -41,6 +42,16 @@ def get_lr(epoch: int, config: Recipe) -> float:
     rise = (epoch + 1) / (config.warmup + 1)
     fall = (config.epochs - epoch) / (config.cooldown + 1)
     return min(1.0, rise, fall)
+
+
+def get_window(epoch: int, config: Recipe, block_size: int) -> int:
+    """The length of a training window at an epoch: `first_window`, doubled at equal intervals up to block_size.
+
+    Paper: sequence length warm-up, arXiv 2108.06084.
+    """
+    first = config.first_window or block_size
+    lengths = (block_size // first).bit_length()
+    return first << (epoch * lengths // config.epochs)
 
 
 def initialize(model: nn.Module, config: Recipe) -> None:
@@ -89,12 +100,14 @@ def low_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
-def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) -> None:
+def train(
+    model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace, judged: nn.Module | None = None
+) -> None:
     """Train in place and print the log; save and resume as `options` (`save`, `save_every`, `resume`) say.
 
     Losses are in nats per character. Where the log evaluates the whole validation text, a last line adds
     the documented protocol's random batches, which cost more than an epoch. A run that is stopped and
-    resumed prints the same later lines.
+    resumed prints the same later lines. The losses are those of `judged`, the model itself by default.
     Raises UserError for a checkpoint that does not fit.
     """
     if not options.resume:
@@ -102,6 +115,7 @@ def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) 
     optimizers = configure_optimizers(model, config)
     first = restore(options.resume, model, optimizers, corpus, config) if options.resume else 0
     trained = parallel.wrap(model, options.device)
+    judged = judged or model
     precision = low_precision(options.device)
     model.train()
     exits.finish_first(bool(options.save))
@@ -111,7 +125,7 @@ def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) 
     for epoch in training_epochs(config.epochs, first):
         if epoch % config.eval_interval == 0 or epoch == config.epochs - 1:
             with precision:
-                log_losses(epoch, *evaluate(model, corpus, config))
+                log_losses(epoch, *evaluate(judged, corpus, config))
         update(trained, corpus, config, optimizers, epoch, precision)
         stop = any(parallel.total(exits.asked_to_stop()))  # all of them or none
         if options.save and ((epoch + 1) % options.save_every == 0 or stop):
@@ -125,8 +139,8 @@ def train(model: nn.Module, corpus: Corpus, config: Recipe, options: Namespace) 
         save(options.save, model, optimizers, corpus, config, config.epochs)
     if config.whole_split:
         with precision:
-            whole = score_split(model, corpus, "val")
-            drawn = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
+            whole = score_split(judged, corpus, "val")
+            drawn = estimate_loss(judged, corpus, "val", config.eval_batches, config.batch_size)
         print(
             f"Final val loss: {whole.nats:.4f} on the whole split ({whole.bits:.4f} bits, perplexity "
             f"{whole.perplexity:.3f}, accuracy {whole.accuracy:.4f}) | {drawn:.4f} over random batches",
@@ -140,8 +154,10 @@ def update(model: nn.Module, corpus: Corpus, config: Recipe, optimizers: list, e
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * get_lr(epoch, config)
+    window = get_window(epoch, config, corpus.block_size)
     for _ in range(config.accumulate):
-        tokens, targets = map(parallel.share, corpus.batch("train", config.batch_size))  # (B, T) each
+        batch = map(parallel.share, corpus.batch("train", config.batch_size))
+        tokens, targets = (part.reshape(-1, window) for part in batch)  # (B, T) each
         with parallel.own_noise(), precision:
             logits = model(tokens)  # (B, T, V)
             loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -2,8 +2,9 @@
 
 Trains the laptop preset of studies.speedrun as it is, without each of its ideas in turn, and with some that
 it does without; each for the same seconds (evaluations not counted), with a schedule that follows the
-clock, so that an idea which costs time has to earn it. Losses are in nats per character of the tuning
-split, the last tenth of the training text; the validation text is not looked at.
+clock, so that an idea which costs time has to earn it. Judged are the average with the counts and the GPT
+alone. Losses are in nats per character of the tuning split, the last tenth of the training text; the
+validation text is not looked at.
 """
 
 from common import exits
@@ -23,10 +24,12 @@ from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from studies import speedrun, timed
+from studies.counts import Counts
 
+IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # theirs is a column
 VARIANTS = {
     "all ideas": {},
-    **{f"without {idea}": {idea: False} for idea in speedrun.IDEAS},
+    **{f"without {name}": changes for name, changes in IDEAS.items()},
     "AdamW, no Muon": {"optimizer": "adamw"},
     "dropout 0.05": {"dropout": 0.05},
     "batches of 8": {"batch_size": 8},
@@ -36,9 +39,9 @@ VARIANTS = {
 }
 
 
-def measure(changes: dict, corpus: Corpus, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
-    """The tuning loss after so many seconds, and how many epochs they were."""
-    tiny = {"batch_size": 4, "n_embd": 32, "n_layer": 1} if quick else {}
+def measure(changes: dict, corpus: Corpus, counts: Counts, seed: int, seconds: int, quick: bool):
+    """The tuning loss with the counts and of the GPT alone after so many seconds, and how many epochs they were."""
+    tiny = {"batch_size": 4, "n_embd": 32, "n_layer": 1, "first_window": 0} if quick else {}
     preset = speedrun.PRESETS["laptop"]
     config = timed.clocked(replace(preset, **changes | tiny), preset.cooldown / preset.epochs)
     torch.manual_seed(seed)
@@ -46,7 +49,8 @@ def measure(changes: dict, corpus: Corpus, seed: int, seconds: int, quick: bool)
     optimizers = training.configure_optimizers(model, config)
     (moment,) = timed.train_for(seconds, 1, model, corpus, config, optimizers)
     with training.low_precision(torch.device("cpu")):
-        return score_split(model, corpus, "val").nats, moment.epochs
+        judged = speedrun.Average(model, counts, config.counts), model
+        return *(score_split(each, corpus, "val").nats for each in judged), moment.epochs
 
 
 def main():
@@ -58,17 +62,22 @@ def main():
     report(f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
            f"of seeds {', '.join(map(str, options.seeds))}; difference: to all ideas with the same seed")  # fmt: skip
     report()
-    losses = {name: [] for name in VARIANTS}
-    epochs = {name: [] for name in VARIANTS}
+    counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
+    rows = {name: [] for name in VARIANTS}
     for seed, (name, changes) in itertools.product(options.seeds, VARIANTS.items()):
         exits.at(f"at {name} with seed {seed}")
-        loss, done = measure(changes, corpus, seed, options.seconds, options.quick)
-        losses[name].append(loss)
-        epochs[name].append(done)
-    for name, values in losses.items():
-        differences = [value - base for value, base in zip(values, losses["all ideas"], strict=True)]
-        report(f"{name:22}  {timed.spread(values):17}  {'+' if statistics.mean(differences) >= 0 else ''}"
-               f"{timed.spread(differences):17}  {statistics.mean(epochs[name]):5.0f} epochs")  # fmt: skip
+        rows[name].append(measure(changes, corpus, counts, seed, options.seconds, options.quick))
+    report(f"{'':22}  {'with the counts':17}  {'difference':17}  {'GPT alone':17}  {'difference':17}")
+    everything = list(zip(*rows["all ideas"], strict=True))
+    for name, values in rows.items():
+        *losses, epochs = zip(*values, strict=True)
+        cells = []
+        for column, base in zip(losses, everything, strict=False):
+            differences = [loss - of_all for loss, of_all in zip(column, base, strict=True)]
+            sign = "+" if statistics.mean(differences) >= 0 else ""
+            cells += [f"{timed.spread(column):17}", f"{sign + timed.spread(differences):17}"]
+        report(f"{name:22}  {'  '.join(cells)}  {statistics.mean(epochs):5.0f} epochs")
+    report(f"{'the counts alone':22}  {score_split(counts, corpus, 'val').nats:.4f}")
     report.machine(options.threads, start)
     if options.report:
         report.save("ablation", "ablation")

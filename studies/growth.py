@@ -1,10 +1,11 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
-For each size of the speedrun's model: the validation loss (whole split, nats per character) and the seconds of
-training for 1, 2, 4, 8 and 16 million characters, read in windows as always, so that text comes again from
-one million on. Budgets share work: one run goes on at the full learning rate, and for each budget a copy
-branches off at 70% of it and cools down to zero (arXiv 2405.18392). A budget's seconds are those of the
-shared run up to its branch and of the branch, evaluation not counted.
+For each size of the speedrun's model: the validation loss (whole split, nats per character), averaged with the
+counts and alone, and the seconds of training for 1, 2, 4, 8 and 16 million characters, read in windows as
+always, of 256 from the start, so that text comes again from one million on. Budgets share work: one run goes
+on at the full learning rate, and for each budget a copy branches off at 70% of it and cools down to zero
+(arXiv 2405.18392). A budget's seconds are those of the shared run up to its branch and of the branch,
+evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
@@ -30,21 +31,28 @@ from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
 from studies import speedrun, timed
+from studies.counts import Counts
 from studies.extras import pyplot
 
 SIZES = {
-    "small": {"n_embd": 128, "n_head": 1, "n_layer": 4},
-    "medium": {"n_embd": 256, "n_head": 2, "n_layer": 4},
-    "large": {"n_embd": 384, "n_head": 3, "n_layer": 6},
+    "small": {"n_embd": 128, "n_head": 2, "n_layer": 4},
+    "medium": {"n_embd": 192, "n_head": 3, "n_layer": 4},
+    "large": {"n_embd": 256, "n_head": 4, "n_layer": 6},
 }
 COLOURS = {"small": "#0072B2", "medium": "#D55E00", "large": "#009E73"}  # told apart by colour-blind eyes
 FALL = 0.3  # of a budget
-ROW = re.compile(r"^(\w+) +([\d,]+) parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
+ROW = re.compile(
+    r"^(\w+) +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+) averaged, ([\d.]+) alone", re.MULTILINE
+)
 
 
 def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int):
-    """Yield parameters, millions of characters, seconds, training and validation loss for each budget, in order."""
-    preset = dataclasses.replace(speedrun.PRESETS["laptop"], **changes)
+    """Yield parameters, millions of characters, seconds and losses for each budget, in order.
+
+    The losses: validation averaged with the counts, validation and training of the GPT alone.
+    """
+    preset = dataclasses.replace(speedrun.PRESETS["laptop"], first_window=0, **changes)
+    counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
     torch.manual_seed(seed)
     model = speedrun.GPT(preset, len(corpus.vocabulary))
     optimizers = training.configure_optimizers(model, preset)
@@ -68,8 +76,9 @@ def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: 
         falling = dataclasses.replace(preset, epochs=epochs, cooldown=epochs - branch)
         spent = seconds + learn(copied, its_optimizers, falling, branch, epochs)
         with precision:
-            train, val = (score_split(copied, corpus, split).nats for split in ("train", "val"))
-        yield timed.count(model), budget, spent, train, val
+            averaged = score_split(speedrun.Average(copied, counts, preset.counts), corpus, "val").nats
+            alone, train = (score_split(copied, corpus, split).nats for split in ("val", "train"))
+        yield timed.count(model), budget, spent, averaged, alone, train
 
 
 def plot() -> None:
@@ -80,10 +89,14 @@ def plot() -> None:
         raise UserError("docs/logs/growth.txt: no rows there; put together what python -m studies.growth prints")
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for size, colour in COLOURS.items():
-        points = [(float(seconds), float(loss), read) for name, _, read, seconds, loss in rows if name == size]
-        axes.plot([p[0] for p in points], [p[1] for p in points], "o-", color=colour, label=size, markersize=4)
-        for seconds, loss, read in points:
-            axes.annotate(f"{float(read):g}M", (seconds, loss), (4, 4), textcoords="offset points", fontsize=8)
+        points = [tuple(map(float, row[1:])) for row in rows if row[0] == size]
+        if not points:
+            continue
+        read, seconds, averaged, alone = zip(*points, strict=True)
+        axes.plot(seconds, averaged, "o-", color=colour, label=f"{size}, averaged with the counts", markersize=4)
+        axes.plot(seconds, alone, "o--", color=colour, label=f"{size}, alone", markersize=4, linewidth=1)
+        for at, loss, millions in zip(seconds, averaged, read, strict=True):
+            axes.annotate(f"{millions:g}M", (at, loss), (4, 4), textcoords="offset points", fontsize=8)
     axes.set(xscale="log", xlabel="training time (seconds, two cores)",
              ylabel="loss on the validation split (nats per character)")  # fmt: skip
     axes.legend(title="model; labels: characters read")
@@ -106,9 +119,11 @@ def main():
     torch.set_num_threads(options.threads)
     corpus = Corpus(DEFAULT_TEXT, speedrun.PRESETS["laptop"].block_size)
     for size in options.sizes or SIZES:
-        for count, budget, seconds, train, val in grow(size, SIZES[size], corpus, options.millions, options.seed):
-            print(f"{size:6}  {count:10,} parameters  {budget:4.1f}M characters  {seconds:6.0f} s  "
-                  f"val {val:.4f}  train {train:.4f}", flush=True)  # fmt: skip
+        for count, budget, seconds, averaged, alone, train in grow(
+            size, SIZES[size], corpus, options.millions, options.seed
+        ):
+            print(f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
+                  f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}", flush=True)  # fmt: skip
     print(f"# {options.threads} of {os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}")
 
 

@@ -11,9 +11,10 @@ import task09_rope
 from common.data import Tokens
 from common.exits import UserError
 from studies import ablation, growth, speedrun, step, tuning
+from studies.counts import Counts
 
-SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, triples=50)
-PLAIN = dataclasses.replace(SMALL, **dict.fromkeys(speedrun.IDEAS, False))
+SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2)
+PLAIN = dataclasses.replace(SMALL, qk_norm=False, squared_relu=False, zero_outputs=False)
 
 
 def test_without_its_ideas_it_is_task_9s_model():
@@ -24,22 +25,18 @@ def test_without_its_ideas_it_is_task_9s_model():
     )
     theirs = task09_rope.GPT(config, 11)
     weights = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}  # biases: none
-    for name, value in ours.state_dict().items():
-        name = name.replace("wide", "layers.0").replace("narrow", "layers.2")
-        if name.endswith("heads.weight"):  # ours: query, key, value of all heads; theirs: a head's key, query, value
-            q, k, v = value.view(3, 3, 8, 24)
-            value = torch.cat([k, q, v], dim=1).view(72, 24)
-        weights[name] = value
-    theirs.load_state_dict(weights)
+    theirs.load_state_dict(weights | ours.state_dict())
     tokens = torch.randint(11, (2, 16))
     torch.testing.assert_close(ours(tokens), theirs(tokens), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("idea", [None, *speedrun.IDEAS])
 def test_no_position_sees_the_future_with_an_idea_or_without(idea):
-    config = dataclasses.replace(SMALL, **({idea: False} if idea else {}))
+    config = dataclasses.replace(SMALL, **speedrun.IDEAS.get(idea, {}))
     torch.manual_seed(0)
     model = speedrun.GPT(config, 11).eval()
+    if config.counts:
+        model = speedrun.Average(model, Counts(torch.randint(11, (500,)), 11), config.counts)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     tokens = torch.randint(11, (2, 16))
@@ -50,32 +47,36 @@ def test_no_position_sees_the_future_with_an_idea_or_without(idea):
     assert not torch.isclose(before[:, 9:], after[:, 9:]).all(dim=-1).any()
 
 
-def test_zero_outputs_begin_as_an_ngram_model():
+def test_zero_outputs_begin_without_neighbours():
     torch.manual_seed(0)
     model = speedrun.GPT(SMALL, 11).eval()
     tokens = torch.randint(11, (1, 16))
     changed = tokens.clone()
     changed[0, 5] = (changed[0, 5] + 1) % 11
     same = torch.isclose(model(tokens), model(changed)).all(dim=-1)[0]  # (T)
-    assert same.tolist() == [t not in (5, 6, 7) for t in range(16)]  # pairs and triples see two characters back
+    assert same.tolist() == [t != 5 for t in range(16)]
+
+
+def test_an_average_is_of_probabilities():
+    torch.manual_seed(0)
+    model, counts = speedrun.GPT(SMALL, 11).eval(), Counts(torch.randint(11, (500,)), 11, n=2)
+    tokens = torch.randint(11, (2, 16))
+    expected = 0.75 * F.softmax(model(tokens), dim=-1) + 0.25 * counts(tokens).exp()
+    torch.testing.assert_close(speedrun.Average(model, counts, 0.25)(tokens).exp(), expected)
 
 
 def test_squared_relu_is_the_square_of_relu():
     x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(speedrun.SquaredReLU.apply, x)
-    assert torch.equal(speedrun.SquaredReLU.apply(x), F.relu(x).square())
-
-
-def test_rotation_by_tables_is_task_9s():
-    x, angles = torch.randn(2, 7, 8), task09_rope.rotation_angles(7, 8)
-    assert torch.equal(speedrun.rotate(x, angles.cos(), angles.sin()), task09_rope.rotate(x, angles))
+    assert torch.autograd.gradcheck(speedrun.SquaredReLU(), x)
+    assert torch.equal(speedrun.SquaredReLU()(x), F.relu(x).square())
 
 
 def test_every_idea_is_a_field_that_an_ablation_leaves_out():
     fields = {field.name for field in dataclasses.fields(speedrun.Config)}
-    for changes in ablation.VARIANTS.values():
+    for changes in [*speedrun.IDEAS.values(), *ablation.VARIANTS.values()]:
         assert changes.keys() <= fields
-    assert all(getattr(speedrun.PRESETS["laptop"], idea) for idea in speedrun.IDEAS)
+    for preset in speedrun.PRESETS.values():
+        assert not any(getattr(preset, name) == off for idea in speedrun.IDEAS.values() for name, off in idea.items())
 
 
 def test_a_profile_finds_the_matrix_products():
@@ -98,7 +99,7 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_branched_off():
     torch.manual_seed(0)
     corpus = Tokens({"train": torch.randint(11, (400,)), "val": torch.randint(11, (50,))}, block_size=16)
     corpus.vocabulary = "abcdefghijk"
-    changes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 1, "triples": 50, "warmup": 1}
+    changes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 1, "warmup": 1}
     epoch = 16 * 16 / 1e6  # millions of characters
     both = list(growth.grow("small", changes, corpus, [5 * epoch, 10 * epoch], seed=1))
     (alone,) = growth.grow("small", changes, corpus, [5 * epoch], seed=1)

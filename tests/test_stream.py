@@ -18,15 +18,19 @@ from common import checkpoint, stream, training
 from common.data import Corpus
 from common.exits import UserError
 from common.options import DEFAULT_TEXT
+from studies import speedrun
 from tests.lessons import ROOT
 
 SMALL = dataclasses.replace(task07.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2, dropout=0.3)
 
 
-@pytest.fixture(params=[task07, task09_rope], ids=lambda module: module.__name__)
+SIZES = {name: getattr(SMALL, name) for name in ("block_size", "n_embd", "n_head", "n_layer", "dropout")}
+
+
+@pytest.fixture(params=[task07, task09_rope, speedrun], ids=lambda module: module.__name__)
 def model(request):
     torch.manual_seed(0)
-    model = request.param.GPT(SMALL, 65)
+    model = request.param.GPT(dataclasses.replace(request.param.PRESETS["laptop"], **SIZES), 65)
     for parameter in model.parameters():  # far from equal probabilities, so that a wrong context shows
         torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
     return model.eval()
@@ -177,16 +181,18 @@ def test_bad_input_is_refused(monkeypatch, weights, flags, message):
 
 def test_a_checkpoint_without_a_model_is_refused(tmp_path):
     checkpoint.save(tmp_path / "n.pt", {"n": 1})
-    with pytest.raises(UserError, match=r"n\.pt: holds no model of task 7 or 9"):
+    with pytest.raises(UserError, match=r"n\.pt: holds no model of task 7, task 9 or the speedrun"):
         stream.load_model(tmp_path / "n.pt")
 
 
-def test_weights_of_task_7_serve_too(tmp_path):
+@pytest.mark.parametrize("module", [task07, speedrun], ids=lambda module: module.__name__)
+def test_weights_of_other_scripts_serve_too(tmp_path, module):
     corpus = Corpus(DEFAULT_TEXT, SMALL.block_size)
-    saved = task07.GPT(SMALL, 65)
-    training.save(tmp_path / "seven.pt", saved, [], corpus, SMALL, 0)
-    model, vocabulary = stream.load_model(tmp_path / "seven.pt")
-    assert type(model) is task07.GPT and not model.training and vocabulary == corpus.vocabulary
+    config = dataclasses.replace(module.PRESETS["laptop"], **SIZES)
+    saved = module.GPT(config, 65)
+    training.save(tmp_path / "other.pt", saved, [], corpus, config, 0)
+    model, vocabulary = stream.load_model(tmp_path / "other.pt")
+    assert type(model) is module.GPT and not model.training and vocabulary == corpus.vocabulary
     assert torch.equal(model.output.weight, saved.output.weight)
 
 

@@ -107,9 +107,7 @@ def test_the_clock_ends_a_run_and_leaves_pauses_out(monkeypatch):
 
 
 def test_the_lstm_has_as_many_parameters_as_the_gpts():
-    counts = {
-        name: timed.count(build(config, 65)) for name, (build, config) in lstm.configs(65, quick=False).items()
-    }
+    counts = {name: timed.count(build(config, 65)) for name, (build, config) in lstm.configs(65, quick=False).items()}
     assert set(counts) == {"LSTM", "task 7", "task 9"}
     for name in ("task 7", "task 9"):
         assert counts["LSTM"] == pytest.approx(counts[name], rel=0.02)

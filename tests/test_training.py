@@ -61,6 +61,32 @@ def test_the_schedule_rises_stays_and_falls_to_nearly_nothing():
     assert {training.get_lr(epoch, constant) for epoch in range(100)} == {1.0}
 
 
+def test_windows_grow_from_the_first_length_to_the_block_size():
+    config = dataclasses.replace(SMALL, epochs=30, first_window=16)
+    lengths = [training.get_window(epoch, config, 64) for epoch in range(30)]
+    assert lengths == [16] * 10 + [32] * 10 + [64] * 10
+    assert {training.get_window(epoch, SMALL, 64) for epoch in range(SMALL.epochs)} == {64}
+
+
+def test_short_windows_are_the_same_batches_in_pieces(blocks):
+    config = dataclasses.replace(SMALL, epochs=4, first_window=8)
+    shapes = []
+
+    class Model(torch.nn.Linear):
+        def forward(self, tokens):
+            shapes.append(tuple(tokens.shape))
+            return super().forward(torch.nn.functional.one_hot(tokens, len(blocks.vocabulary)).float())
+
+    model = Model(len(blocks.vocabulary), len(blocks.vocabulary))
+    optimizers = training.configure_optimizers(model, dataclasses.replace(config, optimizer="adamw"))
+    for epoch in range(4):
+        training.update(model, blocks, config, optimizers, epoch, training.low_precision(torch.device("cpu")))
+    characters = config.batch_size * blocks.block_size
+    assert [B * T for B, T in shapes] == [characters] * 4
+    assert [T for _, T in shapes] == [training.get_window(epoch, config, blocks.block_size) for epoch in range(4)]
+    assert shapes[0][1] == 8 and shapes[-1][1] == blocks.block_size
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_parameter_has_one_optimizer_and_only_matrices_decay(blocks, optimizer):
     model = build(blocks)
