@@ -41,7 +41,7 @@ VARIANTS = {
 
 def measure(changes: dict, corpus: Corpus, counts: Counts, seed: int, seconds: int, quick: bool):
     """The tuning loss with the counts and of the GPT alone after so many seconds, and how many epochs they were."""
-    tiny = {"batch_size": 4, "n_embd": 32, "n_layer": 1, "first_window": 0} if quick else {}
+    tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0} if quick else {}
     preset = speedrun.PRESETS["laptop"]
     config = timed.clocked(replace(preset, **changes | tiny), preset.cooldown / preset.epochs)
     torch.manual_seed(seed)
@@ -57,7 +57,8 @@ def main():
     options = timed.parse_options(timed.parser(__doc__, seconds=60, tune=False))
     start = time.perf_counter()
     report = timed.Report()
-    corpus = Corpus(DEFAULT_TEXT, 32 if options.quick else speedrun.PRESETS["laptop"].block_size)
+    block_size = speedrun.PRESETS["laptop"].block_size
+    corpus = Corpus(DEFAULT_TEXT, min(32, block_size) if options.quick else block_size)
     corpus.tune()
     report(f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
            f"of seeds {', '.join(map(str, options.seeds))}; difference: to all ideas with the same seed")  # fmt: skip

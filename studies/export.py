@@ -14,16 +14,10 @@ import argparse
 import re
 from pathlib import Path
 
-import torch
-
-import task07
 from common import checkpoint
-from common.data import Corpus
-from common.evaluate import estimate_loss, score_split
-from common.options import DEFAULT_TEXT, Parser
+from common.options import Parser
 from common.stream import BEST_WEIGHTS, load_model
-
-DOCUMENTED = task07.PRESETS["documented"].eval_batches, task07.PRESETS["documented"].batch_size
+from studies import evaluate
 
 CARD = """# The weights in shakespeare.pt
 
@@ -40,15 +34,9 @@ loss over the whole validation split.
 | seed | {seed} |
 | training seconds | {seconds} |
 
-Loss on the validation text (the last 10%, never trained on), in nats per character; {protocol_note}
+Loss on the validation text (the last 10%, never trained on), in nats per character, by `python -m studies.evaluate`:
 
-| evaluated over | nats | bits | perplexity | accuracy |
-|---|---|---|---|---|
-| random batches | {drawn:.4f} | | | |
-| whole split, blocks side by side | {whole.nats:.4f} | {whole.bits:.4f} | \
-{whole.perplexity:.3f} | {whole.accuracy:.4f} |
-| whole split, at least half a block of context | {strided.nats:.4f} | {strided.bits:.4f} | \
-{strided.perplexity:.3f} | {strided.accuracy:.4f} |
+{table}
 """
 
 
@@ -72,20 +60,13 @@ def main():
     kept = {name: state[name] for name in ("epoch", "config", "vocabulary")}
     checkpoint.save(BEST_WEIGHTS, kept | {"model": weights})
     model, _ = load_model(BEST_WEIGHTS)
-    script = type(model).__module__
     config = state["config"]
-    corpus = Corpus(DEFAULT_TEXT, config["block_size"])
-    torch.manual_seed(0)
     sizes = ", ".join(f"{name} {config[name]}" for name in ("n_embd", "n_head", "n_layer", "block_size", "dropout"))
     card = CARD.format(
-        command=f"python {command}", script=script, seed=seed, seconds=seconds, machine=machine, log=options.log.name,
-        sizes=sizes, parameters=sum(p.numel() for p in model.parameters()), epochs=state["epoch"],
-        batch_size=config["batch_size"], block_size=config["block_size"],
-        seen=state["epoch"] * config["batch_size"] * config["block_size"],
-        protocol_note="random batches: {} of {}, the documented protocol.".format(*DOCUMENTED),
-        drawn=estimate_loss(model, corpus, "val", *DOCUMENTED),
-        whole=score_split(model, corpus, "val"),
-        strided=score_split(model, corpus, "val", stride=config["block_size"] // 2),
+        command=f"python {command}", script=type(model).__module__, seed=seed, seconds=seconds, machine=machine,
+        log=options.log.name, sizes=sizes, parameters=sum(p.numel() for p in model.parameters()),
+        epochs=state["epoch"], batch_size=config["batch_size"], block_size=config["block_size"],
+        seen=state["epoch"] * config["batch_size"] * config["block_size"], table=evaluate.table(BEST_WEIGHTS),
     )  # fmt: skip
     (BEST_WEIGHTS.parent / "README.md").write_text(card, encoding="utf-8")
     print(card, end="")

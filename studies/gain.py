@@ -1,8 +1,9 @@
-"""What the laptop preset gains over the documented recipe on this machine: python -m studies.gain
+"""What the laptop preset gains over the documented recipe on this machine: python -m studies.gain [speedrun_laptop]
 
 Times a few epochs of the documented preset in plain float32 and, from that, extrapolates how long this
 machine would take to epoch 4,000, where the documented log first prints its best validation loss, 1.4868
-(evaluations not counted). Sets that against the recorded runs of the laptop preset, which count everything.
+(evaluations not counted). Sets that against the recorded runs of task 7's laptop preset, or the speedrun's,
+which count everything.
 """
 
 from common import exits
@@ -48,10 +49,12 @@ def seconds_an_epoch(epochs):
 def main():
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=whole_number(1), default=4, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("runs", nargs="?", default="task07", choices=["task07", "speedrun_laptop"], metavar="RUNS",
+                        help="%(choices)s (default: %(default)s)")  # fmt: skip
     options = parser.parse_args()
-    logs = sorted(LOGS.glob("task07_seed*.txt"))
+    logs = sorted(LOGS.glob(f"{options.runs}_seed*.txt"))
     if not logs:
-        raise UserError(f"{LOGS}: no run to compare with; python -m studies.record task07 --seeds 42 43 44 makes them")
+        raise UserError(f"{LOGS}: no run to compare with; studies.record makes them (README)")
     exits.at("while it measured")
     epoch = seconds_an_epoch(options.epochs)
     documented = BEST_EPOCH * epoch

@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--seed", type=whole_number(0), default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
                         metavar="N", help="(default: %(default)s)")  # fmt: skip
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # flags may stand before, between and after the changes
     torch.set_num_threads(options.threads)
     module = importlib.import_module(MODULES[options.task])
     config = changed(module.PRESETS["laptop"], options.changes)

@@ -306,7 +306,35 @@ FAULTS = [
         "common/stream.py",
         "return model.eval(), ",
         "return model, ",
-        STREAM + "test_weights_of_task_7_serve_too",
+        STREAM + "test_weights_of_other_scripts_serve_too",
+    ),
+    Fault(
+        "contexts that reach beyond the window",
+        "studies/counts.py",
+        "(contexts[row] == context) & (torch.arange(T, device=tokens.device) >= length - 1)",
+        "contexts[row] == context",
+        "tests/test_counts.py::test_it_computes_the_formula",
+    ),
+    Fault(
+        "one discount for all counts",
+        "studies/counts.py",
+        "times.clamp(max=3)",
+        "times.clamp(max=1)",
+        "tests/test_counts.py::test_it_computes_the_formula",
+    ),
+    Fault(
+        "the shares of GPT and counts swapped",
+        "studies/speedrun.py",
+        "math.log(1 - self.share), self.counts(tokens) + math.log(self.share)",
+        "math.log(self.share), self.counts(tokens) + math.log(1 - self.share)",
+        "tests/test_speedrun.py::test_an_average_is_of_probabilities",
+    ),
+    Fault(
+        "windows that grow too late",
+        "common/training.py",
+        "return first << (epoch * lengths // config.epochs)",
+        "return first << (epoch * (lengths - 1) // config.epochs)",
+        "tests/test_training.py::test_windows_grow_from_the_first_length_to_the_block_size",
     ),
 ]
 
@@ -335,7 +363,8 @@ def _repository_imported_anew():
     """Inside, the repository's modules are imported again, but PyTorch is not: that takes seconds."""
 
     def take_out():
-        ours = [name for name in sys.modules if name.split(".")[0] in ("common", "tests") or name.startswith("task0")]
+        packages = "common", "studies", "tests"
+        ours = [name for name in sys.modules if name.split(".")[0] in packages or name.startswith("task0")]
         return {name: sys.modules.pop(name) for name in ours}
 
     modules, path = take_out(), sys.path.copy()

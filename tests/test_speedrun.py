@@ -1,6 +1,8 @@
 """The speedrun's model: its quick forms compute what the plain ones do, and no idea lets the future be seen."""
 
 import dataclasses
+import re
+import sys
 
 import pytest
 import torch
@@ -8,9 +10,11 @@ from torch.nn import functional as F
 
 import task07
 import task09_rope
-from common.data import Tokens
+from common import training
+from common.data import Corpus, Tokens
 from common.exits import UserError
-from studies import ablation, growth, speedrun, step, tuning
+from common.options import DEFAULT_TEXT
+from studies import ablation, counts, evaluate, growth, recipe, speedrun, step, tuning
 from studies.counts import Counts
 
 SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2)
@@ -59,10 +63,10 @@ def test_zero_outputs_begin_without_neighbours():
 
 def test_an_average_is_of_probabilities():
     torch.manual_seed(0)
-    model, counts = speedrun.GPT(SMALL, 11).eval(), Counts(torch.randint(11, (500,)), 11, n=2)
+    model, other = speedrun.GPT(SMALL, 11).eval(), Counts(torch.randint(11, (500,)), 11, n=2)
     tokens = torch.randint(11, (2, 16))
-    expected = 0.75 * F.softmax(model(tokens), dim=-1) + 0.25 * counts(tokens).exp()
-    torch.testing.assert_close(speedrun.Average(model, counts, 0.25)(tokens).exp(), expected)
+    expected = 0.75 * F.softmax(model(tokens), dim=-1) + 0.25 * other(tokens).exp()
+    torch.testing.assert_close(speedrun.Average(model, other, 0.25)(tokens).exp(), expected)
 
 
 def test_squared_relu_is_the_square_of_relu():
@@ -105,3 +109,69 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_branched_off():
     (alone,) = growth.grow("small", changes, corpus, [5 * epoch], seed=1)
     assert [row[1] for row in both] == [5 * epoch, 10 * epoch] and both[0][2] < both[1][2]
     assert both[0][3:] == alone[3:] and both[1][3] != both[0][3]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The laptop preset, made small enough to run in a moment."""
+    preset = dataclasses.replace(SMALL, batch_size=2, epochs=5, eval_batches=2, first_window=4)
+    monkeypatch.setattr(speedrun, "PRESETS", {"laptop": preset, "best": preset})
+    return preset
+
+
+def run(monkeypatch, capsys, module, *flags):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, flags)])
+    module.main()
+    return capsys.readouterr().out
+
+
+LOSS = r"\d\.\d{4}"
+
+
+@pytest.fixture
+def proverb(tmp_path):
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+    return tmp_path / "text.txt"
+
+
+def test_the_speedrun_prints_its_log_and_what_each_part_reaches_alone(tiny, proverb, monkeypatch, capsys):
+    out = run(monkeypatch, capsys, speedrun, "--data", proverb)
+    epochs, last, alone = out.splitlines()[:-2], *out.splitlines()[-2:]
+    assert [line.partition(":")[0] for line in epochs] == ["Epoch 0", "Epoch 4"]
+    assert re.match(rf"Final val loss: {LOSS} on the whole split .* \| {LOSS} over random batches$", last)
+    parts = re.fullmatch(rf"Each alone: the GPT ({LOSS}), the counts ({LOSS}) on the whole split", alone)
+    assert float(parts[2]) < float(parts[1])  # a proverb that comes again is easy to count, and hard in five epochs
+    out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "counts", "short_windows", "--tune")
+    assert "alone" not in out
+
+
+def test_weights_are_evaluated_alone_and_averaged(tiny, tmp_path, monkeypatch, capsys):
+    corpus = Corpus(DEFAULT_TEXT, tiny.block_size)
+    torch.manual_seed(0)
+    training.save(tmp_path / "w.pt", speedrun.GPT(tiny, 65), [], corpus, tiny, 0)
+    monkeypatch.setattr(evaluate, "DOCUMENTED", (2, 3))
+    rows = run(monkeypatch, capsys, evaluate, tmp_path / "w.pt").splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [cell[0] for cell in cells] == 3 * ["the GPT alone"] + 3 * ["averaged with the counts (share 0.5)"]
+    alone, averaged = float(cells[1][2]), float(cells[4][2])
+    assert averaged < 3 < alone  # untrained: about ln 65
+
+
+def test_the_recipe_is_compared_in_equal_time(tiny, monkeypatch, capsys):
+    out = run(monkeypatch, capsys, recipe, "--steps", 2, "--seeds", 1)
+    assert re.match(rf"seed 1: the recipe {LOSS} in .* s; the speedrun {LOSS}, its GPT alone {LOSS}, in", out)
+    assert "\nmean: the recipe " in out
+
+
+def test_counting_is_reported_for_each_length(monkeypatch, capsys):
+    out = run(monkeypatch, capsys, counts, "--longest", 1, "--tune")
+    losses = [float(loss) for loss in re.findall(rf"^\d characters before: val ({LOSS}),", out, re.M)]
+    assert losses[0] > 3 > losses[1] > 2
+
+
+def test_an_ablation_judges_every_variant_twice(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}, "without qk_norm": {"qk_norm": False}})
+    out = run(monkeypatch, capsys, ablation, "--quick", "--threads", 1)
+    rows = re.findall(rf"^(\S.*?)  +({LOSS})  +\S+  +({LOSS})  +\S+  +\d+ epochs$", out, re.M)
+    assert [name for name, *_ in rows] == ["all ideas", "without qk_norm"]
+    assert all(float(averaged) < float(alone) for _, averaged, alone in rows)
