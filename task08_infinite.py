@@ -3,8 +3,11 @@
 New: a key-value cache. To write a character a model needs the keys and values of all before it, and those
 never change; kept, the next character costs the work of one position instead of a whole window's. When
 the cache is full, the model reads the last half block anew and goes on, so that neither memory nor speed
-ever changes. And the choice of a character: by temperature, among the top-k (Fan et al., arXiv 1805.04833),
-among the fewest that hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
+ever changes. What is left is mostly the time that reading the weights from memory takes, and several
+characters can share it: a table of counts guesses the next ones, the model reads them at once, and keeps
+them as far as they are what it would have written (speculative decoding, Leviathan et al., arXiv 2211.17192).
+The text is the same, sooner. And the choice of a character: by temperature, among the top-k (Fan et al.,
+arXiv 1805.04833), among the fewest that hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
 
 The model is task 7's, task 9's or the speedrun's (studies/speedrun.py), whichever the weights are of. Without
 flags it writes until Ctrl-C.
@@ -21,7 +24,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.stream import encode, load_model, parse_options, write
+from common.stream import encode, load_guesses, load_model, parse_options, write
+
+GUESSES = 7  # at most, before the model reads them
 
 
 def bare(layer):
@@ -57,8 +62,8 @@ class Cache:
         self.keys, self.values = torch.zeros(size)  # (n_layer, H, block_size, D) each
         self.length = 0
 
-    def extend(self, tokens):
-        """Read tokens (T) that follow those read before → logits (V) of the token after the last."""
+    def extend(self, tokens, last=1):
+        """Read tokens (T) that follow those read before → logits (last, V) of the tokens after the last ones."""
         T, first = len(tokens), self.length
         self.length += T
         new, seen = slice(first, self.length), slice(self.length)
@@ -80,11 +85,14 @@ class Cache:
             y = F.scaled_dot_product_attention(q[None], *past, mask, scale=self.scale)[0]  # (H, T, D)
             x = x + projection(y.transpose(0, 1).reshape(T, -1))  # (T, C)
             x = x + narrow(self.activation(widen(second_norm(x))))  # (T, C)
-        return self.model.output(self.model.output_norm(x[-1]))  # (V)
+        return self.model.output(self.model.output_norm(x[-last:]))  # (last, V)
 
 
-def choose(logits, temperature, top_k, top_p):
-    """Draw a token from logits (V): a tensor (1). Temperature 0 takes the likeliest, top_k 0 any number of them."""
+def choose(logits, temperature, top_k, top_p, noise=None):
+    """Draw a token from logits (V): a tensor (1). Temperature 0 takes the likeliest, top_k 0 any number of them.
+
+    As torch.multinomial draws, the largest of the probabilities over exponential noise (V), which may be given.
+    """
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)  # (1)
     probabilities = F.softmax(logits / temperature, dim=-1)  # (V)
@@ -94,35 +102,56 @@ def choose(logits, temperature, top_k, top_p):
         ranked[1:][before[1:] >= top_p] = 0
         ranked[top_k or len(ranked) :] = 0
         probabilities = torch.zeros_like(ranked).scatter(0, order, ranked)  # (V), need not sum to 1
-    return torch.multinomial(probabilities, num_samples=1)  # (1)
+    noise = torch.empty_like(probabilities).exponential_() if noise is None else noise
+    return (probabilities / noise).argmax(dim=-1, keepdim=True)  # (1)
 
 
 @torch.inference_mode()
-def generate(model, tokens, temperature=1.0, top_k=0, top_p=1.0):
+def generate(model, tokens, temperature=1.0, top_k=0, top_p=1.0, guess=None):
     """Yield, for ever, tensors (1): the tokens that follow `tokens` (T), as the model's own `generate` draws them.
 
     The same, up to rounding, until its window of block_size tokens is full; from there on the model sees
-    between half a block and a whole one of what came before.
+    between half a block and a whole one of what came before. `guess`, of a list of tokens, gives logits of the
+    next or None; a guess is drawn with the noise that the token itself will be drawn with, and so is often it.
     """
     recent = deque(tokens.tolist(), maxlen=model.block_size)
     cache = Cache(model)
     unread = tokens[-model.block_size :]
+    noise = deque()  # (V) each, for the next tokens, drawn in their order
+
+    def draw(logits, ahead):
+        if ahead == len(noise):
+            noise.append(torch.empty_like(logits).exponential_())  # (V)
+        return choose(logits, temperature, top_k, top_p, noise[ahead])  # (1)
+
     while True:
         if cache.length + len(unread) > model.block_size:
             cache.length = 0
             unread = torch.tensor(list(recent)[-(model.block_size // 2) :])  # (block_size / 2)
-        token = choose(cache.extend(unread), temperature, top_k, top_p)  # (1)
-        recent.append(token.item())
-        yield token
-        unread = token
+        text, guesses = list(recent), []
+        room = min(GUESSES, model.block_size - cache.length - len(unread)) if guess else 0
+        while len(guesses) < room and (opinion := guess(text)) is not None:
+            guesses.append(draw(opinion, len(guesses)))
+            text.append(guesses[-1].item())
+        logits = cache.extend(torch.cat([unread, *guesses]), 1 + len(guesses))  # (1 + guesses, V)
+        cache.length -= len(guesses)
+        for row, guessed in zip(logits, [*guesses, None], strict=True):
+            unread = draw(row, 0)  # (1)
+            noise.popleft()
+            recent.append(unread.item())
+            yield unread
+            if guessed is None or unread != guessed:
+                break
+            cache.length += 1  # read already
 
 
 def main():
     options = parse_options(__doc__)
     model, vocabulary = load_model(options.weights)
+    guess = load_guesses(vocabulary)
     tokens = torch.tensor(encode(options.prompt or "\n", vocabulary))  # (T)
     torch.manual_seed(options.seed)
-    write(generate(model, tokens, options.temperature, options.top_k, options.top_p), vocabulary, options)
+    write(generate(model, tokens, options.temperature, options.top_k, options.top_p, guess), vocabulary, options)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import torch
 
 from common import checkpoint
+from common.counts import Guesses
+from common.data import Corpus
 from common.exits import UserError
-from common.options import Parser, whole_number
+from common.options import DEFAULT_TEXT, Parser, whole_number
 from common.progress import hint
 
 BEST_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
@@ -73,6 +75,15 @@ def load_model(path: Path) -> tuple[torch.nn.Module, str]:
         if isinstance(layer, torch.nn.Linear):  # the same matrix, columns side by side: a vector's product reads these
             layer.weight.data = layer.weight.data.t().contiguous().t()
     return model.eval(), state["vocabulary"]
+
+
+def load_guesses(vocabulary: str) -> Guesses | None:
+    """What the training text suggests to come next, where it is at hand and of this vocabulary."""
+    try:
+        corpus = Corpus(DEFAULT_TEXT, block_size=1)
+    except UserError:
+        return None
+    return Guesses(corpus.splits["train"], len(vocabulary)) if corpus.vocabulary == vocabulary else None
 
 
 def encode(text: str, vocabulary: str) -> list[int]:

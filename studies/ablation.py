@@ -24,7 +24,7 @@ from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from studies import speedrun, timed
-from studies.counts import Counts
+from common.counts import Counts
 
 IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # theirs is a column
 VARIANTS = {

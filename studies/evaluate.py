@@ -25,7 +25,7 @@ from common.options import DEFAULT_TEXT, Parser
 from common.stream import BEST_WEIGHTS, load_model
 from common.training import low_precision
 from studies import speedrun
-from studies.counts import Counts
+from common.counts import Counts
 
 DOCUMENTED = task07.PRESETS["documented"].eval_batches, task07.PRESETS["documented"].batch_size
 

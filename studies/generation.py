@@ -1,9 +1,9 @@
-"""How fast task 8 writes, and what its cache gains: python -m studies.generation
+"""How fast task 8 writes, and what its cache and its guesses gain: python -m studies.generation
 
-With the committed weights, on this machine: characters a second with the cache; the same without one, the
-window of block_size characters recomputed for each; the time that reading the weights once from memory
-takes, which no one-at-a-time generation from memory can beat; and the seconds from the start of the
-process to the first character.
+With the committed weights, on this machine: characters a second as task 8 writes them, with the cache and
+guesses; with the cache alone; without either, the window of block_size characters recomputed for each; the
+time that reading the weights once from memory takes, which one-at-a-time generation cannot beat; and the
+seconds from the start of the process to the first character.
 """
 
 from common import exits
@@ -24,8 +24,9 @@ from pathlib import Path
 import torch
 
 import task08_infinite as task08
-from common.options import Parser, whole_number
-from common.stream import BEST_WEIGHTS, load_model
+from common.data import Corpus
+from common.options import DEFAULT_TEXT, Parser, whole_number
+from common.stream import BEST_WEIGHTS, load_guesses, load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 BIG = 2**28  # float32 numbers, 1 GiB: more than a processor's caches hold
@@ -79,26 +80,28 @@ def main():
     parser.add_argument("--rounds", type=whole_number(1), default=5, metavar="N", help="(default: %(default)s)")
     options = parser.parse_args()
     exits.at("while it measured")
-    model, _ = load_model(BEST_WEIGHTS)
+    model, vocabulary = load_model(BEST_WEIGHTS)
+    guess = load_guesses(vocabulary)
     weights = sum(parameter.numel() * 4 for parameter in model.parameters())
-    prompt = torch.zeros(model.block_size, dtype=torch.long)
-    measured = {"cached": [], "uncached": [], "uncached, 2 threads": []}
-    for _ in range(options.rounds):  # in turn, so that a slow minute of the machine slows all three
+    prompt = Corpus(DEFAULT_TEXT, model.block_size).splits["val"][: model.block_size]
+    measured = {"task 8": [], "cache alone": [], "uncached": [], "uncached, 2 threads": []}
+    for _ in range(options.rounds):  # in turn, so that a slow minute of the machine slows all
         torch.set_num_threads(1)
-        measured["cached"].append(seconds_a_token(task08.generate(model, prompt), 2 * model.block_size))
+        for name, how in (("task 8", {"guess": guess}), ("cache alone", {})):
+            measured[name].append(seconds_a_token(task08.generate(model, prompt, **how), 2 * model.block_size))
         measured["uncached"].append(seconds_a_token(uncached(model, prompt[None]), 20))
         torch.set_num_threads(min(2, os.cpu_count() or 1))
         measured["uncached, 2 threads"].append(seconds_a_token(uncached(model, prompt[None]), 20))
     torch.set_num_threads(1)
     reading = weights / bandwidth()
-    cached = statistics.median(measured["cached"])
+    ours = statistics.median(measured["task 8"])
     print(f"block size {model.block_size}, {weights / 1e6:.1f} MB of weights, medians of {options.rounds} rounds:")
     for name, times in measured.items():
         seconds = statistics.median(times)
         speed = f"{1 / seconds:6.0f} characters/s, {1000 * seconds:7.3f} ms each"
-        print(f"{name + ':':21} {speed}, {seconds / cached:5.1f} ×")
+        print(f"{name + ':':21} {speed}, {seconds / ours:5.1f} ×")
     print(f"reading the weights:  {1000 * reading:.3f} ms at {weights / reading / 1e9:.1f} GB/s; "
-          f"a cached character takes {cached / reading:.2f} × that")  # fmt: skip
+          f"a character of task 8 takes {ours / reading:.2f} × that")  # fmt: skip
     starts = [(first_character(), import_torch()) for _ in range(options.rounds)]
     first, imports = (statistics.median(times) for times in zip(*starts, strict=True))
     print(f"first character:      {first:.2f} s after the start, of which import torch {imports:.2f} s "

@@ -31,7 +31,7 @@ from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
 from studies import speedrun, timed
-from studies.counts import Counts
+from common.counts import Counts
 from studies.extras import pyplot
 
 SIZES = {

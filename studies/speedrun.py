@@ -39,7 +39,7 @@ from common.dropout import Dropout
 from common.evaluate import score_split
 from common.options import parse_options
 from common.training import Recipe, low_precision, train
-from studies.counts import Counts
+from common.counts import Counts
 from task09_rope import causal_mask, rotate, rotation_angles
 
 

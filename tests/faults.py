@@ -310,14 +310,14 @@ FAULTS = [
     ),
     Fault(
         "contexts that reach beyond the window",
-        "studies/counts.py",
+        "common/counts.py",
         "(contexts[row] == context) & (torch.arange(T, device=tokens.device) >= length - 1)",
         "contexts[row] == context",
         "tests/test_counts.py::test_it_computes_the_formula",
     ),
     Fault(
         "one discount for all counts",
-        "studies/counts.py",
+        "common/counts.py",
         "times.clamp(max=3)",
         "times.clamp(max=1)",
         "tests/test_counts.py::test_it_computes_the_formula",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 import torch
 
-from studies.counts import Counts
+from common.counts import Counts, Guesses
 
 V = 5
 
@@ -70,3 +70,18 @@ def test_it_sees_no_future_and_no_other_row():
     assert torch.equal(counts(rows)[0, :5], counts(changed)[0, :5])
     assert torch.equal(counts(rows)[1], counts(changed)[1])
     assert torch.equal(counts(rows[:, 2:])[:, 3:], counts(rows)[:, 5:])  # three tokens back and no further
+
+
+def test_guesses_are_what_the_counts_say_after_a_known_context():
+    torch.manual_seed(0)
+    text = torch.randint(V, (60,))
+    counts, guess = Counts(text, V, 3), Guesses(text, V, 3)
+    rows = torch.randint(V, (40, 5)).tolist()
+    known = [row for row in rows if any(text[i : i + 3].tolist() == row[-3:] for i in range(57))]
+    assert 0 < len(known) < len(rows)
+    for row in rows:
+        if row in known:
+            torch.testing.assert_close(guess(row), counts(torch.tensor([row]))[0, -1])
+        else:
+            assert guess(row) is None
+    assert guess(known[0][-2:]) is None

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 import task07
 import task09_rope
 from common import training
+from common.counts import Counts
 from common.data import Corpus, Tokens
 from common.exits import UserError
 from common.options import DEFAULT_TEXT
 from studies import ablation, counts, evaluate, growth, recipe, speedrun, step, tuning
-from studies.counts import Counts
 
 SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2)
 PLAIN = dataclasses.replace(SMALL, qk_norm=False, squared_relu=False, zero_outputs=False)

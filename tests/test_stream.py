@@ -48,7 +48,7 @@ def test_a_cache_predicts_what_the_model_does(model, parts):
     for part in parts:
         logits = cache.extend(tokens[done : done + part])
         done += part
-        torch.testing.assert_close(logits, model(tokens[None, :done])[0, -1])
+        torch.testing.assert_close(logits[-1], model(tokens[None, :done])[0, -1])
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0])
@@ -72,6 +72,60 @@ def test_a_full_cache_begins_again_with_the_last_half_block(model, monkeypatch, 
         torch.testing.assert_close(seen[-1], model(torch.tensor([text[-used:]]))[0, -1])
         text.append(token.item())
         used = used + 1 if used < 16 else 8
+
+
+def never(text):
+    return None
+
+
+def sure_of(token):
+    return torch.nn.functional.one_hot(torch.tensor(token), 65) * 20.0
+
+
+def wrong(text):
+    return sure_of((7 * text[-1] + 1) % 65)
+
+
+def sometimes(text):
+    return wrong(text) if text[-1] % 3 else None
+
+
+@pytest.mark.parametrize("how", [(1.0, 0, 1.0), (0.0, 0, 1.0), (1.5, 5, 0.9)], ids=str)
+@pytest.mark.parametrize("guess", [never, wrong, sometimes, "right"])
+def test_guesses_change_no_character(model, guess, how):
+    prompt = torch.tensor([3, 1, 4])
+    torch.manual_seed(0)
+    expected = take(50, task08.generate(model, prompt, *how))
+    if guess == "right":
+        text = [*prompt.tolist(), *expected.tolist()]
+
+        def guess(before):  # the text itself, whatever the window has kept of it
+            end = next(i for i in range(len(text), 0, -1) if text[max(0, i - len(before)) : i] == before[-i:])
+            return sure_of(text[end]) if end < len(text) else None
+
+    torch.manual_seed(0)
+    assert torch.equal(take(50, task08.generate(model, prompt, *how, guess=guess)), expected)
+
+
+def test_right_guesses_share_a_pass(model, monkeypatch):
+    passes = []
+    extend = task08.Cache.extend
+    monkeypatch.setattr(task08.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+    expected = take(12, task08.generate(model, torch.tensor([3]), 0.0))
+    text = [3, *expected.tolist()]
+    passes.clear()
+    known = task08.generate(model, torch.tensor([3]), 0.0, guess=lambda before: sure_of(text[len(before)]))
+    assert torch.equal(take(12, known), expected)
+    assert passes == [1 + task08.GUESSES] * 2
+
+
+def test_the_committed_text_gives_guesses_and_another_vocabulary_none():
+    corpus = Corpus(DEFAULT_TEXT, 1)
+    guess = stream.load_guesses(corpus.vocabulary)
+    after = guess(corpus.encode("And now, good RO").tolist() + corpus.encode("MEO").tolist())
+    assert corpus.vocabulary[after.argmax()] == ":" and after.exp().sum() == pytest.approx(1, abs=1e-4)
+    assert guess(corpus.encode("$$$$").tolist()) is None
+    assert stream.load_guesses("ab") is None
 
 
 def test_greedy_ignores_the_seed_and_top_k_1_is_greedy():
