@@ -5,9 +5,10 @@ never change; kept, the next character costs the work of one position instead of
 the cache is full, the model reads the last half block anew and goes on, so that neither memory nor speed
 ever changes. What is left is mostly the time that reading the weights from memory takes, and several
 characters can share it: a table of counts guesses the next ones, the model reads them at once, and keeps
-them as far as they are what it would have written (speculative decoding, Leviathan et al., arXiv 2211.17192).
-The text is the same, sooner. And the choice of a character: by temperature, among the top-k (Fan et al.,
-arXiv 1805.04833), among the fewest that hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
+them as far as they are what it would have written (after speculative decoding, Leviathan et al., arXiv
+2211.17192; here with the noise of the draw in common). The text is the same up to rounding, sooner. And the
+choice of a character: by temperature, among the top-k (Fan et al., arXiv 1805.04833), among the fewest that
+hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
 
 The model is task 7's, task 9's or the speedrun's (studies/speedrun.py), whichever the weights are of. Without
 flags it writes until Ctrl-C.

@@ -45,7 +45,8 @@ def parse_options(description: str) -> argparse.Namespace:
                         help="at most so many characters a second; 30 is pleasant to read along "
                         "(default: as fast as they come)")  # fmt: skip
     parser.add_argument("--weights", type=Path, default=BEST_WEIGHTS, metavar="PATH",
-                        help="what `--save` of task 7 or 9 wrote (default: weights/shakespeare.pt)")  # fmt: skip
+                        help="what `--save` of task 7, task 9 or the speedrun wrote "
+                        "(default: weights/shakespeare.pt)")  # fmt: skip
     options = parser.parse_args()
     if options.seed is None:
         options.seed = torch.seed() % 2**31

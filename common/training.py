@@ -2,7 +2,7 @@
 
 import math
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -47,10 +47,12 @@ def get_lr(epoch: int, config: Recipe) -> float:
 def get_window(epoch: int, config: Recipe, block_size: int) -> int:
     """The length of a training window at an epoch: `first_window`, doubled at equal intervals up to block_size.
 
-    Paper: sequence length warm-up, arXiv 2108.06084.
+    Paper: sequence length warm-up, arXiv 2108.06084. Raises UserError where doubling does not lead there.
     """
     first = config.first_window or block_size
     lengths = (block_size // first).bit_length()
+    if not lengths or first << (lengths - 1) != block_size:
+        raise UserError(f"first_window: {first}, doubled again and again, is never {block_size}")
     return first << (epoch * lengths // config.epochs)
 
 
@@ -189,6 +191,7 @@ def save(path: Path, model, optimizers, corpus: Corpus, config: Recipe, epoch: i
         "epoch": epoch,
         "config": asdict(config),
         "vocabulary": corpus.vocabulary,
+        "characters": len(corpus.splits["train"]),
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "random": random,
@@ -201,9 +204,14 @@ def restore(path: Path, model, optimizers, corpus: Corpus, config: Recipe) -> in
     state = checkpoint.load(path)
     if state.get("vocabulary") != corpus.vocabulary:
         raise UserError(f"{path}: saved with another text, of other symbols")
+    characters = len(corpus.splits["train"])
+    if state.get("characters", characters) != characters:
+        raise UserError(f"{path}: learnt from {state['characters']} characters, but this run has {characters}")
+    defaults = {field.name: field.default for field in fields(config)}
     for name, value in asdict(config).items():
-        if name not in ("epochs", "time") and state["config"].get(name) != value:
-            raise UserError(f"{path}: saved with {name} {state['config'].get(name)}, but this run has {value}")
+        saved = state["config"].get(name, defaults[name])  # a field may be younger than the file
+        if name not in ("epochs", "time") and saved != value:
+            raise UserError(f"{path}: saved with {name} {saved}, but this run has {value}")
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)

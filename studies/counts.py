@@ -4,7 +4,7 @@ A model without a single trained weight: how often each character followed the u
 in the training text. Prints the loss over the whole validation split for each n, and the seconds it took to
 count. Losses are in nats per character.
 
-The model is common/counts.py, smoothed as Kneser and Ney described.
+The model is common/counts.py, with the smoothing of Kneser and Ney, as Chen and Goodman modified it.
 """
 
 from common import exits
@@ -27,7 +27,7 @@ from common.options import DEFAULT_TEXT, Parser, whole_number
 
 def main():
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--longest", type=whole_number(1), default=9, metavar="N", help="n up to it (default: 9)")
+    parser.add_argument("--longest", type=whole_number(1, 9), default=9, metavar="N", help="n up to it (default: 9)")
     parser.add_argument("--tune", action="store_true", help="on the tuning split of the training text")
     options = parser.parse_args()
     exits.at("while it counted")

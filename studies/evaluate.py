@@ -2,12 +2,12 @@
 
 The losses of the committed weights, or of any checkpoint of tasks 7 and 9 and the speedrun, on the validation
 text in nats per character, as a table: over random batches by the documented protocol, and over the whole
-split, for the GPT alone and averaged with the counts (studies.counts; the share is the speedrun's). Products
+split, for the GPT alone and averaged with the counts (common/counts.py; the share is the speedrun's). Products
 are bfloat16 where the processor has instructions for it.
 """
 
 from common import exits
-from common.exits import end_cleanly
+from common.exits import UserError, end_cleanly
 
 end_cleanly(__name__)
 
@@ -50,15 +50,17 @@ def rows(model: nn.Module, corpus: Corpus, name: str) -> list[str]:
 
 
 def table(path: Path) -> str:
-    """The losses that a file of weights reaches, as a Markdown table."""
+    """The losses that a file of weights reaches, as a Markdown table. Raises UserError where it is of another text."""
     model, vocabulary = load_model(path)
-    share = checkpoint.load(path)["config"].get("counts", speedrun.PRESETS["best"].counts)
     corpus = Corpus(DEFAULT_TEXT, model.block_size)
-    counts = Counts(corpus.splits["train"], len(vocabulary))
-    averaged = speedrun.Average(model, counts, share)
+    if corpus.vocabulary != vocabulary:
+        raise UserError(f"{path}: learnt from another text, of other symbols")
     lines = ["| model | evaluated over | nats | bits | perplexity | accuracy |", "|---|---|---|---|---|---|"]
     lines += rows(model, corpus, "the GPT alone")
-    lines += rows(averaged, corpus, f"averaged with the counts (share {share:g})")
+    share = checkpoint.load(path)["config"].get("counts", speedrun.PRESETS["best"].counts)
+    if share:
+        averaged = speedrun.Average(model, Counts(corpus.splits["train"], len(vocabulary)), share)
+        lines += rows(averaged, corpus, f"averaged with the counts (share {share:g})")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ CARD = """# The weights in shakespeare.pt
 What `python task08_infinite.py` writes with. Made by `{command}` in {seconds} seconds on {machine}
 ([log](../docs/logs/{log})), then `python -m studies.export`. It holds parameters alone, in bfloat16, and is
 read with PyTorch's `weights_only=True`: no code in it runs. Of the recorded seeds it is the one with the lowest
-loss over the whole validation split.
+averaged loss over the whole validation split.
 
 | what | value |
 |---|---|

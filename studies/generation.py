@@ -1,9 +1,9 @@
 """How fast task 8 writes, and what its cache and its guesses gain: python -m studies.generation
 
-With the committed weights, on this machine: characters a second as task 8 writes them, with the cache and
-guesses; with the cache alone; without either, the window of block_size characters recomputed for each; the
-time that reading the weights once from memory takes, which one-at-a-time generation cannot beat; and the
-seconds from the start of the process to the first character.
+With the committed weights, on this machine: characters a second as task 8 writes them (but at temperature 1),
+with the cache and guesses; with the cache alone; without either, the window of block_size characters
+recomputed for each; the time that reading the weights once from memory takes, which one-at-a-time generation
+cannot beat; and the seconds from the start of the process to the first character.
 """
 
 from common import exits

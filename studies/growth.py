@@ -1,8 +1,8 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
 For each size of the speedrun's model: the validation loss (whole split, nats per character), averaged with the
-counts and alone, and the seconds of training for 1, 2, 4, 8 and 16 million characters, read in windows as
-always, of 256 from the start, so that text comes again from one million on. Budgets share work: one run goes
+counts and alone, and the seconds of training for 1, 2, 4, 8 and 16 million characters, read in windows of
+256 from the start, so that text comes again from one million on. Budgets share work: one run goes
 on at the full learning rate, and for each budget a copy branches off at 70% of it and cools down to zero
 (arXiv 2405.18392). A budget's seconds are those of the shared run up to its branch and of the branch,
 evaluation not counted.

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 import torch
 
+import common.counts
 from common.counts import Counts, Guesses
 
 V = 5
@@ -15,7 +16,7 @@ def discounts(times):
     """Chen and Goodman's three discounts, from how many n-grams were met once, twice, …"""
     met = Counter(times)
     y = met[1] / max(1, met[1] + 2 * met[2])
-    return [0.0, *(max(0.0, i - (i + 1) * y * met[i + 1] / max(1, met[i])) for i in (1, 2, 3))]
+    return [0.0, *(max(0.1, i - (i + 1) * y * met[i + 1] / max(1, met[i])) for i in (1, 2, 3))]
 
 
 def kneser_ney(text, n):
@@ -60,6 +61,18 @@ def test_a_large_vocabulary_shortens_the_context_to_what_64_bits_hold():
     counts = Counts(text, 1000, n=9)
     assert len(counts.tables) == 6  # 1000 ** 6 < 2 ** 63 < 1000 ** 7
     assert counts(text[None, :20]).exp().sum(dim=-1).allclose(torch.ones(20))
+
+
+def test_tables_stay_small_and_guesses_follow(monkeypatch):
+    text = torch.randint(V, (300,))
+    monkeypatch.setattr(common.counts, "LARGEST", 130)  # 5 tokens after each of 25 pairs: 125
+    assert len(Counts(text, V, n=4).tables) == 3
+    assert Guesses(text, V, n=4).n == 2
+
+
+def test_what_was_never_met_is_still_possible():
+    text = torch.tensor([0, 1, 2, 1] * 3 + [0])  # every count is 3 or more, or 1
+    assert Counts(text, V, 2)(torch.tensor([[0, 1]])).isfinite().all()
 
 
 def test_it_sees_no_future_and_no_other_row():

@@ -155,11 +155,22 @@ def test_weights_are_evaluated_alone_and_averaged(tiny, tmp_path, monkeypatch, c
     assert [cell[0] for cell in cells] == 3 * ["the GPT alone"] + 3 * ["averaged with the counts (share 0.5)"]
     alone, averaged = float(cells[1][2]), float(cells[4][2])
     assert averaged < 3 < alone  # untrained: about ln 65
+    without = dataclasses.replace(tiny, counts=0.0)
+    training.save(tmp_path / "w.pt", speedrun.GPT(without, 65), [], corpus, without, 0)
+    assert "averaged" not in run(monkeypatch, capsys, evaluate, tmp_path / "w.pt")
+    corpus.vocabulary = corpus.vocabulary[::-1]
+    training.save(tmp_path / "w.pt", speedrun.GPT(tiny, 65), [], corpus, tiny, 0)
+    with pytest.raises(UserError, match="learnt from another text"):
+        run(monkeypatch, capsys, evaluate, tmp_path / "w.pt")
 
 
 def test_the_recipe_is_compared_in_equal_time(tiny, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, recipe, "--steps", 2, "--seeds", 1)
-    assert re.match(rf"seed 1: the recipe {LOSS} in .* s; the speedrun {LOSS}, its GPT alone {LOSS}, in", out)
+    out = run(monkeypatch, capsys, recipe, "--steps", 60, "--seeds", 1)
+    row = (
+        rf"seed 1: the recipe {LOSS} \({LOSS}\) in ([\d.]+) s; the speedrun {LOSS}, its GPT alone {LOSS}, in ([\d.]+) s"
+    )
+    theirs, ours = map(float, re.match(row, out).groups())
+    assert ours == pytest.approx(theirs, abs=0.5)  # an epoch of the speedrun more
     assert "\nmean: the recipe " in out
 
 

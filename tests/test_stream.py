@@ -111,12 +111,27 @@ def test_right_guesses_share_a_pass(model, monkeypatch):
     passes = []
     extend = task08.Cache.extend
     monkeypatch.setattr(task08.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
-    expected = take(12, task08.generate(model, torch.tensor([3]), 0.0))
+    expected = take(16, task08.generate(model, torch.tensor([3]), 0.0))
     text = [3, *expected.tolist()]
     passes.clear()
     known = task08.generate(model, torch.tensor([3]), 0.0, guess=lambda before: sure_of(text[len(before)]))
-    assert torch.equal(take(12, known), expected)
+    assert torch.equal(take(16, known), expected)
     assert passes == [1 + task08.GUESSES] * 2
+
+
+def test_a_guess_is_drawn_with_the_noise_of_its_token(model, monkeypatch):
+    passes = []
+    extend = task08.Cache.extend
+    monkeypatch.setattr(task08.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+    knowing = task08.generate(model, torch.tensor([3]), guess=lambda text: model(torch.tensor([text]))[0, -1])
+    take(15, knowing)
+    assert passes == [1 + task08.GUESSES] * 2  # the model's own opinion is never rejected
+
+
+@torch.no_grad()
+def test_a_pass_gives_the_logits_after_its_last_tokens(model):
+    tokens = torch.randint(65, (9,))
+    torch.testing.assert_close(task08.Cache(model).extend(tokens, 4), model(tokens[None])[0, -4:])
 
 
 def test_the_committed_text_gives_guesses_and_another_vocabulary_none():

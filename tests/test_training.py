@@ -68,6 +68,12 @@ def test_windows_grow_from_the_first_length_to_the_block_size():
     assert {training.get_window(epoch, SMALL, 64) for epoch in range(SMALL.epochs)} == {64}
 
 
+def test_windows_that_never_reach_the_block_size_are_refused():
+    for first in (48, 128):
+        with pytest.raises(UserError, match=f"first_window: {first}"):
+            training.get_window(0, dataclasses.replace(SMALL, first_window=first), 64)
+
+
 def test_short_windows_are_the_same_batches_in_pieces(blocks):
     config = dataclasses.replace(SMALL, epochs=4, first_window=8)
     shapes = []
