@@ -20,11 +20,11 @@ from dataclasses import replace
 import torch
 
 from common import training
+from common.counts import Counts
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from studies import speedrun, timed
-from common.counts import Counts
 
 IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # theirs is a column
 VARIANTS = {

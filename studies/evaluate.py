@@ -19,13 +19,13 @@ from torch import nn
 
 import task07
 from common import checkpoint
+from common.counts import Counts
 from common.data import Corpus
 from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT, Parser
 from common.stream import BEST_WEIGHTS, load_model
 from common.training import low_precision
 from studies import speedrun
-from common.counts import Counts
 
 DOCUMENTED = task07.PRESETS["documented"].eval_batches, task07.PRESETS["documented"].batch_size
 

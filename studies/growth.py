@@ -27,11 +27,11 @@ import time
 import torch
 
 from common import training
+from common.counts import Counts
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
 from studies import speedrun, timed
-from common.counts import Counts
 from studies.extras import pyplot
 
 SIZES = {

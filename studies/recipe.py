@@ -23,11 +23,11 @@ import torch
 
 import task07
 from common import training
+from common.counts import Counts
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT, Parser, whole_number
 from studies import speedrun, timed
-from common.counts import Counts
 
 RECIPE = task07.Config(
     batch_size=12, block_size=64, n_embd=128, n_head=4, n_layer=4, dropout=0.0, paper_scale=True, epochs=2000,

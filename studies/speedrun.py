@@ -34,12 +34,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import task09_rope
+from common.counts import Counts
 from common.data import Corpus
 from common.dropout import Dropout
 from common.evaluate import score_split
 from common.options import parse_options
 from common.training import Recipe, low_precision, train
-from common.counts import Counts
 from task09_rope import causal_mask, rotate, rotation_angles
 
 
