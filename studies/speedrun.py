@@ -177,7 +177,7 @@ PRESETS = {
     "best": Config(
         n_layer=6, dropout=0.05, counts=0.3, epochs=1600, optimizer="muon", learning_rate=2e-3, weight_decay=0.1,
         grad_clip=1.0, warmup=40, cooldown=1120, first_window=64, eval_interval=400, whole_split=True,
-        time="10 to 20 minutes on two cores",
+        time="10 to 25 minutes on two cores",
     ),
 }  # fmt: skip
 IDEAS = {  # what leaves them out

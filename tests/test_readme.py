@@ -37,19 +37,29 @@ def test_the_benchmark_rows_are_those_of_its_log():
     assert "| peak memory, MB | " + " | ".join(row[2] for row in rows) + " |" in README
 
 
-@pytest.mark.parametrize("name", ["task07", "task09_rope"])
-def test_the_rows_of_several_seeds_are_their_logs(name):
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("task07", "python task07.py"),
+        ("task09_rope", "python task09_rope.py"),
+        ("speedrun_laptop", "python -m studies.speedrun"),
+        ("speedrun_best", "python -m studies.speedrun --preset best"),
+    ],
+)
+def test_the_rows_of_several_seeds_are_their_logs(name, command):
     logs = [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{name}_seed*.txt"))]
     assert logs
     for log, seed in zip(logs, (42, 43, 44), strict=False):
-        assert log.startswith(f"$ python {name}.py --seed {seed} ")
-    finals = [re.search(r"^Final val loss: ([\d.]+) on the whole split .* \| ([\d.]+) over", log, re.M) for log in logs]
+        assert log.startswith(f"$ {command} --seed {seed}")
+    columns = [r"^Final val loss: ([\d.]+) on the whole split", r"^Final val loss: .* \| ([\d.]+) over random batches"]
+    if "speedrun" in name:
+        columns.append(r"^Each alone: the GPT ([\d.]+)")
     cells = []
-    for column in (1, 2):
-        losses = [float(final[column]) for final in finals]
+    for column in columns:
+        losses = [float(re.search(column, log, re.M)[1]) for log in logs]
         spread = f" ± {statistics.stdev(losses):.4f}" if len(losses) > 1 else ""
         cells.append(f"{statistics.mean(losses):.4f}{spread}")
-    assert f"`python {name}.py` | {cells[0]} | {cells[1]} |" in README
+    assert f"| `{command}` | {' | '.join(cells)} |" in README
 
 
 def test_the_presets_run_the_epochs_of_their_logs():
@@ -61,11 +71,16 @@ def test_the_presets_run_the_epochs_of_their_logs():
 
 def test_the_numbers_of_generation_and_gain_are_those_of_their_logs():
     generation = (LOGS / "generation.txt").read_text(encoding="utf-8")
-    cached = re.search(r"^cached: +(\d+) characters/s", generation, re.M)[1]
+    cached = re.search(r"^task 8: +(\d+) characters/s", generation, re.M)[1]
     gained = re.search(r"^uncached, 2 threads: .* ([\d.]+) ×$", generation, re.M)[1]
     assert f"{cached} characters a second" in README and f"{gained} times as many" in README
-    gain = re.search(r"^mean: (\d+) times", (LOGS / "gain.txt").read_text(encoding="utf-8"), re.M)[1]
-    assert f"{gain} times as long" in README
+    for log in ("gain.txt", "gain_speedrun.txt"):
+        gain = re.search(r"^mean: (\d+) times", (LOGS / log).read_text(encoding="utf-8"), re.M)[1]
+        assert f"{gain} times as long" in README
+    counted = re.search(r"^7 characters before: val ([\d.]+)", (LOGS / "counts.txt").read_text(encoding="utf-8"), re.M)[
+        1
+    ]
+    assert f"reaches {counted} nats per character by itself" in README
 
 
 def test_the_answers_quote_their_log():
