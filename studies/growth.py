@@ -1,11 +1,11 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
-For each size of the speedrun's model: the validation loss (whole split, nats per character), averaged with the
-counts and alone, and the seconds of training for 1, 2, 4, 8 and 16 million characters, read in windows of
-256 from the start. From one million on, text comes again: hence a little dropout, as in the preset best.
-Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off at 70%
-of it and cools down to zero (arXiv 2405.18392). A budget's seconds are those of the shared run up to its
-branch and of the branch, evaluation not counted.
+For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss
+(whole split, nats per character), averaged with the counts and alone, and the seconds of training for 1, 2,
+4, 8 and 16 million characters, read in windows of 256 from the start. From one million on, text comes again:
+hence a little dropout, as in the preset best. Budgets share work: one run goes on at the full learning rate,
+and for each budget a copy branches off at 70% of it and cools down to zero (arXiv 2405.18392). A budget's
+seconds are those of the shared run up to its branch and of the branch, evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
@@ -35,9 +35,9 @@ from studies import speedrun, timed
 from studies.extras import pyplot
 
 SIZES = {
-    "small": {"n_embd": 128, "n_head": 2, "n_layer": 4},
-    "medium": {"n_embd": 192, "n_head": 3, "n_layer": 4},
-    "large": {"n_embd": 256, "n_head": 4, "n_layer": 6},
+    "small": {"n_embd": 64, "n_head": 1},
+    "medium": {"n_embd": 128, "n_head": 2},
+    "large": {"n_embd": 256, "n_head": 4},
 }
 COLOURS = {"small": "#0072B2", "medium": "#D55E00", "large": "#009E73"}  # told apart by colour-blind eyes
 FALL = 0.3  # of a budget

@@ -1,7 +1,7 @@
 """Where does the time of a training step go? python -m studies.step
 
-Runs some steps of task 9 and of the speedrun's model (preset laptop, the same sizes for both) under PyTorch's
-profiler on one thread, and prints the milliseconds a step, the share of it that matrix products take, those
+Runs some steps of task 9 and of the speedrun's model (the same sizes for both, those of the speedrun's presets)
+under PyTorch's profiler on one thread, and prints the milliseconds a step, the share of it that matrix products take, those
 of the model and those of Muon, and the operations that take most of the rest. Steps are taken in turn, so
 that a slow minute of the machine meets both.
 """
@@ -31,10 +31,9 @@ SHOWN = 6
 SIZES = "batch_size", "block_size", "n_embd", "n_head", "n_layer", "dropout"
 
 
-def stepper(module, corpus: Corpus, precision):
-    """A function that takes one training step of a module's model, in the sizes of the speedrun."""
-    ours = speedrun.PRESETS["laptop"]
-    sizes = {name: getattr(ours, name) for name in SIZES}
+def stepper(module, preset: str, corpus: Corpus, precision):
+    """A function that takes one training step of a module's model, in the sizes of a preset of the speedrun."""
+    sizes = {name: getattr(speedrun.PRESETS[preset], name) for name in SIZES}
     config = dataclasses.replace(module.PRESETS["laptop"], first_window=0, **sizes)
     torch.manual_seed(42)
     model = module.GPT(config, len(corpus.vocabulary))
@@ -59,11 +58,12 @@ def main():
     exits.at("while it measured")
     cpu = torch.device("cpu")
     corpus = Corpus(DEFAULT_TEXT, speedrun.PRESETS["laptop"].block_size)
-    steps = {
-        "task 9, float32": stepper(task09_rope, corpus, torch.autocast("cpu", enabled=False)),
-        "task 9": stepper(task09_rope, corpus, training.low_precision(cpu)),
-        "speedrun": stepper(speedrun, corpus, training.low_precision(cpu)),
-    }
+    full, low = torch.autocast("cpu", enabled=False), training.low_precision(cpu)
+    steps = {}
+    for preset in speedrun.PRESETS:
+        steps[f"{preset}, task 9, float32"] = stepper(task09_rope, preset, corpus, full)
+        steps[f"{preset}, task 9"] = stepper(task09_rope, preset, corpus, low)
+        steps[f"{preset}, speedrun"] = stepper(speedrun, preset, corpus, low)
     spent = {name: Counter() for name in steps}
     for step in steps.values():
         step()  # the first is slower
@@ -74,7 +74,7 @@ def main():
         total = operations.total()
         products = sum(operations[operation] for operation in PRODUCTS)
         milliseconds, share = total / options.steps, products / total
-        print(f"{name + ':':16} {milliseconds:5.0f} ms a step, {share:.0%} of it in matrix products")
+        print(f"{name + ':':24} {milliseconds:5.0f} ms a step, {share:.0%} of it in matrix products")
         rest = [(key, time) for key, time in operations.most_common() if key not in PRODUCTS][:SHOWN]
         print("  then " + ", ".join(f"{key.removeprefix('aten::')} {time / total:.1%}" for key, time in rest))
     machine = f"1 of {os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"

@@ -60,8 +60,11 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def parser(description: str, seconds: int, tune: bool = True) -> Parser:
-    """The flags of a study that trains several models, `seconds` each by default, with several seeds."""
+def parser(description: str, seconds: int, tune: bool = True, picture: bool = True) -> Parser:
+    """The flags of a study that trains several models, `seconds` each by default, with several seeds.
+
+    `tune`: it has recipes to try; `picture`: its report has one, and needs matplotlib.
+    """
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=whole_number(1), default=None, metavar="N",
                         help=f"of training, for each model and seed (default: {seconds}; quick: 1)")  # fmt: skip
@@ -75,8 +78,9 @@ def parser(description: str, seconds: int, tune: bool = True) -> Parser:
         parser.add_argument("--tune", action="store_true",
                             help="try the recipes on a part of the training text instead, one seed each; "
                             "what is held out for the report is not looked at")  # fmt: skip
-    parser.add_argument("--report", action="store_true", help="write the log and the picture under docs/ too")
-    parser.set_defaults(default_seconds=seconds)
+    parser.add_argument("--report", action="store_true",
+                        help=f"write the log{' and the picture' * picture} under docs/ too")  # fmt: skip
+    parser.set_defaults(default_seconds=seconds, picture=picture)
     return parser
 
 
@@ -87,7 +91,7 @@ def parse_options(parser: Parser) -> argparse.Namespace:
         parser.error("argument --report: not with --quick, whose numbers are none")
     options.seconds = options.seconds or (1 if options.quick else options.default_seconds)
     options.seeds = options.seeds or ([42] if options.quick else [42, 43, 44])
-    if options.report and not options.tune:
+    if options.report and options.picture and not options.tune:
         pyplot()  # missing, it is missed now, not after half an hour
     torch.set_num_threads(options.threads)
     return options

@@ -15,7 +15,7 @@ from common.counts import Counts
 from common.data import Corpus, Tokens
 from common.exits import UserError
 from common.options import DEFAULT_TEXT
-from studies import ablation, counts, evaluate, growth, recipe, speedrun, step, tuning
+from studies import ablation, counts, evaluate, growth, recipe, speedrun, step, timed, tuning
 
 SMALL = dataclasses.replace(speedrun.PRESETS["laptop"], block_size=16, n_embd=24, n_head=3, n_layer=2)
 PLAIN = dataclasses.replace(SMALL, qk_norm=False, squared_relu=False, zero_outputs=False)
@@ -187,3 +187,13 @@ def test_an_ablation_judges_every_variant_twice(tiny, monkeypatch, capsys):
     rows = re.findall(rf"^(\S.*?)  +({LOSS})  +\S+  +({LOSS})  +\S+  +\d+ epochs$", out, re.M)
     assert [name for name, *_ in rows] == ["all ideas", "without qk_norm"]
     assert all(float(averaged) < float(alone) for _, averaged, alone in rows)
+
+
+def test_an_ablation_s_report_is_a_log_without_a_picture(tiny, monkeypatch, capsys, tmp_path):
+    (tmp_path / "logs").mkdir()
+    monkeypatch.setattr(timed, "DOCS", tmp_path)
+    monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}})
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    out = run(monkeypatch, capsys, ablation, "--seconds", 1, "--seeds", 1, "--threads", 1, "--report")
+    log = (tmp_path / "logs" / "ablation.txt").read_text(encoding="utf-8")
+    assert log == "$ python -m studies.ablation --seconds 1 --seeds 1 --threads 1 --report\n" + out
