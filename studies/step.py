@@ -1,9 +1,9 @@
 """Where does the time of a training step go? python -m studies.step
 
 Runs some steps of task 9 and of the speedrun's model (the same sizes for both, those of the speedrun's presets)
-under PyTorch's profiler on one thread, and prints the milliseconds a step, the share of it that matrix products take, those
-of the model and those of Muon, and the operations that take most of the rest. Steps are taken in turn, so
-that a slow minute of the machine meets both.
+under PyTorch's profiler on one thread, and prints the milliseconds a step, the share of it that matrix
+products take, those of the model and those of Muon, and the operations that take most of the rest. Steps are
+taken in turn, so that a slow minute of the machine meets all.
 """
 
 from common import exits
