@@ -83,9 +83,8 @@ def parse_options(
 
 
 def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
-    parser.add_argument(
-        "--preset", choices=presets, help="the size of the run (default: laptop on a CPU, documented elsewhere)"
-    )
+    default = "laptop on a CPU, documented elsewhere" if "documented" in presets else "laptop"
+    parser.add_argument("--preset", choices=presets, help=f"the size of the run (default: {default})")
     parser.add_argument("--save", type=_file_to_write, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
     parser.add_argument(
         "--save-every",

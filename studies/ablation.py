@@ -26,7 +26,7 @@ from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from studies import speedrun, timed
 
-IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # theirs is a column
+IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # that is a column
 VARIANTS = {
     "all ideas": {},
     **{f"without {name}": changes for name, changes in IDEAS.items()},

@@ -2,10 +2,11 @@
 
 For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss
 (whole split, nats per character), averaged with the counts and alone, and the seconds of training for 1, 2,
-4, 8 and 16 million characters, read in windows of 256 from the start. From one million on, text comes again:
-hence a little dropout, as in the preset best. Budgets share work: one run goes on at the full learning rate,
-and for each budget a copy branches off at 70% of it and cools down to zero (arXiv 2405.18392). A budget's
-seconds are those of the shared run up to its branch and of the branch, evaluation not counted.
+4, 8 and 16 million characters. Windows are drawn at random, so that text comes again, 16 times in the largest
+budget: hence a little dropout, as in the preset best, though it costs the small budgets something. They are 256
+long from the start, and the counts' share is always a half. Budgets share work: one run goes on at the full
+learning rate, and for each budget a copy branches off at 70% of it and cools down to zero (arXiv 2405.18392).
+A budget's seconds are those of the shared run up to its branch and of the branch, evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
