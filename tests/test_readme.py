@@ -2,9 +2,11 @@
 
 import re
 import statistics
+from importlib import import_module
 
 import pytest
 
+from studies import growth
 from tests.lessons import CORE, DOCUMENTED, ROOT, parse_log
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,13 +62,24 @@ def test_the_rows_of_several_seeds_are_their_logs(name, command):
         spread = f" ± {statistics.stdev(losses):.4f}" if len(losses) > 1 else ""
         cells.append(f"{statistics.mean(losses):.4f}{spread}")
     assert f"| `{command}` | {' | '.join(cells)} |" in README
+    if "speedrun" in name:
+        seconds = [int(re.search(r"^# (\d+) s from start to end on 2 cores", log, re.M)[1]) for log in logs]
+        minutes = float(re.search(rf"^.*`{command}`.* \| ([\d.]+) \|$", README, re.M)[1])
+        assert minutes == pytest.approx(statistics.mean(seconds) / 60, rel=0.05)
 
 
-def test_the_presets_run_the_epochs_of_their_logs():
-    from task07 import PRESETS
-
-    log = (LOGS / "task07_seed42.txt").read_text(encoding="utf-8")
-    assert f"\nEpoch {PRESETS['laptop'].epochs - 1}: " in log
+@pytest.mark.parametrize(
+    ("module", "preset", "log"),
+    [
+        ("task07", "laptop", "task07"),
+        ("task09_rope", "laptop", "task09_rope"),
+        ("studies.speedrun", "laptop", "speedrun_laptop"),
+        ("studies.speedrun", "best", "speedrun_best"),
+    ],
+)
+def test_the_presets_run_the_epochs_of_their_logs(module, preset, log):
+    last = import_module(module).PRESETS[preset].epochs - 1
+    assert f"\nEpoch {last}: " in (LOGS / f"{log}_seed42.txt").read_text(encoding="utf-8")
 
 
 def test_the_numbers_of_generation_and_gain_are_those_of_their_logs():
@@ -94,12 +107,45 @@ def test_the_answers_quote_their_log():
     assert set(number.findall(prose)) <= set(number.findall(log))
 
 
-@pytest.mark.parametrize("name", ["lstm", "words", "step"])
+@pytest.mark.parametrize("name", ["lstm", "words", "step", "ablation"])
 def test_the_numbers_of_a_study_are_those_of_its_log(name):
     studies = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     section = next(part for part in studies.split("\n## ") if f"python -m studies.{name}" in part)
     log = (LOGS / f"{name}.txt").read_text(encoding="utf-8")
-    numbers = re.findall(r"\d[\d,.]* ± [\d.]*\d|\d+(?= ms)|\d+(?=%)", section)
+    numbers = re.findall(r"[+-]?\d[\d,.]* ± [\d.]*\d|\d+(?= ms)|\d+(?=%)", section)
     assert len(numbers) >= 3
     for number in numbers:
         assert number in log, number
+
+
+def test_the_table_of_ideas_is_that_of_the_ablation():
+    studies = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    log = (LOGS / "ablation.txt").read_text(encoding="utf-8")
+    variants = {
+        "short windows": "without short_windows",
+        "queries and keys": "without qk_norm",
+        "ReLU²": "without squared_relu",
+        "branches": "without zero_outputs",
+        "Muon": "AdamW, no Muon",
+    }
+    for idea, variant in variants.items():
+        averaged, alone = re.search(rf"^{variant} .*?([+-]\S+ ± \S+) .*([+-]\S+ ± \S+) ", log, re.M).groups()
+        assert re.search(rf"^\| {idea}.* \| {re.escape(averaged)} \| {re.escape(alone)} \|$", studies, re.M), idea
+
+
+def test_the_comparison_in_equal_time_is_that_of_its_log():
+    studies = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
+    (mean,) = re.findall(r"^mean: .*$", (LOGS / "recipe.txt").read_text(encoding="utf-8"), re.M)
+    numbers = re.findall(r"[\d.]+ ± [\d.]*\d", mean)
+    assert len(numbers) == 4 and all(number in studies for number in numbers)
+
+
+def test_the_table_of_growth_is_its_log():
+    studies = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    rows = growth.ROW.findall((LOGS / "growth.txt").read_text(encoding="utf-8"))
+    assert len(rows) == 15
+    for size in growth.SIZES:
+        millions, *quantities = zip(*(cells for name, *cells in rows if name == size), strict=True)
+        assert millions == ("1", "2", "4", "8", "16")
+        for quantity, cells in zip(("seconds", "averaged", "alone"), quantities, strict=True):
+            assert f"| {size}, {quantity} | {' | '.join(cells)} |" in studies
