@@ -17,9 +17,9 @@ Muon (torch.optim.Muon, arXiv 2502.16982), the trapezoid schedule and bfloat16 a
 mask is added inside the product (baddbmm), softmax stays in bfloat16, ReLU² has its own backward pass.
 What did not help is in docs/studies.md.
 
-Hyperparameters were chosen with `--tune`, which trains on the first 90% of the training text and reports the
-rest of it; one look at the validation text made the laptop preset's epochs 450 (docs/studies.md). Every
-prediction sees its own window, no more.
+Hyperparameters were chosen on the tuning split (`--tune` and studies.ablation): trained on the first 90% of the
+training text, judged on the rest of it; one look at the validation text made the laptop preset's epochs 450
+(docs/studies.md). Every prediction sees its own window, no more.
 """
 
 from common.exits import end_cleanly

@@ -82,6 +82,13 @@ def test_the_presets_run_the_epochs_of_their_logs(module, preset, log):
     assert f"\nEpoch {last}: " in (LOGS / f"{log}_seed42.txt").read_text(encoding="utf-8")
 
 
+def test_the_shorter_speedrun_is_its_log():
+    log = (LOGS / "speedrun_320_epochs.txt").read_text(encoding="utf-8")
+    losses = [float(loss) for loss in re.findall(r"^Final val loss: ([\d.]+) on the whole split", log, re.M)]
+    assert len(losses) == 3
+    assert f"{statistics.mean(losses):.4f} ± {statistics.stdev(losses):.4f}" in README
+
+
 def test_the_numbers_of_generation_and_gain_are_those_of_their_logs():
     generation = (LOGS / "generation.txt").read_text(encoding="utf-8")
     cached = re.search(r"^task 8: +(\d+) characters/s", generation, re.M)[1]
