@@ -1,159 +1,184 @@
-"""Task 8: endless Shakespeare.
+"""Task 8: endless Shakespeare, by task 9's model with task 9's weights (weights/README.md) and a key-value cache.
 
-New: a key-value cache. To write a character a model needs the keys and values of all before it, and those
-never change; kept, the next character costs the work of one position instead of a whole window's. When
-the cache is full, the model reads the last half block anew and goes on, so that neither memory nor speed
-ever changes. What is left is mostly the time that reading the weights from memory takes, and several
-characters can share it: a table of counts guesses the next ones, the model reads them at once, and keeps
-them as far as they are what it would have written (after speculative decoding, Leviathan et al., arXiv
-2211.17192; here with the noise of the draw in common). The text is the same up to rounding, sooner. And the
-choice of a character: by temperature, among the top-k (Fan et al., arXiv 1805.04833), among the fewest that
-hold a share top-p of the probability (Holtzman et al., arXiv 1904.09751).
-
-The model is task 7's, task 9's or the speedrun's (studies/speedrun.py), whichever the weights are of. Without
-flags it writes until Ctrl-C.
+The next character needs the keys and values of all characters before it, and those never change. With them in a
+cache, a character costs the work of one position instead of a whole window's. A full block's last half is read anew.
 """
 
-from common.exits import end_cleanly
-
-end_cleanly(__name__, endless=True)  # before torch, whose import alone takes a second
-
-from collections import deque
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.stream import encode, load_guesses, load_model, parse_options, write
-
-GUESSES = 7  # at most, before the model reads them
-
-
-def bare(layer):
-    """A layer's function without the module around it, whose bookkeeping a step this small notices."""
-    function = F.linear if isinstance(layer, nn.Linear) else partial(F.layer_norm, normalized_shape=layer.weight.shape)
-    return partial(function, weight=layer.weight, bias=layer.bias)
+from common.config import TrainingConfig
+from common.evaluate import evaluation_mode
+from common.run import run
+from common.stream import encode, keep_likely, load_model, parse_options, write
 
 
-def turn(x, cos, sin):
-    """Task 9's `rotate`, quicker: of cosines, twice, and of sines, first negated (T, D)."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)  # (…, T, D)
+@dataclass(frozen=True)
+class Config(TrainingConfig):
+    """The documented run. In shape comments: B batch, T time, C = n_embd, H heads, D head size, V vocabulary."""
+
+    batch_size: int = 64
+    block_size: int = 256  # the longest T: how far back the model sees
+    n_embd: int = 384
+    n_head: int = 6  # divides n_embd
+    n_layer: int = 6
+    dropout: float = 0.2
+    paper_scale: bool = False  # True: divide scores by √head_size, as the paper does
+    learning_rate: float = 3e-4
+    max_steps: int = 5000  # updates; the log calls them epochs, as the course does
+    eval_interval: int = 500
+    eval_batches: int = 200
 
 
-class Cache:
-    """The keys and values of a text, for each block of a model, and how many positions of it are in use."""
+def causal_mask(T):
+    """(T, T), True where the query of a row may look at the key of a column: itself or the past."""
+    return torch.ones(T, T, dtype=torch.bool).tril()
 
-    def __init__(self, model):
-        self.model = model
-        self.blocks = []
-        for block in model.blocks:
-            attention, mlp = block.attention, block.feed_forward.layers
-            parts = block.attention_norm, attention.heads, attention.projection, block.feed_forward_norm, mlp[0], mlp[2]
-            self.blocks.append([bare(part) for part in parts])
-        self.activation = mlp[1]
-        self.n_head, n_embd = attention.n_head, model.token_embedding.embedding_dim
-        self.scale, self.mask = attention.scale, attention.mask
-        self.qk_norm = getattr(attention, "qk_norm", False)  # in the speedrun
-        self.turned = hasattr(attention, "angles")  # by task 9
-        if self.turned:
-            cos, sin = attention.angles.cos(), attention.angles.sin()  # (T, D/2)
-            self.cos, self.sin = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)  # (T, D)
-        size = (2, len(model.blocks), self.n_head, model.block_size, n_embd // self.n_head)
-        self.keys, self.values = torch.zeros(size)  # (n_layer, H, block_size, D) each
+
+def attention(q, k, v, mask, scale, dropout):
+    """Each query's average of the values (…, T, D), weighted by how well their keys (…, T, D) fit."""
+    scores = q @ k.transpose(-2, -1) * scale  # (…, T, T)
+    scores = torch.where(mask, scores, float("-inf"))
+    weights = dropout(F.softmax(scores, dim=-1))  # (…, T, T), each row sums to 1
+    return weights @ v  # (…, T, D)
+
+
+def rotation_angles(T, D):
+    """(T, D/2): position times frequency, from 1 radian a step for the first pair to 1/10,000 for the last."""
+    frequencies = 10_000.0 ** (-torch.arange(0, D, 2) / D)  # (D/2)
+    return torch.arange(T)[:, None] * frequencies  # (T, D/2)
+
+
+def rotate(x, angles):
+    """Turn coordinates i and i + D/2 of each vector (…, T, D), as one point in a plane, by angles (T, D/2)."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)  # (T, D/2)
+    first, second = x.chunk(2, dim=-1)  # (…, T, D/2) each
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)  # (…, T, D)
+
+
+class KVCache:
+    """The keys and values of the positions that a block has read, with room for block_size of them."""
+
+    def __init__(self, config):
+        self.kv = torch.zeros(2, 1, config.n_head, config.block_size, config.n_embd // config.n_head)
         self.length = 0
 
-    def extend(self, tokens, last=1):
-        """Read tokens (T) that follow those read before → logits (last, V) of the tokens after the last ones."""
-        T, first = len(tokens), self.length
-        self.length += T
-        new, seen = slice(first, self.length), slice(self.length)
-        mask = self.mask[new, seen] if T > 1 else None  # (T, length); the last position may look at all
-        x = self.model.token_embedding(tokens)  # (T, C)
-        if self.turned:
-            cos, sin = self.cos[new], self.sin[new]  # (T, D)
-        else:
-            x = x + self.model.position_embedding.weight[new]  # (T, C)
-        for block, keys, values in zip(self.blocks, self.keys, self.values, strict=True):
-            norm, heads, projection, second_norm, widen, narrow = block
-            k, q, v = kqv = heads(norm(x)).view(T, self.n_head, 3, -1).permute(2, 1, 0, 3)  # (H, T, D) each
-            if self.qk_norm:
-                kqv = F.layer_norm(kqv[:2], kqv.shape[-1:])  # (2, H, T, D)
-            if self.turned:
-                k, q = turn(kqv[:2], cos, sin)  # (H, T, D) each
-            keys[:, new], values[:, new] = k, v
-            past = keys[None, :, seen], values[None, :, seen]  # (1, H, length, D) each
-            y = F.scaled_dot_product_attention(q[None], *past, mask, scale=self.scale)[0]  # (H, T, D)
-            x = x + projection(y.transpose(0, 1).reshape(T, -1))  # (T, C)
-            x = x + narrow(self.activation(widen(second_norm(x))))  # (T, C)
-        return self.model.output(self.model.output_norm(x[-last:]))  # (last, V)
+    def update(self, k, v):
+        """Append those of the next T positions, (1, H, T, D) each; return all so far, (1, H, length, D) each."""
+        start, self.length = self.length, self.length + k.shape[2]
+        self.kv[:, :, :, start : self.length] = torch.stack([k, v])
+        return self.kv[:, :, :, : self.length]
 
 
-def choose(logits, temperature, top_k, top_p, noise=None):
-    """Draw a token from logits (V): a tensor (1). Temperature 0 takes the likeliest, top_k 0 any number of them.
+class SelfAttention(nn.Module):
+    """Heads side by side: in each, every position asks (query), offers (key) and tells (value)."""
 
-    As torch.multinomial draws, the largest of the probabilities over exponential noise (V), which may be given.
-    """
-    if temperature == 0:
-        return logits.argmax(dim=-1, keepdim=True)  # (1)
-    probabilities = F.softmax(logits / temperature, dim=-1)  # (V)
-    if top_k or top_p < 1:
-        ranked, order = probabilities.sort(descending=True, stable=True)  # (V) each
-        before = ranked.cumsum(dim=-1) - ranked  # (V), the share of those ranked higher
-        ranked[1:][before[1:] >= top_p] = 0
-        ranked[top_k or len(ranked) :] = 0
-        probabilities = torch.zeros_like(ranked).scatter(0, order, ranked)  # (V), need not sum to 1
-    noise = torch.empty_like(probabilities).exponential_() if noise is None else noise
-    return (probabilities / noise).argmax(dim=-1, keepdim=True)  # (1)
+    def __init__(self, config):
+        super().__init__()
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
+        self.projection = nn.Linear(config.n_embd, config.n_embd)
+        self.scale = (config.n_embd // config.n_head if config.paper_scale else config.n_embd) ** -0.5
+        self.dropout = nn.Dropout(config.dropout)
+        self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
+        angles = rotation_angles(config.block_size, config.n_embd // config.n_head)  # (T, D/2)
+        self.register_buffer("angles", angles, persistent=False)
+        self.cache = KVCache(config)
+
+    def forward(self, x):  # (B, T, C)
+        B, T, C = x.shape
+        heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)
+        k, q, v = heads.chunk(3, dim=-1)  # (B, H, T, D) each
+        new = slice(self.cache.length, self.cache.length + T)  # the positions of x
+        k, q = rotate(k, self.angles[new]), rotate(q, self.angles[new])  # (B, H, T, D) each
+        k, v = self.cache.update(k, v)  # (B, H, length, D) each
+        x = attention(q, k, v, self.mask[new, : new.stop], self.scale, self.dropout)  # (B, H, T, D)
+        return self.dropout(self.projection(x.transpose(1, 2).reshape(B, T, C)))  # (B, T, C)
 
 
-@torch.inference_mode()
-def generate(model, tokens, temperature=1.0, top_k=0, top_p=1.0, guess=None):
-    """Yield, for ever, tensors (1): the tokens that follow `tokens` (T), as the model's own `generate` draws them.
+class FeedForward(nn.Module):
+    """Each position by itself: widen, ReLU, narrow (an MLP)."""
 
-    The same, up to rounding, until its window of block_size tokens is full; from there on the model sees
-    between half a block and a whole one of what came before. `guess`, of a list of tokens, gives logits of the
-    next or None; a guess is drawn with the noise that the token itself will be drawn with, and so is often it.
-    """
-    recent = deque(tokens.tolist(), maxlen=model.block_size)
-    cache = Cache(model)
-    unread = tokens[-model.block_size :]
-    noise = deque()  # (V) each, for the next tokens, drawn in their order
+    def __init__(self, config):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(config.n_embd, 4 * config.n_embd),  # (B, T, 4C)
+            nn.ReLU(),
+            nn.Linear(4 * config.n_embd, config.n_embd),  # (B, T, C)
+            nn.Dropout(config.dropout),
+        )
 
-    def draw(logits, ahead):
-        if ahead == len(noise):
-            noise.append(torch.empty_like(logits).exponential_())  # (V)
-        return choose(logits, temperature, top_k, top_p, noise[ahead])  # (1)
+    def forward(self, x):  # (B, T, C)
+        return self.layers(x)  # (B, T, C)
 
-    while True:
-        if cache.length + len(unread) > model.block_size:
-            cache.length = 0
-            unread = torch.tensor(list(recent)[-(model.block_size // 2) :])  # (block_size / 2)
-        text, guesses = list(recent), []
-        room = min(GUESSES, model.block_size - cache.length - len(unread)) if guess else 0
-        while len(guesses) < room and (opinion := guess(text)) is not None:
-            guesses.append(draw(opinion, len(guesses)))
-            text.append(guesses[-1].item())
-        logits = cache.extend(torch.cat([unread, *guesses]), 1 + len(guesses))  # (1 + guesses, V)
-        cache.length -= len(guesses)
-        for row, guessed in zip(logits, [*guesses, None], strict=True):
-            unread = draw(row, 0)  # (1)
-            noise.popleft()
-            recent.append(unread.item())
-            yield unread
-            if guessed is None or unread != guessed:
-                break
-            cache.length += 1  # read already
+
+class Block(nn.Module):
+    """Positions exchange information (attention), then each processes what it got (feed-forward)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.n_embd)
+        self.attention = SelfAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.n_embd)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x):  # (B, T, C)
+        x = x + self.attention(self.attention_norm(x))  # (B, T, C)
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, T, C)
+
+
+class GPT(nn.Module):
+    """Tokens (B, T) → logits (B, T, V) of the token after each."""
+
+    def __init__(self, config, vocab_size):
+        super().__init__()
+        self.block_size = config.block_size
+        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
+        self.final_norm = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
+
+    def forward(self, tokens):  # (B, T)
+        x = self.token_embedding(tokens)  # (B, T, C)
+        x = self.blocks(x)  # (B, T, C)
+        return self.lm_head(self.final_norm(x))  # (B, T, V)
+
+    def restart(self, tokens):  # (1, T), to be read with empty caches
+        for block in self.blocks:
+            block.attention.cache.length = 0
+        return tokens
+
+    @torch.no_grad()
+    def generate(self, tokens, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0):
+        """Yield one by one the tokens (1, 1) that follow a text (1, T)."""
+        with evaluation_mode(self):
+            tokens = unread = self.restart(tokens[:, -self.block_size :])  # (1, T)
+            for _ in range(max_new_tokens):
+                if tokens.shape[1] > self.block_size:  # the cache is full
+                    tokens = unread = self.restart(tokens[:, -self.block_size // 2 :])
+                logits = keep_likely(self(unread)[:, -1], temperature, top_k, top_p)  # (B, V)
+                next_token = sample(logits, temperature)  # (B, 1)
+                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
+                unread = next_token
+                yield next_token
+
+
+def sample(logits, temperature):
+    """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
+    probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
+    return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 
 
 def main():
     options = parse_options(__doc__)
-    model, vocabulary = load_model(options.weights)
-    guess = load_guesses(vocabulary)
-    tokens = torch.tensor(encode(options.prompt or "\n", vocabulary))  # (T)
     torch.manual_seed(options.seed)
-    write(generate(model, tokens, options.temperature, options.top_k, options.top_p, guess), vocabulary, options)
+    model, vocabulary = load_model(options.weights, GPT, Config)
+    prompt = encode(options.prompt, vocabulary)  # (1, T)
+    write(model.generate(prompt, options.tokens, **options.sampling), vocabulary, options)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,1 +1,1 @@
-"""What every script needs besides its model: text, evaluation, flags, progress, clean exits."""
+"""What the lessons share that is no lesson: text, evaluation, flags, progress, training, checkpoints, clean exits."""

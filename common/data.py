@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from common.exits import UserError
+from common.run import UserError
 
 TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
 

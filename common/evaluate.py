@@ -1,6 +1,8 @@
 """Losses in nats per character: by the documented protocol, and over a whole split."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,17 +10,27 @@ from torch import nn
 from torch.nn import functional as F
 
 from common import parallel
-from common.data import Corpus, Tokens
+from common.data import Tokens
 
-SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; tasks 1 to 6 need but one
+SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; one is enough for tasks 1 to 6
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in evaluation mode (no dropout); afterwards, in any case, in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 @torch.no_grad()
-def estimate_loss(model: nn.Module, corpus: Corpus, split: str, batches: int, batch_size: int) -> float:
+def estimate_loss(model: nn.Module, corpus: Tokens, split: str, batches: int, batch_size: int) -> float:
     """Mean cross-entropy over random batches of a split: the protocol of the documented logs.
 
-    The batches go through the model together, as many at once as memory allows, in evaluation mode (no
-    dropout); the model's mode is restored.
+    The batches go through the model together, as many at once as memory allows, in evaluation mode.
     """
     tokens, targets = corpus.batch(split, batches * batch_size)  # (B, T) each
     return _score(model, tokens, targets, torch.ones_like(targets, dtype=torch.bool)).nats
@@ -68,17 +80,15 @@ def score_split(
 def _score(
     model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor, at_once: int = SCORES_AT_ONCE
 ) -> Score:
-    was_training = model.training
-    model.eval()
     nats = hits = 0.0
     total = int(counts.sum())
     rows = max(1, at_once // tokens.shape[1] ** 2)
-    for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
-        chosen = counts[part : part + rows]  # (B, T)
-        logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
-        expected = targets[part : part + rows][chosen]  # (N)
-        nats += len(expected) / total * F.cross_entropy(logits, expected).item()
-        hits += (logits.argmax(dim=-1) == expected).sum().item()
+    with evaluation_mode(model):
+        for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
+            chosen = counts[part : part + rows]  # (B, T)
+            logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
+            expected = targets[part : part + rows][chosen]  # (N)
+            nats += len(expected) / total * F.cross_entropy(logits, expected).item()
+            hits += (logits.argmax(dim=-1) == expected).sum().item()
     nats, hits = parallel.total(nats, hits)
-    model.train(was_training)
     return Score(nats, hits / total, total)

@@ -1,38 +1,44 @@
-"""The flags that every script shares."""
+"""The flags that every lesson shares."""
 
 import argparse
 import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from common import parallel
-from common.parser import Parser
+from common.config import PRESETS, TrainingConfig
+from common.parser import Parser, whole_number
 from common.progress import hint
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
 
 def parse_options(
-    description: str, epochs: int | None = None, presets: dict | None = None, add_flags: Callable | None = None
+    description: str | None,
+    config_class: Any,
+    presets: dict[str, dict] = PRESETS,
+    add_flags: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> argparse.Namespace:
-    """Read the command line and set the number of threads; the defaults are the documented run.
+    """Read the command line and set the number of threads.
 
-    Returns a namespace with `epochs` (int ≥ 1), `seed` (int), `device` (torch.device), `data` (Path)
-    and `threads` (int ≥ 1). With `presets` (name → Config, from task 7 on: "documented" and "laptop")
-    also `config`, the chosen one with `epochs` put in, and `save`, `save_every`, `resume`. `add_flags` may
-    add a script's own to the parser.
+    Returns a namespace with `config` (a `config_class`, with `max_steps` from --steps), `seed` (int), `device`
+    (torch.device), `data` (Path) and `threads` (int ≥ 1). For a TrainingConfig (from task 7 on) --preset chooses one
+    of the `presets` (name → changes to the config's defaults), and the namespace has `save` and `resume` (Path or
+    None) and `save_every` (int). `add_flags` may add a script's own flags.
     Raises UserError where a value is unusable.
     """
-    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    trains_long = issubclass(config_class, TrainingConfig)
+    parser = Parser(description=description)
     parser.add_argument(
+        "--steps",
         "--epochs",
         type=whole_number(1),
-        default=epochs,
         metavar="N",
-        help=f"training steps (default: {epochs or 'as the preset has it'})",
+        help=f"updates of the weights (default: {'the preset’s' if trains_long else config_class.max_steps})",
     )
     parser.add_argument(
         "--seed",
@@ -42,9 +48,12 @@ def parse_options(
         help="seed of all random numbers (default: %(default)s)",
     )
     parser.add_argument(
-        "--device", type=_device, default="auto", metavar="NAME",
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="NAME",
         help="auto, cuda, mps or cpu (default: %(default)s, the first of these three that is there)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--data",
         type=_text_file,
@@ -52,37 +61,37 @@ def parse_options(
         metavar="PATH",
         help="your own text, UTF-8 (default: input.txt)",
     )
-    # One by default: with models this small a second thread gains a tenth while the machine is idle, and
-    # costs a run many times its length when another program wants that core.
-    threads = torch.get_num_threads() if presets else 1
+    # One by default for the small models: a second thread gains a tenth on an idle machine, and on a busy one it
+    # makes a run many times as long.
     parser.add_argument(
         "--threads",
         type=whole_number(1, os.cpu_count() or 1),
-        default=threads,
+        default=torch.get_num_threads() if trains_long else 1,
         metavar="N",
         help="processor threads (default: %(default)s)",
     )
-    if presets:
+    if trains_long:
         _add_training_flags(parser, presets)
     if add_flags:
         add_flags(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if presets:
-        options.device = parallel.start(options.device)
-        if parallel.restarted() and options.save and options.save.exists():
-            options.resume = options.save
-        for_gpu = options.device.type != "cpu" and "documented" in presets
-        name = options.preset or ("documented" if for_gpu else "laptop")
-        options.config = presets[name]
-        if options.epochs:
-            options.config = dataclasses.replace(options.config, epochs=options.epochs, time="for a try")
-        sample = "whole validation text and as much training text" if options.config.whole_split else "random batches"
-        hint(f"preset {name}: {options.config.epochs} epochs, {options.config.time}; losses over {sample}")
+    changes = {"max_steps": options.steps} if options.steps else {}
+    if not trains_long:
+        options.config = dataclasses.replace(config_class(), **changes)
+        return options
+    options.device = parallel.start(options.device)
+    if parallel.restarted() and options.save and options.save.exists():
+        options.resume = options.save
+    for_gpu = options.device.type != "cpu" and "documented" in presets
+    name = options.preset or ("documented" if for_gpu else "laptop")
+    options.config = dataclasses.replace(config_class(), **presets[name] | changes)
+    sample = "the whole validation text and as much training text" if options.config.whole_split else "random batches"
+    hint(f"Preset {name}: {options.config.max_steps} steps. Losses over {sample}.")
     return options
 
 
-def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
+def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict]) -> None:
     default = "laptop on a CPU, documented elsewhere" if "documented" in presets else "laptop"
     parser.add_argument("--preset", choices=presets, help=f"the size of the run (default: {default})")
     parser.add_argument("--save", type=_file_to_write, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
@@ -91,21 +100,9 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict) -> None:
         type=whole_number(1),
         default=100,
         metavar="N",
-        help="epochs between them (default: %(default)s)",
+        help="steps between them (default: %(default)s)",
     )
     parser.add_argument("--resume", type=Path, metavar="PATH", help="go on from a checkpoint")
-
-
-def whole_number(least: int, most: int = 10**9):
-    """A type for argparse: a whole number in a range."""
-
-    def parse(text: str) -> int:
-        if text.isascii() and text.isdecimal() and len(text) <= 20 and least <= int(text) <= most:
-            return int(text)
-        shown = text if len(text) <= 20 else text[:20] + "…"
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got '{shown}'")
-
-    return parse
 
 
 def _text_file(name: str) -> Path:

@@ -1,8 +1,8 @@
 """One training run over several processes, as torchrun starts them; a process alone is a run of one.
 
-Every process holds the whole model, draws the same global batch and learns from its share of the rows;
-DistributedDataParallel averages the gradients (arXiv 2006.15704). Only the first process speaks and saves.
-If one dies, torchrun (`--max-restarts`) starts all anew, and they go on from the last checkpoint.
+Every process holds the whole model, draws the same global batch and learns from its share of the rows.
+DistributedDataParallel averages the gradients (https://arxiv.org/abs/2006.15704). Only the first process prints and
+saves. If one dies, torchrun (`--max-restarts`) starts all anew, and they go on from the last checkpoint.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import distributed, nn
 
-from common.exits import UserError
+from common.run import UserError
 
 
 def start(device: torch.device) -> torch.device:
@@ -28,9 +28,9 @@ def start(device: torch.device) -> torch.device:
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     torchrun_serves = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = distributed.TCPStore(*address, size, is_master=rank == 0 and not torchrun_serves)
+    tcp = distributed.TCPStore(*address, size, is_master=rank == 0 and not torchrun_serves)
     # torchrun's store outlives a restart: under the same names, processes would find the addresses of dead ones.
-    store = distributed.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = distributed.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", tcp)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     return device

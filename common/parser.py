@@ -1,12 +1,50 @@
-"""argparse as every command here uses it; apart from common.options, so that a command may do without PyTorch."""
+"""argparse as every command here uses it. It does without PyTorch, so that a command may."""
 
 import argparse
+from collections.abc import Callable
+from typing import NoReturn
 
-from common.exits import UserError
+from common.run import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but its complaints take one line, and exit code 2."""
+    """argparse, but its complaints are one line, and its description keeps its lines.
 
-    def error(self, message):
+    Raises UserError where the command line cannot be read.
+    """
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
+
+
+def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A type for argparse: a whole number in a range."""
+
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdecimal() and len(text) <= 20 and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got '{_short(text)}'")
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """A type for argparse: a number in a range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got '{_short(text)}'")
+        return value
+
+    return parse
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 20 else text[:20] + "…"

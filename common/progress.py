@@ -4,67 +4,75 @@ import sys
 import time
 from collections.abc import Iterator
 
-from common import exits
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from common.data import Corpus
+from common.run import is_terminal, progress
 
 REFRESH_SECONDS = 0.2
 WIDE = 75  # columns that the whole bar needs on one line
 
-_bar = None
 
-
-def training_epochs(total: int, first: int = 0) -> Iterator[int]:
-    """Count the epochs first … total - 1, with epochs per second and time left on a terminal's stderr."""
-    global _bar
-    _bar = _start_bar(total, first)
+def training_steps(total: int, first: int = 0) -> Iterator[int]:
+    """Count the steps first … total - 1, with steps per second and time left on a terminal's stderr."""
+    bar = _start_bar(total, first) if is_terminal(sys.stderr) else None
     shown_at = 0.0
-    for epoch in range(first, total):
-        exits.at(f"at epoch {epoch} of {total}")
-        yield epoch
-        if _bar and time.monotonic() - shown_at > REFRESH_SECONDS:
-            shown_at = time.monotonic()
-            _bar.update(_bar.task_ids[0], completed=epoch + 1, refresh=True)
-    if _bar:
-        _bar.update(_bar.task_ids[0], completed=total, refresh=True)
-        _bar.stop()
-        _bar = None
-    exits.at(f"after all {total} epochs")
+    try:
+        for step in range(first, total):
+            progress.where = f"at step {step} of {total}"
+            yield step
+            if bar and (time.monotonic() - shown_at > REFRESH_SECONDS or step == total - 1):
+                shown_at = time.monotonic()
+                bar.update(bar.task_ids[0], completed=step + 1, refresh=True)
+    finally:
+        if bar:
+            bar.stop()
+    progress.where = f"after all {total} steps"
 
 
-def log_losses(epoch: int, train_loss: float, val_loss: float) -> None:
-    """Print one line of the documented log; losses in nats per character."""
-    bar_in_the_way = _bar and exits.is_terminal(sys.stdout)
-    if bar_in_the_way:
+def log_losses(step: int, train_loss: float, val_loss: float) -> None:
+    """Print one line of the documented log; losses in nats per character. It says "Epoch" for a step."""
+    if is_terminal(sys.stdout) and is_terminal(sys.stderr):  # the line takes the place of the bar
         print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-    print(f"Epoch {epoch}: avg train loss {train_loss:.4f} | avg val loss {val_loss:.4f}", flush=True)
-    if bar_in_the_way:
-        _bar.refresh()
+    print(f"Epoch {step}: avg train loss {train_loss:.4f} | avg val loss {val_loss:.4f}", flush=True)
+
+
+def print_sample(model, corpus: Corpus) -> None:
+    """Print what the course prints at the end: 500 tokens that a lesson's GPT generates after a line break."""
+    print("\nSampling 500 tokens from a trained model: ", flush=True)
+    start = torch.zeros(1, 1, dtype=torch.long, device=corpus.splits["val"].device)  # the vocabulary's first symbol
+    print(corpus.decode(model.generate(start, max_new_tokens=500)[0, 1:]))
 
 
 def hint(text: str) -> None:
     """Tell a person at a terminal something that is no result; piped and redirected runs stay silent."""
-    if exits.is_terminal(sys.stderr):
-        from rich.console import Console
-
+    if is_terminal(sys.stderr):
         Console(stderr=True, highlight=False).print(text, style="dim", markup=False)
 
 
-def _start_bar(total: int, first: int):
-    if not exits.is_terminal(sys.stderr):
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> str:
+        speed = task.speed or 0
+        return f"{speed:.0f} steps/s," if speed >= 10 else f"{speed:.2f} steps/s,"
 
-    class Speed(ProgressColumn):
-        def render(self, task):
-            speed = task.speed or 0
-            return f"{speed:.0f} epochs/s," if speed >= 10 else f"{speed:.2f} epochs/s,"
 
+def _start_bar(total: int, first: int) -> Progress:
     console = Console(stderr=True)
     columns = [
-        TextColumn("Epoch"),
+        TextColumn("Step"),
         MofNCompleteColumn(),
         BarColumn(),
-        Speed(),
+        _Speed(),
         TimeRemainingColumn(),
         TextColumn("left"),
     ]

@@ -1,124 +1,144 @@
 """What task 8 needs beside its lesson: flags, trained weights, and writing text as it comes."""
 
 import argparse
-import importlib
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from common import checkpoint
-from common.counts import Guesses
-from common.data import Corpus
-from common.exits import UserError
-from common.options import DEFAULT_TEXT, Parser, whole_number
+from common.checkpoint import load_model_state
+from common.parser import Parser, number, whole_number
 from common.progress import hint
+from common.run import UserError
 
-BEST_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
+SCRIPT = "task09_rope"  # whose weights task 8 reads
 
 
-def parse_options(description: str) -> argparse.Namespace:
-    """Read the command line: `prompt`, `temperature`, `top_k`, `top_p`, `seed`, `tokens`, `speed`, `weights`.
+def parse_options(description: str | None) -> argparse.Namespace:
+    """Read the command line and set one thread: a single position's work is too small to share.
 
-    Sets the number of threads to one: a single position's work is too small to share.
-    Raises UserError where a value is unusable.
+    Returns a namespace with `prompt`, `seed`, `tokens` (how many), `speed` (characters a second, or None), `weights`
+    and `sampling` (temperature, top_k and top_p). Raises UserError where a value is unusable.
     """
-    parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description)
     parser.add_argument("--prompt", default="", metavar="TEXT", help="how the text begins (default: with a new line)")
-    parser.add_argument("--temperature", type=_number(0, 100), default=0.8, metavar="X",
-                        help="0 always takes the likeliest character, 1 draws as the model predicts "
-                        "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--top-k", type=whole_number(0), default=0, metavar="N",
-                        help="draw from the N likeliest characters only (default: 0, from all)")  # fmt: skip
-    parser.add_argument("--top-p", type=_number(0, 1), default=1.0, metavar="X",
-                        help="draw from the fewest characters that together have this probability "
-                        "(default: %(default)s, from all)")  # fmt: skip
-    parser.add_argument("--seed", type=whole_number(0), default=None, metavar="N",
-                        help="the same seed writes the same text (default: another text each time)")  # fmt: skip
-    parser.add_argument("--tokens", type=whole_number(0), default=None, metavar="N",
-                        help="stop after N characters (default: never)")  # fmt: skip
-    parser.add_argument("--speed", type=_number(0.1, 1e6), default=None, metavar="CPS",
-                        help="at most so many characters a second; 30 is pleasant to read along "
-                        "(default: as fast as they come)")  # fmt: skip
-    parser.add_argument("--weights", type=Path, default=BEST_WEIGHTS, metavar="PATH",
-                        help="what `--save` of task 7, task 9 or the speedrun wrote "
-                        "(default: weights/shakespeare.pt)")  # fmt: skip
+    parser.add_argument(
+        "--temperature",
+        type=number(0, 100),
+        default=0.8,
+        metavar="X",
+        help="0 always takes the likeliest character, 1 draws as the model predicts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--top-k",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="draw from the N likeliest characters only (default: 0, from all)",
+    )
+    parser.add_argument(
+        "--top-p",
+        type=number(0, 1),
+        default=1.0,
+        metavar="X",
+        help="draw from the fewest characters that together have this probability (default: %(default)s, from all)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
+        metavar="N",
+        help="the same seed writes the same text (default: another text each time)",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=whole_number(0),
+        default=sys.maxsize,
+        metavar="N",
+        help="stop after N characters (default: never)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=number(0.1, 1e6),
+        metavar="CPS",
+        help="at most so many characters a second; 30 is pleasant to read along (default: as fast as they come)",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        metavar="PATH",
+        help="what `--save` of task 9 wrote (default: weights/shakespeare.pt)",
+    )
     options = parser.parse_args()
     if options.seed is None:
-        options.seed = torch.seed() % 2**31
+        options.seed = torch.seed() % 2**32
         hint(f"--seed {options.seed}")
+    options.sampling = {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
+    if options.temperature == 0:
+        options.sampling |= {"temperature": 1.0, "top_k": 1}
     torch.set_num_threads(1)
     return options
 
 
-def load_model(path: Path) -> tuple[torch.nn.Module, str]:
-    """The trained model that a file holds, ready to write (no dropout, float32), and its vocabulary.
+def load_model(path: Path, model_class: type, config_class: type) -> tuple[nn.Module, str]:
+    """The trained model that a checkpoint of task 9 holds, in evaluation mode, and its vocabulary.
 
-    Reads committed weights and checkpoints of a run. Raises UserError for a file that is neither.
+    Raises UserError for a file that is missing, or that holds another model.
     """
     if not path.exists():
         name = os.path.relpath(path)
-        raise UserError(f"{name}: no such file; python task09_rope.py --save {name} makes one")
-    state = checkpoint.load(path)
-    try:
-        script = "task07" if "position_embedding.weight" in state["model"] else "task09_rope"
-        if "qk_norm" in state["config"]:
-            script = "studies.speedrun"
-        model = importlib.import_module(script).GPT(SimpleNamespace(**state["config"]), len(state["vocabulary"]))
-        model.load_state_dict(state["model"])
-    except (KeyError, AttributeError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: holds no model of task 7, task 9 or the speedrun") from error
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.Linear):  # the same matrix, columns side by side: a vector's product reads these
-            layer.weight.data = layer.weight.data.t().contiguous().t()
+        raise UserError(f"{name}: no such file; python {SCRIPT}.py --save {name} makes one")
+    state = load_model_state(path, SCRIPT)
+    model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
+    model.load_state_dict(state["model"])
     return model.eval(), state["vocabulary"]
 
 
-def load_guesses(vocabulary: str) -> Guesses | None:
-    """What the training text suggests to come next, where it is at hand and of this vocabulary."""
-    try:
-        corpus = Corpus(DEFAULT_TEXT, block_size=1)
-    except UserError:
-        return None
-    return Guesses(corpus.splits["train"], len(vocabulary)) if corpus.vocabulary == vocabulary else None
+def encode(prompt: str, vocabulary: str) -> torch.Tensor:
+    """A prompt's tokens (1, T); an empty one begins with a line break, or with the first symbol where there is none.
 
-
-def encode(text: str, vocabulary: str) -> list[int]:
-    """A prompt's tokens. Raises UserError for a symbol that the model never met."""
-    for symbol in text:
+    Raises UserError for a symbol that the model never met.
+    """
+    for symbol in prompt:
         if symbol not in vocabulary:
             raise UserError(f"argument --prompt: the model knows no {symbol!r}; it knows {vocabulary.strip()}")
-    return [vocabulary.index(symbol) for symbol in text]
+    beginning = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])
+    return torch.tensor([[vocabulary.index(symbol) for symbol in beginning]])
+
+
+def keep_likely(logits: torch.Tensor, temperature: float, top_k: int, top_p: float) -> torch.Tensor:
+    """Logits (B, V) with -inf for the tokens that may not be drawn.
+
+    Kept are the top_k likeliest (0: all) and, of them, the fewest that together have at least the probability top_p
+    at this temperature; the likeliest is always kept.
+    Sources: top-k, https://arxiv.org/abs/1805.04833; top-p, https://arxiv.org/abs/1904.09751.
+    """
+    if not top_k and top_p == 1:
+        return logits
+    ranked, order = F.softmax(logits / temperature, dim=-1).sort(descending=True, stable=True)  # (B, V) each
+    before = ranked.cumsum(dim=-1) - ranked  # (B, V), the probability of those ranked higher
+    unlikely = before >= top_p
+    unlikely[:, top_k or len(ranked[0]) :] = True
+    unlikely[:, 0] = False
+    return logits.masked_fill(torch.zeros_like(unlikely).scatter(-1, order, unlikely), float("-inf"))
 
 
 def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Namespace) -> None:
-    """Print the prompt and then each token as it comes, `options.tokens` of them or for ever."""
-    sys.stdout.write(options.prompt)
-    start, written = time.monotonic(), 0
-    while options.tokens is None or written < options.tokens:
-        token = next(tokens)
-        if options.speed:
-            time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
-        sys.stdout.write(vocabulary[token])
-        sys.stdout.flush()
-        written += 1
+    """Print the prompt and then each token (1, 1) as it comes. Ctrl-C ends the text with a line break."""
+    try:
+        sys.stdout.write(options.prompt)
+        start = time.monotonic()
+        for written, token in enumerate(tokens):
+            if options.speed:
+                time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
+            sys.stdout.write(vocabulary[token])
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        pass
     sys.stdout.write("\n")
-
-
-def _number(least: float, most: float):
-    """A type for argparse: a number in a range."""
-
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got '{text[:20]}'")
-        return number
-
-    return parse

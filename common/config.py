@@ -1,0 +1,55 @@
+"""How a model is trained from task 7 on: every field that the loop in common/train.py uses, and the presets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The base of the Configs of tasks 7 and 9, which add the model's sizes. The defaults are the documented run's.
+
+    One step is one update of the weights; the printed log calls it an epoch, as the course does.
+    """
+
+    batch_size: int = 64  # windows a step
+    block_size: int = 256  # characters a window
+    learning_rate: float = 3e-4  # AdamW's, at its peak
+    max_steps: int = 5000
+    eval_interval: int = 500  # steps between two lines of the log
+    eval_batches: int = 200  # random batches a loss is the mean of
+    whole_split: bool = False  # True: losses over the whole validation text instead of random batches
+    accumulate: int = 1  # batches a step, their gradients averaged
+    optimizer: str = "adamw"  # or "muon": for the blocks' matrices, and AdamW for the rest
+    muon_learning_rate: float = 0.02  # Muon's, at its peak
+    weight_decay: float = 0.01  # of matrices; biases and norms have none
+    grad_clip: float = 0.0  # the largest norm of the gradient; 0: any
+    warmup: float = 0.0  # the share of the steps in which the learning rate rises
+    cooldown: float = 0.0  # the share of the steps, at the end, in which it falls to zero
+    first_window: int = 0  # characters a training window has at first, doubled up to block_size; 0: block_size
+    init_std: float = 0.0  # of normal initial weights; 0: PyTorch's own
+
+
+# Found on a part of the training text (docs/studies.md), never on the validation text.
+LAPTOP = {
+    "batch_size": 16,
+    "n_embd": 256,
+    "n_head": 4,
+    "dropout": 0.02,
+    "paper_scale": True,
+    "init_std": 0.02,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.1,
+    "grad_clip": 1.0,
+    "warmup": 1 / 30,
+    "cooldown": 0.7,
+    "max_steps": 1200,
+    "eval_interval": 300,
+    "whole_split": True,
+}
+
+# Name → what it changes in a Config. `long` made the weights that task 8 writes with.
+PRESETS: dict[str, dict] = {
+    "documented": {},
+    "laptop": LAPTOP,
+    "long": LAPTOP | {"dropout": 0.05, "max_steps": 1800},
+}

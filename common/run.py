@@ -1,0 +1,126 @@
+"""Run a script's main() so that it ends with a result, or with one line that says why not."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TextIO
+
+EXIT_OS_ERROR = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+# Nothing here uses NumPy; PyTorch warns on import when it is absent.
+warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that says what to change."""
+
+
+class Interrupted(Exception):
+    """A run that stopped at a signal and has put its work in safety. The message says how far it got."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main` and end the process: exit code 0, or a line on stderr instead of a traceback.
+
+    Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write (disk full) with 1. A pipe whose reader left
+    (`python task01.py | head -3`) ends quietly with 0. Of the processes that torchrun starts, only the first prints.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
+    if is_silent():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # the text may hold symbols that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            main()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end(EXIT_INTERRUPTED, f"Interrupted {progress.where}.")
+    except Interrupted as stop:
+        _end(EXIT_INTERRUPTED, f"Interrupted {stop}.")
+    except UserError as error:
+        _end(EXIT_BAD_INPUT, str(error))
+    except BrokenPipeError:
+        _end(0)
+    except OSError as error:
+        _end(EXIT_OS_ERROR, str(error))
+
+
+class Progress:
+    """How far a run got, for the line that Ctrl-C prints."""
+
+    where = "before the first step"
+
+
+progress = Progress()
+
+
+@contextlib.contextmanager
+def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Inside, Ctrl-C and SIGTERM only ask the run to stop; the function given says whether one came.
+
+    The first calls `notice`, a second raises KeyboardInterrupt. Outside the main thread signals stay as they are.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        notice()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_silent() -> bool:
+    """Whether another process of the same torchrun speaks for this one."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads the stream; a closed one (`2>&-`) is None."""
+    return not is_silent() and stream is not None and stream.isatty()
+
+
+def _script() -> str:
+    """The name of the script, or of the package that `python -m` runs."""
+    folder, name = os.path.split(sys.argv[0])
+    return os.path.basename(folder) if name == "__main__.py" else name
+
+
+def _end(status: int, message: str = "") -> None:
+    """Give the terminal back as it was, print `message` on stderr, and exit."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        # What is still in stdout's buffer has no reader or no room: the interpreter must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    line = f"{_script()}: {printable}\n" if message and not is_silent() else ""
+    if is_terminal(sys.stderr):
+        # Show the cursor; go below the echoed ^C, or take the place of a progress bar.
+        line = "\x1b[?25h" + ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    sys.exit(status)

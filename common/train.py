@@ -1,0 +1,108 @@
+"""The training loop from task 7 on: schedule, gradient clipping, bfloat16, checkpoints, several processes."""
+
+from argparse import Namespace
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common import parallel
+from common.checkpoint import restore_run, save_run
+from common.config import TrainingConfig
+from common.data import Corpus, Tokens
+from common.evaluate import estimate_loss, score_split
+from common.optim import configure_optimizers, get_lr, get_window, initialize
+from common.progress import hint, log_losses, training_steps
+from common.run import Interrupted, stop_requests
+
+
+def train(
+    model: nn.Module, corpus: Corpus, config: TrainingConfig, options: Namespace, judged: nn.Module | None = None
+) -> None:
+    """Train in place and print the log; save and resume as `options` (`save`, `save_every`, `resume`) say.
+
+    Losses are in nats per character, of `judged`, the model itself by default. Where the log evaluates the whole
+    validation text, a last line adds the documented protocol's random batches, which cost more than a step.
+    A run that is stopped and resumed prints the same later lines.
+    Raises UserError for a checkpoint that does not fit, Interrupted after a signal, once the run is saved.
+    """
+    if config.init_std and not options.resume:
+        initialize(model, config.init_std)
+    optimizers = configure_optimizers(model, config)
+    first = restore_run(options.resume, model, optimizers, corpus, config) if options.resume else 0
+    trained = parallel.wrap(model, options.device)
+    judged = judged or model
+    precision = low_precision(options.device)
+    model.train()
+    if options.save and parallel.size() > 1 and not options.resume:
+        save_run(options.save, model, optimizers, corpus, config, 0)  # a restart finds this run's file, no older one
+
+    def say_that_it_saves() -> None:
+        hint(f"Stopping after this step, to save {options.save}. Ctrl-C again stops at once, without.")
+
+    with stop_requests(say_that_it_saves) if options.save else nullcontext(lambda: False) as stop_requested:
+        for step in training_steps(config.max_steps, first):
+            if step % config.eval_interval == 0 or step == config.max_steps - 1:
+                with precision:
+                    log_losses(step, *evaluate(judged, corpus, config))
+            update(trained, corpus, config, optimizers, step, precision)
+            stop = any(parallel.total(stop_requested()))  # all processes or none
+            due = (step + 1) % options.save_every == 0 or step + 1 == config.max_steps
+            if options.save and (due or stop):
+                save_run(options.save, model, optimizers, corpus, config, step + 1)
+            if stop:
+                raise Interrupted(f"after step {step} of {config.max_steps}, saved to {options.save}")
+    if config.whole_split:
+        with precision:
+            whole = score_split(judged, corpus, "val")
+            drawn = estimate_loss(judged, corpus, "val", config.eval_batches, config.batch_size)
+        print(
+            f"Final val loss: {whole.nats:.4f} on the whole split ({whole.bits:.4f} bits, perplexity "
+            f"{whole.perplexity:.3f}, accuracy {whole.accuracy:.4f}) | {drawn:.4f} over random batches",
+            flush=True,
+        )
+    parallel.finish()
+
+
+def update(
+    model: nn.Module,
+    corpus: Tokens,
+    config: TrainingConfig,
+    optimizers: list[torch.optim.Optimizer],
+    step: int,
+    precision: AbstractContextManager,
+) -> torch.Tensor:
+    """One step: the gradient of a batch (or of several, accumulated), an update by each optimizer; the last loss."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * get_lr(step, config)
+    window = get_window(step, config)
+    for _ in range(config.accumulate):
+        batch = map(parallel.share, corpus.batch("train", config.batch_size))
+        tokens, targets = (part.reshape(-1, window) for part in batch)  # (B, T) each
+        with parallel.own_noise(), precision:
+            logits = model(tokens)  # (B, T, V)
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        (loss / config.accumulate).backward()
+    if config.grad_clip:
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.detach()
+
+
+def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[float, float]:
+    """Train and validation loss: of random batches, or of the whole validation text and as much training text."""
+    if config.whole_split:
+        return score_split(model, corpus, "train").nats, score_split(model, corpus, "val").nats
+    sizes = config.eval_batches, config.batch_size
+    return estimate_loss(model, corpus, "train", *sizes), estimate_loss(model, corpus, "val", *sizes)
+
+
+def low_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for matrix products where the processor has instructions for it, and float32 where not."""
+    abilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    fast = device.type == "cuda" or any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=bool(fast))
