@@ -1,1 +1,6 @@
-"""Which property does my code violate? python -m check task03 my_task03.py"""
+"""Which property does my code violate? python -m check task03 my_task03.py
+
+The learner's file runs in a process of its own (worker.py, sandbox.py) that only answers questions: build a model of
+these sizes, take these weights, give the logits of these tokens. This process asks (session.py) and judges (suites/),
+with a reference of its own (reference.py, matching.py).
+"""

@@ -1,45 +1,52 @@
 """Which property does my code violate? python -m check task03 my_task03.py
 
-Looks at one property after the other, in an order in which a failure has one suspect, and stops at the
-first that does not hold (`--all` goes on). Exit code 0: all hold; 1: one does not; 2: not started, or bad
-input. `--hint 1`, 2 and 3 say more and more about the task. For teachers: `--json`, and
-`--all-tasks DIR`, which checks each file of a folder whose name holds a task's or piece's.
+Looks at one property after the other, in an order in which a failure has one suspect, and stops at the first that does
+not hold (`--all` goes on). Exit code 0: all hold; 1: one does not; 2: not started, or bad input; 3: one could not be
+decided; 4: the check itself could not run; 130: interrupted. `--hint 1`, 2 and 3 say more and more about the task. For
+teachers: `--json`, and `--all-tasks DIR`, which checks each file of a folder whose name holds a task's or piece's.
+What each stage looks at: docs/check.md.
 """
 
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import json
-import queue
-import subprocess
+import signal
 import sys
-import threading
 from pathlib import Path
 
-from common.exits import is_terminal
-from common.parser import Parser
+from common.parser import Parser, whole_number
+from common.run import UserError, is_terminal, progress, run
 from exercises.hints import HINTS
 
-ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 20  # that a stage may take
-START_SECONDS = 60  # until PyTorch is there
-CODES = {"pass": 0, "fail": 1, "not started": 2}
+MARKS = {
+    "pass": ("✓", "green"),
+    "fail": ("✗", "red"),
+    "not started": ("…", "yellow"),
+    "undecided": ("?", "yellow"),
+    "error": ("!", "red"),
+}
 
 
-def main():
-    parser = Parser(prog="python -m check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(prog="python -m check", description=__doc__)
     parser.add_argument("task", nargs="?", help=", ".join(HINTS))
     parser.add_argument("file", nargs="?", type=Path, help="your file")
     parser.add_argument("--all", action="store_true", help="go on after a failure")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--hint", type=int, choices=(1, 2, 3), help="a hint for the task: a nudge, more, the formula")
+    parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="of all that the check draws")
     parser.add_argument("--all-tasks", type=Path, metavar="DIR", help="check a folder of files, a line each")
     parser.add_argument("--official", action="store_true", help="accept the repository's own file, to try the check")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    progress.where = "before the verdict"
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        print("The check could not run: PyTorch is not installed: pip install -r requirements.txt", file=sys.stderr)
+        sys.exit(4)
     if options.all_tasks:
-        sys.exit(check_folder(options))
+        from check.grade import grade
+
+        sys.exit(grade(options))
     task = "task09_rope" if options.task == "task09" else options.task
     if task not in HINTS:
         raise UserError(f"expected a task or piece, {', '.join(HINTS)}, got {options.task!r}")
@@ -48,119 +55,82 @@ def main():
         return
     if options.file is None:
         raise UserError("expected your file after the task (see --help)")
+    if not options.file.is_file():
+        found = "not a file" if options.file.exists() else "no such file"
+        raise UserError(f"{options.file}: {found}")
+    if options.file.suffix == ".ipynb":
+        raise UserError(f"{options.file}: a notebook; jupyter nbconvert --to script {options.file} makes a .py file")
+    if options.file.suffix != ".py":
+        raise UserError(f"{options.file}: expected a .py file")
+    _check(task, options)
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(143)
+
+
+def _check(task: str, options) -> None:
+    from check.run import CODES, check, verdict
+
     results = []
-    coming = (results.append(result) or result for result in run(task, options.file, options.all, options.official))
+    coming = check(task, options.file, options.all, options.seed, options.official)
     if options.json:
-        list(coming)
-        print(json.dumps({"task": task, "file": str(options.file), "status": verdict(results), "stages": results}))
+        results = list(coming)
+        stages = [result.as_dict() for result in results]
+        print(json.dumps({"task": task, "file": str(options.file), "status": verdict(results), "stages": stages}))
     else:
-        show(coming)
-        print(summary(task, results))
+        _show(coming, results)
+        print(_summary(task, results))
     sys.exit(CODES[verdict(results)])
 
 
-def run(task, path, everything=False, official_too=False):
-    """Yield each stage's result, a dict of `stage`, `status` (pass, skip, fail, not started) and what it found."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    flags = [str(int(everything)), str(int(official_too))]
-    command = [sys.executable, "-m", "check.worker", task, str(path.resolve()), *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
-        lines = queue.Queue()
-        threading.Thread(target=_read, args=(worker.stdout, lines), daemon=True).start()
-        stage = "identity"
-        seconds = START_SECONDS
-        while True:
-            try:
-                line = lines.get(timeout=seconds)
-                got = "" if line else f"the program ended itself, with code {worker.wait()}"
-            except queue.Empty:
-                got = f"nothing after {seconds} seconds"
-            if got:
-                worker.kill()
-                yield {"stage": stage, "status": "fail", "what": "the code comes to an end and returns",
-                       "expected": "an answer", "got": got,
-                       "hint": "Which loop does not end, or what ends the whole program?"}  # fmt: skip
-                return
-            result = json.loads(line)
-            if result.get("done"):
-                return
-            stage, seconds = result["stage"], SECONDS
-            if "status" in result:
-                yield result
-
-
-def _read(stream, lines):
-    """Put each line of a stream into a queue as it comes, and an empty one at its end."""
-    for line in stream:
-        lines.put(line)
-    lines.put("")
-
-
-def show(results):
+def _show(coming, results: list) -> None:
     """Each stage as it comes: a row of a table on a terminal, else a line; a failure with all it says."""
     if not is_terminal(sys.stdout):
-        for result in results:
-            print(f"{result['status']:11} {result['stage']:11} {told(result, 12 * ' ')}", flush=True)
+        for result in coming:
+            results.append(result)
+            print(f"{result.status:11} {result.stage:11} {_told(result, 12 * ' ')}", flush=True)
         return
-    from rich.live import Live
-    from rich.table import Table
+    from rich.console import Console
     from rich.text import Text
 
-    table = Table("", "property", "found", show_lines=False)
-    with Live(table, auto_refresh=False) as live:
-        for result in results:
-            mark, colour = MARKS[result["status"]]
-            table.add_row(Text(mark, colour), Text(result["stage"], colour), Text(told(result)))
-            live.refresh()
+    console = Console()
+    for result in coming:
+        results.append(result)
+        mark, colour = MARKS[result.status]
+        line = Text.assemble((f"{mark} {result.stage:12}", colour), _told(result, 14 * " "))
+        console.print(line, soft_wrap=True)
 
 
-MARKS = {"pass": ("✓", "green"), "skip": ("-", "yellow"), "fail": ("✗", "red"), "not started": ("…", "yellow")}
-
-
-def told(result, indentation=""):
+def _told(result, indentation: str) -> str:
     """What a stage found, in words."""
-    if result["status"] != "fail":
-        return result["detail"]
-    return "\n".join(
-        [result["what"]] + [f"{indentation}{label + ':':9} {result[label]}" for label in ("expected", "got", "hint")]
-    )
+    if result.status != "fail":
+        return result.detail
+    parts = [("expected", result.expected), ("got", result.got), ("sizes", result.sizes)]
+    if result.shapes:
+        parts.append(("shapes", ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())))
+    parts.append(("hint", result.hint))
+    if result.output:
+        parts.append(("printed", result.output.replace("\n", f"\n{indentation}{10 * ' '}")))
+    return "\n".join([result.what] + [f"{indentation}{label + ':':9} {text}" for label, text in parts if text])
 
 
-def verdict(results):
-    """fail if any failed, else not started if any was not, else pass."""
-    found = {result["status"] for result in results}
-    return next((status for status in ("fail", "not started") if status in found), "pass")
-
-
-def summary(task, results):
+def _summary(task: str, results: list) -> str:
     """The last line."""
-    if verdict(results) == "pass":
+    from check.run import verdict
+
+    status = verdict(results)
+    if status == "pass":
         return f"{task}: all properties hold."
-    if verdict(results) == "not started":
+    if status == "not started":
         return f"{task}: not started. python -m check {task} --hint 1 gives a nudge."
-    return f"{task}: fails at {', '.join(result['stage'] for result in results if result['status'] == 'fail')}."
-
-
-def check_folder(options):
-    """A line for each file; the worst exit code."""
-    if not options.all_tasks.is_dir():
-        raise UserError(f"{options.all_tasks}: no such folder")
-    reports = []
-    for path in sorted(options.all_tasks.glob("*.py")):
-        task = next((task for task in HINTS if task.removesuffix("_rope") in path.name), None)
-        if task:
-            results = list(run(task, path, options.all, options.official))
-            reports.append({"task": task, "file": str(path), "status": verdict(results), "stages": results})
-            if not options.json:
-                failed = next((f"{r['stage']}: {r['what']}" for r in results if r["status"] == "fail"), "")
-                print(f"{path.name:24} {verdict(results):12} {failed}".rstrip(), flush=True)
-    if not reports:
-        raise UserError(f"{options.all_tasks}: no file there has a task's or piece's name, as my_task03.py")
-    if options.json:
-        print(json.dumps(reports))
-    return CODES[verdict(reports)]
+    names = ", ".join(result.stage for result in results if result.status == status)
+    if status == "fail":
+        return f"{task}: fails at {names}."
+    if status == "undecided":
+        return f"{task}: not decided at {names}."
+    return f"{task}: the check could not go on at {names or 'the start'}; that says nothing about your code."
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,133 +1,213 @@
-"""The file under check and the repository's own beside it, built at sizes that tell axes apart."""
+"""A learner's file under check: its session, and the models that were built from it."""
 
 import ast
-import dataclasses
 import hashlib
-import importlib
-import importlib.util
-import inspect
-import sys
-import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
-from exercises.build import module_name
+from check import matching
+from check.matching import Arrangement, Sizes, Structure
+from check.reference import TASKS, Form, Task, Weights
+from check.result import Failure
+from check.session import Session
+from exercises.build import official_path
 
-# Each size differs from all others: B 2, T up to 6, V 11, C 12, H 3, D 4 (task 1: 7).
-SIZES = {"n_embd": 12, "block_size": 6, "head_size": 7, "n_head": 3, "n_layer": 2, "dropout": 0.0}
-V = 11
-B = 2
-
-
-class Failure(Exception):
-    """A property that does not hold: what was expected, what came, and a question that leads to the bug."""
-
-    def __init__(self, what, expected, got, question):
-        super().__init__(what)
-        self.what, self.expected, self.got, self.question = what, str(expected), str(got), question
+# Sizes that tell axes apart: B 3, T up to 7, V 11, C 24, H 4, D 6 (task 1: one head of 10), 3D 18, 4C 96.
+SMALL = Sizes(V=11, C=24, H=4, D=6, T=7, L=2)
+SMALL_ONE_HEAD = Sizes(V=11, C=24, H=1, D=10, T=7, L=1)
+B = 3
+TOLERANCE = 2e-4
 
 
-class Skipped(Exception):
-    """A property that cannot be looked at here; the message says why."""
+@dataclass
+class Model:
+    """A model in the learner's process, and what is known of it here."""
+
+    number: int
+    sizes: Sizes
+    names: list[str]
+    owners: list[str]
+    first_values: list[torch.Tensor]
+    values: list[torch.Tensor]
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        return [value.shape for value in self.first_values]
+
+    def count(self) -> int:
+        return sum(value.numel() for value in self.first_values)
 
 
 class Subject:
-    """`path`, its `module` once loaded, and the `official` module of the task or piece."""
+    """A task or piece, the learner's file for it, and a seed for all that the check draws."""
 
-    def __init__(self, task: str, path: Path, official_too: bool = False):
-        self.task, self.path, self.official_too = task, path, official_too
-        self.official = importlib.import_module(module_name(task))
-        self.module = None
+    def __init__(self, name: str, path: Path, session: Session, seed: int = 0, official_too: bool = False):
+        self.name, self.path, self.session, self.seed, self.official_too = name, path, session, seed, official_too
+        self.fields: list[str] = []
+        self.defined: list[str] = []
+        self.small: Model | None = None
+        self.arrangement: Arrangement | None = None
+        self.form = Form()
+        self.hook = False  # whether the learner's official_weights is in use
+        self.sizes_used = ""
 
-    def load(self) -> str:
-        """Import the file by its path; the start of its SHA-256. Raises Failure where that fails, or trains."""
-        source = self.path.read_bytes()
-        own = Path(self.official.__file__)
-        if not self.official_too and (self.path.samefile(own) or _code(source) == _code(own.read_bytes())):
-            raise Failure("the code is yours", "a file of your own", f"{own.name}, as the repository has it",
-                          "Which file did you write?")  # fmt: skip
-        sys.path.insert(0, str(self.path.parent))
-        spec = importlib.util.spec_from_file_location("learner", self.path)
-        self.module = importlib.util.module_from_spec(spec)
-        sys.modules["learner"] = self.module
-        backward = torch.autograd.backward
-        torch.autograd.backward = _refuse_to_train
-        try:
-            spec.loader.exec_module(self.module)
-        except _Trained:
-            raise Failure("importing does not train", "definitions alone", "a backward pass during the import",
-                          'Does the training stand in main(), under if __name__ == "__main__"?') from None  # fmt: skip
-        finally:
-            torch.autograd.backward = backward
+    @property
+    def task(self) -> Task:
+        return TASKS[self.name]
+
+    def generator(self, salt: int = 0) -> torch.Generator:
+        return torch.Generator().manual_seed(1_000_003 * self.seed + salt)
+
+    def identify(self) -> str:
+        """The start of the file's SHA-256. Raises Failure for the repository's own file."""
+        source, own = self.path.read_bytes(), official_path(self.name)
+        if not self.official_too and (self.path.samefile(own) or code_of(source) == code_of(own.read_bytes())):
+            raise Failure(
+                what="the code is yours",
+                expected="a file of your own",
+                got=f"{own.name}, as the repository has it",
+                question="Which file did you write?",
+            )
         return hashlib.sha256(source).hexdigest()[:12]
 
-    def config(self, official: bool = False, **changes):
-        """A Config at the sizes above, of those fields that the task has."""
-        module = self.official if official else self.module
-        wanted = {name: value for name, value in (SIZES | changes).items() if name in fields(self.official.Config)}
-        known = fields(module.Config)
-        return module.Config(**{name: value for name, value in wanted.items() if name in known})
+    # Models
 
-    def build(self, official: bool = False, lively: float = 0.5, seed: int = 0, **changes) -> nn.Module:
-        """A GPT in evaluation mode; with `lively`, all weights normal with that standard deviation."""
-        torch.manual_seed(seed)
-        module = self.official if official else self.module
-        model = module.GPT(self.config(official, **changes), V)
-        if lively:
-            for parameter in model.parameters():
-                nn.init.normal_(parameter, std=lively)
-        return model.eval()
+    def config(self, sizes: Sizes, **changes: Any) -> dict:
+        """The fields of a Config of these sizes."""
+        config = {"n_embd": sizes.C, "block_size": sizes.T, "n_layer": sizes.L, "dropout": 0.0}
+        config |= {"n_head": sizes.H} if self.task.n_head else {"head_size": sizes.D}
+        return config | changes
 
-    def line(self, error: BaseException) -> str:
-        """The error, and the line of the learner's file that it came through last."""
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)
-        ]
-        if isinstance(error, SyntaxError):
-            lines = [error.lineno]
-        where = f" ({self.path.name}, line {lines[-1]})" if lines else ""
-        message = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().split("\n")[0]
-        return f"{type(error).__name__}: {message}{where}"
+    def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
+        """A model with its own initial values."""
+        answer = self.session.ask(
+            "build", sizes=self.config(sizes, **changes), vocab_size=sizes.V, seed=seed + self.seed
+        )
+        values = answer["values"]
+        return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values)
+
+    def fill(self, model: Model, loud: float = 1.0, salt: int = 1) -> Model:
+        """Give a model random values, `loud` times as large as in a good initialization."""
+        generator = self.generator(salt)
+        values = []
+        for first in model.first_values:
+            drawn = torch.randn(first.shape, generator=generator)
+            if first.ndim >= 2:
+                drawn = (
+                    drawn
+                    * loud
+                    * (
+                        0.7
+                        if model.sizes.V in first.shape or first.shape[0] == model.sizes.T
+                        else 1.3 / model.sizes.C**0.5
+                    )
+                )
+            else:
+                drawn = 0.3 * drawn + (1.0 if bool((first == 1).all()) else 0.0)
+            values.append(drawn)
+        return self.set(model, values)
+
+    def set(self, model: Model, values: list[torch.Tensor]) -> Model:
+        self.session.ask("fill", model=model.number, values=values)
+        model.values = values
+        return model
+
+    def small_model(self) -> Model:
+        """The model at sizes that tell axes apart, with random values."""
+        if self.small is None:
+            self.small = self.fill(self.build(self.small_sizes))
+        return self.small
+
+    @property
+    def small_sizes(self) -> Sizes:
+        """Sizes that tell axes apart."""
+        if not self.task.n_head:
+            return SMALL_ONE_HEAD
+        return SMALL if self.task.blocks else replace(SMALL, L=1)
+
+    def logits(self, model: Model, tokens: torch.Tensor, training: bool = False) -> torch.Tensor:
+        logits = self.session.ask("logits", model=model.number, tokens=tokens, training=training)["logits"]
+        if tuple(logits.shape) != (*tokens.shape, model.sizes.V):
+            raise Failure(
+                what="logits have a row for each position",
+                expected=(*tokens.shape, model.sizes.V),
+                got=tuple(logits.shape),
+                question="Does forward return the logits, (B, T, V)?",
+            )
+        return logits.float()
+
+    def tokens(self, rows: int, length: int, vocab_size: int, salt: int = 5) -> torch.Tensor:
+        """Random tokens (rows, length)."""
+        return torch.randint(vocab_size, (rows, length), generator=self.generator(salt))
+
+    # Weights, once they are matched
+
+    def structure(self, model: Model) -> Structure:
+        """A model's parameters, sorted."""
+        small = self.small_model()
+        if model.sizes.L == 1 and self.task.blocks and small.sizes.L > 1:
+            norm = self.structure(small).norm
+            last = norm.name if norm else ""
+            return matching.read(self.task, model.names, model.owners, model.shapes, model.sizes, last)
+        return matching.read(self.task, model.names, model.owners, model.shapes, model.sizes)
+
+    def weights(self, model: Model, values: list[torch.Tensor] | None = None) -> Weights:
+        """The reference's weights that belong to a model's values (its own by default)."""
+        if self.hook:
+            names, named = self._hooked(model)
+            return self._official(names, named, model.sizes)
+        assert self.arrangement is not None
+        chosen = model.values if values is None else values
+        return matching.weights(self.task, self.structure(model), chosen, model.sizes, self.arrangement)
+
+    def weights_of(self, model: Model) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], Weights]]:
+        """Values to learn, and how the reference's weights follow from them."""
+        if self.hook:
+            names, values = self._hooked(model)
+            return values, lambda leaves: self._official(names, leaves, model.sizes)
+        return model.first_values, lambda leaves: self.weights(model, leaves)
+
+    def _hooked(self, model: Model) -> tuple[list[str], list[torch.Tensor]]:
+        """What the learner's official_weights gives: names and layout are the lesson's."""
+        named = self.session.ask("official_weights", model=model.number)
+        return list(named), list(named.values())
+
+    def _official(self, names: list[str], values: list[torch.Tensor], sizes: Sizes) -> Weights:
+        """The reference's weights of parameters that are named and laid out as the official file's."""
+        try:
+            owners, shapes = ["Linear"] * len(names), [value.shape for value in values]
+            structure = matching.read(self.task, names, owners, shapes, sizes)
+            return matching.weights(self.task, structure, values, sizes, matching.official(self.task))
+        except (matching.Unreadable, AttributeError, RuntimeError, IndexError) as error:
+            raise Failure(
+                what="official_weights gives the lesson's parameters",
+                expected="their names and shapes, as in the official file's state_dict()",
+                got=str(error),
+                question="Which name, or which shape, differs from the official file's state_dict()?",
+            ) from None
 
 
-def fields(config_class) -> set[str]:
-    """The names that a Config takes."""
-    if dataclasses.is_dataclass(config_class):
-        return {field.name for field in dataclasses.fields(config_class)}
-    return set(inspect.signature(config_class).parameters)
-
-
-def tokens(rows: int = B, length: int = SIZES["block_size"], seed: int = 1) -> torch.Tensor:
-    """Random tokens (rows, length)."""
-    return torch.randint(V, (rows, length), generator=torch.Generator().manual_seed(seed))
-
-
-def close(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether two tensors are equal but for rounding."""
-    return bool((one - other).abs().max() <= tolerance * max(1.0, float(other.abs().max())))
-
-
-def off(one: torch.Tensor, other: torch.Tensor) -> str:
-    """By how much two tensors differ at most."""
-    return f"{float((one - other).abs().max()):.2g}"
-
-
-class _Trained(Exception):
-    pass
-
-
-def _refuse_to_train(*_, **__):
-    raise _Trained
-
-
-def _code(source: bytes) -> str:
+def code_of(source: bytes) -> str:
     """What a file says, without comments, docstring and layout."""
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return ""
     if tree.body and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
         del tree.body[0]
     return ast.dump(tree)
+
+
+def close(one: torch.Tensor, other: torch.Tensor, tolerance: float = TOLERANCE) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    difference = (one - other).abs().max()
+    return bool(difference <= tolerance * max(1.0, float(other.abs().max())))
+
+
+def off(one: torch.Tensor, other: torch.Tensor) -> str:
+    """By how much two tensors differ at most."""
+    return f"off by {float((one - other).abs().max()):.2g}"

@@ -1,55 +1,317 @@
-"""The process that runs the learner's code: python -m check.worker TASK FILE. Results go out as lines of JSON.
+"""The learner's process: python -m check.worker FILE, in a folder of its own. It only answers what it is asked.
 
-Apart from the command that reads them, so that code which hangs, exits or prints spoils only itself.
+A request is {"id", "question", "seconds", …}; the answer repeats the id and holds "value", or "error" with what the
+check shows: the kind of error, its message and line, and the shapes of the tensors on that line.
 """
 
-import json
+import bdb
+import contextlib
+import dataclasses
+import importlib.util
+import inspect
 import os
 import sys
+import time
+import traceback
 import warnings
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from check import protocol, sandbox
+
+MOST_LOCALS = 12  # shapes shown of a failing line
 
 
-def main():
-    task, path, everything, official_too = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "1", sys.argv[4] == "1"
-    results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):  # what the learner's code prints is no result
-        os.dup2(nowhere, stream.fileno())
+class Learner:
+    """The learner's module, and the models that were built from it. Its methods are the questions."""
 
-    def tell(**fields):
-        results.write(json.dumps(fields) + "\n")
-        results.flush()
+    def __init__(self, path: Path):
+        self.path = path
+        self.module: Any = None
+        self.models: list[Any] = []
 
-    warnings.filterwarnings("ignore")
-    import torch
-
-    from check.pieces import stages_of
-    from check.subject import Failure, Skipped, Subject
-
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
-    subject = Subject(task, path, official_too)
-    for name, stage in stages_of(task).items():
-        tell(stage=name)
+    def load(self) -> dict:
+        """Import the file. Training during the import is refused."""
+        spec = importlib.util.spec_from_file_location("learner", self.path)
+        assert spec is not None and spec.loader is not None
+        self.module = importlib.util.module_from_spec(spec)
+        sys.modules["learner"] = self.module
+        backward = torch.autograd.backward
+        torch.autograd.backward = _refuse_to_train
         try:
-            with torch.enable_grad() if name in ("gradients", "loss") else torch.no_grad():
-                tell(stage=name, status="pass", detail=stage(subject))
-            continue
-        except Skipped as skipped:
-            tell(stage=name, status="skip", detail=str(skipped))
-            continue
-        except NotImplementedError as missing:  # a starter's own
-            tell(stage=name, status="not started", detail=str(missing) or "NotImplementedError")
-            break
-        except Failure as failure:
-            failed = {"what": failure.what, "expected": failure.expected, "got": failure.got, "hint": failure.question}
+            spec.loader.exec_module(self.module)
+        finally:
+            torch.autograd.backward = backward
+        names = [name for name in vars(self.module) if not name.startswith("_")]
+        config = getattr(self.module, "Config", None)
+        return {"names": names, "fields": _fields(config) if config else None}
+
+    def signature(self, function: str, arguments: list, keywords: dict) -> str:
+        """ "", or why a call with these arguments is impossible."""
+        try:
+            inspect.signature(self._find(function)).bind(*arguments, **keywords)
+        except TypeError as error:
+            return str(error)
+        return ""
+
+    def has(self, function: str) -> bool:
+        return self._find(function) is not None
+
+    def build(self, sizes: dict, vocab_size: int, seed: int) -> dict:
+        """A GPT; its number, its parameters (name, kind of their module) and their first values."""
+        torch.manual_seed(seed)
+        known = _fields(self.module.Config)
+        config = self.module.Config(**{name: value for name, value in sizes.items() if name in known})
+        model = self.module.GPT(config, vocab_size)
+        self.models.append(model)
+        owners = {
+            id(parameter): type(module).__name__
+            for module in model.modules()
+            for parameter in module.parameters(recurse=False)
+        }
+        named = list(model.named_parameters())
+        return {
+            "model": len(self.models) - 1,
+            "names": [name for name, _ in named],
+            "owners": [owners[id(parameter)] for _, parameter in named],
+            "values": [parameter for _, parameter in named],
+        }
+
+    def fill(self, model: int, values: list) -> None:
+        """Give the parameters these values."""
+        with torch.no_grad():
+            for parameter, value in zip(self.models[model].parameters(), values, strict=True):
+                parameter.copy_(value)
+
+    def logits(self, model: int, tokens: torch.Tensor, training: bool = False) -> dict:
+        """Logits, and whether they can be told from the same call again."""
+        network = self.models[model].train(training)
+        with torch.no_grad():
+            return {"logits": _logits(network(tokens))}
+
+    def gradients(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> dict:
+        """The loss, and the gradient of each parameter (or None)."""
+        network = self.models[model].train()
+        network.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(_logits(network(tokens)).flatten(0, 1), targets.flatten())
+        loss.backward()
+        return {"loss": loss.item(), "gradients": [parameter.grad for parameter in network.parameters()]}
+
+    def official_weights(self, model: int) -> dict | None:
+        """What the learner's hook of that name gives: official name → tensor."""
+        hook = getattr(self.module, "official_weights", None)
+        return None if hook is None else dict(hook(self.models[model]))
+
+    def generate(
+        self, model: int, tokens: torch.Tensor, count: int, temperature: float, seed: int, training: bool
+    ) -> dict:
+        """The text, the mode afterwards, whether it keeps gradients, and the next random number."""
+        network = self.models[model].train(training)
+        modes, gradients = [], []
+
+        def note(*_: Any) -> None:
+            modes.append(network.training)
+            gradients.append(torch.is_grad_enabled())
+
+        watch = network.register_forward_pre_hook(note)
+        torch.manual_seed(seed)
+        try:
+            text = network.generate(tokens, count, temperature=temperature)
+        finally:
+            watch.remove()
+        return {
+            "text": text,
+            "training": network.training,
+            "trained": any(modes),
+            "gradients": any(gradients),
+            "called": len(modes),
+            "next": torch.rand(2),
+        }
+
+    def call(self, function: str, arguments: list) -> dict:
+        """What a function of the file (or a method of its GPT) returns, and its arguments afterwards."""
+        value = self._find(function)(*arguments)
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        return {"value": tensor, "requires_grad": tensor.requires_grad, "arguments": arguments}
+
+    def call_many(self, function: str, calls: list) -> list:
+        """Numbers that a function returns."""
+        return [float(self._find(function)(*arguments)) for arguments in calls]
+
+    def call_gradients(self, function: str, arguments: list, learned: int) -> list:
+        """The gradients of the first `learned` arguments, of the sum of squares of what a function returns."""
+        leaves = [argument.requires_grad_() for argument in arguments[:learned]]
+        self._find(function)(*leaves, *arguments[learned:]).square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    def optimizer(self, arguments: list, model_sizes: dict) -> dict:
+        """The groups of configure_optimizers for a model with parameters of one, two and three axes."""
+        model = Layers(**model_sizes)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        weight_decay, learning_rate, betas = arguments
+        optimizer = self._find("configure_optimizers")(model, weight_decay, learning_rate, tuple(betas))
+        groups = [
+            {
+                "names": [names.get(id(parameter)) for parameter in group["params"]],
+                "weight_decay": group["weight_decay"],
+                "lr": float(group["lr"]),
+                "betas": list(group.get("betas", ())),
+            }
+            for group in optimizer.param_groups
+        ]
+        return {"kind": type(optimizer).__name__, "adamw": isinstance(optimizer, torch.optim.AdamW), "groups": groups}
+
+    def predictor(
+        self,
+        table: torch.Tensor,
+        block_size: int,
+        tokens: torch.Tensor,
+        count: int,
+        temperature: float,
+        seed: int,
+        training: bool,
+    ) -> dict:
+        """generate() with a model whose logits are known; the text and how the model was called."""
+        model = Predictor(table, block_size).train(training)
+        torch.manual_seed(seed)
+        with torch.enable_grad():
+            text = self._find("generate")(model, tokens, count, temperature)
+        return {
+            "text": text,
+            "calls": model.calls,
+            "training": model.training,
+            "trained": any(model.modes),
+            "gradients": any(model.gradients),
+            "next": torch.rand(2),
+        }
+
+    def _find(self, function: str) -> Any:
+        found = getattr(self.module, function, None)
+        return found if found is not None else getattr(getattr(self.module, "GPT", None), function, None)
+
+
+class Layers(nn.Module):
+    """Parameters of one, two and three axes, one of them shared by two layers, one bare."""
+
+    def __init__(self, V: int, C: int, H: int, D: int):
+        super().__init__()
+        self.embedding = nn.Embedding(V, C)
+        self.heads = nn.Parameter(torch.ones(H, C, D))
+        self.gain = nn.Parameter(torch.ones(C))
+        self.norm = nn.LayerNorm(C)
+        self.output = nn.Linear(C, V)
+        self.output.weight = self.embedding.weight
+
+
+class Predictor(nn.Module):
+    """Logits (B, T, V) that depend on all tokens so far; notes how it is called."""
+
+    def __init__(self, table: torch.Tensor, block_size: int):
+        super().__init__()
+        self.block_size = block_size
+        self.table = nn.Parameter(table)
+        self.calls: list[torch.Tensor] = []
+        self.modes: list[bool] = []
+        self.gradients: list[bool] = []
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.calls.append(tokens.clone())
+        self.modes.append(self.training)
+        self.gradients.append(torch.is_grad_enabled())
+        seen = self.table[tokens]  # (B, T, V)
+        return seen + seen.cumsum(dim=1) / 2
+
+
+class Trained(Exception):
+    pass
+
+
+def _refuse_to_train(*_: Any, **__: Any) -> None:
+    raise Trained
+
+
+def _fields(config: Any) -> list[str]:
+    if dataclasses.is_dataclass(config):
+        return [field.name for field in dataclasses.fields(config)]
+    return list(inspect.signature(config).parameters)
+
+
+def _logits(output: Any) -> torch.Tensor:
+    """The logits, alone or with a loss beside them."""
+    if isinstance(output, tuple | list):
+        return next(part for part in output if isinstance(part, torch.Tensor) and part.ndim > 1)
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"forward returns {type(output).__name__}, not a tensor of logits")
+    return output
+
+
+def describe(error: BaseException, path: Path) -> dict:
+    """An error as the check shows it."""
+    kind, message = type(error).__name__, (str(error).strip().split("\n") or [""])[0]
+    line, shapes = None, {}
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == str(path):
+            line = number
+            shapes = {
+                name: list(value.shape) for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)
+            }
+    if isinstance(error, SyntaxError):
+        line, message = error.lineno, error.msg
+    if isinstance(error, bdb.BdbQuit):
+        message = "breakpoint() has no terminal inside the check; run your file itself to use it"
+    shown = dict(list(shapes.items())[:MOST_LOCALS])
+    return {
+        "kind": kind,
+        "message": message[:300],
+        "line": line,
+        "shapes": shown,
+        "not_started": isinstance(error, NotImplementedError),
+        "trained": isinstance(error, Trained),
+    }
+
+
+def calibrate() -> float:
+    """Seconds of processor time of a fixed piece of work: how slow this machine is now."""
+    x = torch.ones(32, 64, 64)
+    start = time.process_time()
+    for _ in range(30):
+        x = F.softmax(x @ x.mT / 64, dim=-1)
+    return time.process_time() - start
+
+
+def main() -> None:
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)  # what the learner's code prints goes to the file that stderr is
+    path = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    warnings.simplefilter("default")
+    sandbox.limit_size()
+    confined = sandbox.confine(path.parent)
+    protocol.send(answers, {"confined": confined, "calibration": calibrate()})
+    learner, process = Learner(path), os.getpid()
+    while True:
+        try:
+            request = protocol.receive(requests)
+        except EOFError:
+            os._exit(0)
+        identity, question = request.pop("id"), request.pop("question")
+        sandbox.limit_seconds(request.pop("seconds"))
+        try:
+            answer = {"id": identity, "value": getattr(learner, question)(**request)}
         except BaseException as error:  # SystemExit and KeyboardInterrupt raised by the learner's code, too
-            failed = {"what": f"the code runs ({name})", "expected": "no error", "got": subject.line(error),
-                      "hint": "Which shape, or which value, does each name on that line have?"}  # fmt: skip
-        tell(stage=name, status="fail", **failed)
-        if not everything or name in ("identity", "contract"):
-            break
-    tell(done=True)
+            answer = {"id": identity, "error": describe(error, path)}
+        if os.getpid() != process:  # a fork that the learner's code left running
+            os._exit(0)
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        protocol.send(answers, answer)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Write the starter files from the lessons and pieces: python -m exercises.build
 
-A starter is its official file with the bodies of what it is about left out, so that it cannot drift
-from it; a test builds them anew and compares. Pieces are functions that stand alone.
+A starter is its official file without the bodies of what it is about, so the two cannot drift apart; a test builds
+them anew and compares. Pieces are functions that stand alone.
 """
 
 import ast
+import inspect
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 from exercises.hints import HINTS
@@ -35,9 +37,19 @@ def module_name(task: str) -> str:
     return task if task.startswith("task") else f"exercises.official.{task}"
 
 
+def official_path(task: str) -> Path:
+    """The file that holds it."""
+    return ROOT / f"{module_name(task).replace('.', '/')}.py"
+
+
+def official_signature(task: str, function: str) -> inspect.Signature:
+    """How the official function is called."""
+    return inspect.signature(getattr(import_module(module_name(task)), function))
+
+
 def source(task: str) -> str:
     """The official code."""
-    return (ROOT / f"{module_name(task).replace('.', '/')}.py").read_text(encoding="utf-8")
+    return official_path(task).read_text(encoding="utf-8")
 
 
 def starter(task: str) -> str:
@@ -62,8 +74,11 @@ def starter(task: str) -> str:
 def _bodies(tree, names):
     """(first line, last line, indentation, name) of the bodies to leave out; a docstring stays."""
     for node in tree.body:
-        parts = [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)] if (
-            isinstance(node, ast.ClassDef)) else [(getattr(node, "name", ""), node)]  # fmt: skip
+        parts = (
+            [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)]
+            if (isinstance(node, ast.ClassDef))
+            else [(getattr(node, "name", ""), node)]
+        )
         for name, part in parts:
             if name in names:
                 body = part.body

@@ -6,10 +6,6 @@ key?
 Check it: python -m check task01 FILE; more hints: python -m check task01 --hint 2
 """
 
-from common.exits import end_cleanly
-
-end_cleanly(__name__)  # before torch, whose import alone takes a second
-
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.data import Corpus
-from common.evaluate import estimate_loss
+from common.evaluate import estimate_loss, evaluation_mode
 from common.options import parse_options
-from common.progress import log_losses, training_epochs
+from common.progress import log_losses, print_sample, training_steps
+from common.run import run
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Config:
     n_embd: int = 32
     head_size: int = 32
     learning_rate: float = 1e-3
-    epochs: int = 5000
+    max_steps: int = 5000  # updates; the log calls them epochs, as the course does
     eval_interval: int = 500
     eval_batches: int = 200
 
@@ -66,41 +63,44 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
         self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
         self.attention = SelfAttention(config)
-        self.output = nn.Linear(config.head_size, vocab_size)
+        self.lm_head = nn.Linear(config.head_size, vocab_size)
 
     def forward(self, tokens):  # (B, T)
         positions = torch.arange(tokens.shape[1], device=tokens.device)  # (T)
         x = self.token_embedding(tokens) + self.position_embedding(positions)  # (B, T, C)
         x = self.attention(x)  # (B, T, D)
-        return self.output(x)  # (B, T, V)
+        return self.lm_head(x)  # (B, T, V)
 
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
-        """Append sampled tokens: (B, T) → (B, T + max_new_tokens). Below 1, temperature plays safe."""
-        was_training = self.training
-        self.eval()
-        for _ in range(max_new_tokens):
-            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
-            probabilities = F.softmax(logits / temperature, dim=-1)
-            next_token = torch.multinomial(probabilities, num_samples=1)  # (B, 1)
-            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
-        self.train(was_training)
+        """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        with evaluation_mode(self):
+            for _ in range(max_new_tokens):
+                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+                next_token = sample(logits, temperature)  # (B, 1)
+                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
         return tokens
 
 
+def sample(logits, temperature):
+    """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
+    probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
+    return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
+
+
 def main():
-    config = Config()
-    options = parse_options(__doc__, epochs=config.epochs)
+    options = parse_options(__doc__, Config)
+    config = options.config
     torch.manual_seed(options.seed)
     corpus = Corpus(options.data, config.block_size, options.device)
     model = GPT(config, len(corpus.vocabulary)).to(options.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
 
-    for epoch in training_epochs(options.epochs):
-        if epoch % config.eval_interval == 0:
+    for step in training_steps(config.max_steps):
+        if step % config.eval_interval == 0:
             train_loss = estimate_loss(model, corpus, "train", config.eval_batches, config.batch_size)
             val_loss = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
-            log_losses(epoch, train_loss, val_loss)
+            log_losses(step, train_loss, val_loss)
         tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
         logits = model(tokens)  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
@@ -108,11 +108,8 @@ def main():
         loss.backward()
         optimizer.step()
 
-    print("\nSampling 500 tokens from a trained model: ", flush=True)
-    start = torch.zeros(1, 1, dtype=torch.long, device=options.device)  # (1, 1): a line break
-    sample = model.generate(start, max_new_tokens=500)[0, 1:]  # (500)
-    print(corpus.decode(sample))
+    print_sample(model, corpus)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,13 +1,9 @@
-"""Task 6: layer normalization, before each branch (pre-LN): yours to write.
+"""Task 6: layer normalization before each branch (pre-LN): yours to write.
 
 The stream x grows with each sum. What should a branch see, so that it need not follow?
 
 Check it: python -m check task06 FILE; more hints: python -m check task06 --hint 2
 """
-
-from common.exits import end_cleanly
-
-end_cleanly(__name__)  # before torch, whose import alone takes a second
 
 from dataclasses import dataclass
 
@@ -16,9 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.data import Corpus
-from common.evaluate import estimate_loss
+from common.evaluate import estimate_loss, evaluation_mode
 from common.options import parse_options
-from common.progress import log_losses, training_epochs
+from common.progress import log_losses, print_sample, training_steps
+from common.run import run
 
 
 @dataclass(frozen=True)
@@ -30,9 +27,8 @@ class Config:
     n_embd: int = 32
     n_head: int = 4  # divides n_embd
     n_layer: int = 3
-    paper_scale: bool = False  # True: scores / √D as in the paper; the documented runs took √C, a slip
     learning_rate: float = 1e-3
-    epochs: int = 5000
+    max_steps: int = 5000  # updates; the log calls them epochs, as the course does
     eval_interval: int = 500
     eval_batches: int = 200
 
@@ -55,17 +51,15 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        head_size = config.n_embd // config.n_head
-        self.heads = nn.ModuleList(
-            nn.Linear(config.n_embd, 3 * head_size, bias=False) for _ in range(config.n_head)
-        )  # key, query and value of a head in one
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
         self.projection = nn.Linear(config.n_embd, config.n_embd)
-        self.scale = (head_size if config.paper_scale else config.n_embd) ** -0.5  # keeps the softmax soft
+        self.scale = config.n_embd**-0.5  # a slip of the documented runs: the paper has head_size**-0.5
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
 
     def forward(self, x):  # (B, T, C)
         B, T, C = x.shape
-        heads = torch.stack([head(x) for head in self.heads], dim=1)  # (B, H, T, 3D)
+        heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)
         k, q, v = heads.chunk(3, dim=-1)  # (B, H, T, D) each
         x = attention(q, k, v, self.mask[:T, :T], self.scale)  # (B, H, T, D)
         return self.projection(x.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
@@ -87,7 +81,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Positions talk to each other (attention), then each digests what it heard (feed-forward)."""
+    """Positions exchange information (attention), then each processes what it got (feed-forward)."""
 
     def __init__(self, config):
         super().__init__()
@@ -106,39 +100,42 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
         self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
-        self.output_norm = nn.LayerNorm(config.n_embd)
-        self.output = nn.Linear(config.n_embd, vocab_size)
+        self.final_norm = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
 
     def forward(self, tokens):  # (B, T)
         raise NotImplementedError("write GPT.forward")
 
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
-        """Append sampled tokens: (B, T) → (B, T + max_new_tokens). Below 1, temperature plays safe."""
-        was_training = self.training
-        self.eval()
-        for _ in range(max_new_tokens):
-            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
-            probabilities = F.softmax(logits / temperature, dim=-1)
-            next_token = torch.multinomial(probabilities, num_samples=1)  # (B, 1)
-            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
-        self.train(was_training)
+        """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        with evaluation_mode(self):
+            for _ in range(max_new_tokens):
+                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+                next_token = sample(logits, temperature)  # (B, 1)
+                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
         return tokens
 
 
+def sample(logits, temperature):
+    """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
+    probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
+    return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
+
+
 def main():
-    config = Config()
-    options = parse_options(__doc__, epochs=config.epochs)
+    options = parse_options(__doc__, Config)
+    config = options.config
     torch.manual_seed(options.seed)
     corpus = Corpus(options.data, config.block_size, options.device)
     model = GPT(config, len(corpus.vocabulary)).to(options.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
 
-    for epoch in training_epochs(options.epochs):
-        if epoch % config.eval_interval == 0 or epoch == options.epochs - 1:
+    for step in training_steps(config.max_steps):
+        if step % config.eval_interval == 0 or step == config.max_steps - 1:
             train_loss = estimate_loss(model, corpus, "train", config.eval_batches, config.batch_size)
             val_loss = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
-            log_losses(epoch, train_loss, val_loss)
+            log_losses(step, train_loss, val_loss)
         tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
         logits = model(tokens)  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
@@ -146,11 +143,8 @@ def main():
         loss.backward()
         optimizer.step()
 
-    print("\nSampling 500 tokens from a trained model: ", flush=True)
-    start = torch.zeros(1, 1, dtype=torch.long, device=options.device)  # (1, 1): a line break
-    sample = model.generate(start, max_new_tokens=500)[0, 1:]  # (500)
-    print(corpus.decode(sample))
+    print_sample(model, corpus)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

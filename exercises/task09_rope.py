@@ -6,24 +6,23 @@ Which of q, k, v must be turned?
 Check it: python -m check task09_rope FILE; more hints: python -m check task09_rope --hint 2
 """
 
-from common.exits import end_cleanly
-
-end_cleanly(__name__)  # before torch, whose import alone takes a second
-
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common.config import TrainingConfig
 from common.data import Corpus
-from common.dropout import Dropout
+from common.evaluate import evaluation_mode
 from common.options import parse_options
-from common.training import Recipe, train
+from common.progress import print_sample
+from common.run import run
+from common.train import train
 
 
 @dataclass(frozen=True)
-class Config(Recipe):
+class Config(TrainingConfig):
     """The documented run. In shape comments: B batch, T time, C = n_embd, H heads, D head size, V vocabulary."""
 
     batch_size: int = 64
@@ -32,8 +31,11 @@ class Config(Recipe):
     n_head: int = 6  # divides n_embd
     n_layer: int = 6
     dropout: float = 0.2
-    paper_scale: bool = False  # True: scores / √D as in the paper; the documented runs took √C, a slip
-    tie_weights: bool = False  # True: the output layer reads tokens with the embedding that writes them
+    paper_scale: bool = False  # True: divide scores by √head_size, as the paper does
+    learning_rate: float = 3e-4
+    max_steps: int = 5000  # updates; the log calls them epochs, as the course does
+    eval_interval: int = 500
+    eval_batches: int = 200
 
 
 def causal_mask(T):
@@ -79,7 +81,7 @@ class FeedForward(nn.Module):
             nn.Linear(config.n_embd, 4 * config.n_embd),  # (B, T, 4C)
             nn.ReLU(),
             nn.Linear(4 * config.n_embd, config.n_embd),  # (B, T, C)
-            Dropout(config.dropout),
+            nn.Dropout(config.dropout),
         )
 
     def forward(self, x):  # (B, T, C)
@@ -87,7 +89,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Positions talk to each other (attention), then each digests what it heard (feed-forward)."""
+    """Positions exchange information (attention), then each processes what it got (feed-forward)."""
 
     def __init__(self, config):
         super().__init__()
@@ -98,8 +100,7 @@ class Block(nn.Module):
 
     def forward(self, x):  # (B, T, C)
         x = x + self.attention(self.attention_norm(x))  # (B, T, C)
-        x = x + self.feed_forward(self.feed_forward_norm(x))  # (B, T, C)
-        return x
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, T, C)
 
 
 class GPT(nn.Module):
@@ -110,53 +111,40 @@ class GPT(nn.Module):
         self.block_size = config.block_size
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
-        self.output_norm = nn.LayerNorm(config.n_embd)
-        self.output = nn.Linear(config.n_embd, vocab_size)
-        if config.tie_weights:
-            self.output.weight = self.token_embedding.weight
+        self.final_norm = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
 
     def forward(self, tokens):  # (B, T)
         x = self.token_embedding(tokens)  # (B, T, C)
         x = self.blocks(x)  # (B, T, C)
-        return self.output(self.output_norm(x))  # (B, T, V)
+        return self.lm_head(self.final_norm(x))  # (B, T, V)
 
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
-        """Append sampled tokens: (B, T) → (B, T + max_new_tokens). Below 1, temperature plays safe."""
-        was_training = self.training
-        self.eval()
-        for _ in range(max_new_tokens):
-            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
-            probabilities = F.softmax(logits / temperature, dim=-1)
-            next_token = torch.multinomial(probabilities, num_samples=1)  # (B, 1)
-            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
-        self.train(was_training)
+        """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        with evaluation_mode(self):
+            for _ in range(max_new_tokens):
+                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+                next_token = sample(logits, temperature)  # (B, 1)
+                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
         return tokens
 
 
-PRESETS = {
-    "documented": Config(),
-    "laptop": Config(
-        batch_size=16, n_embd=256, n_head=4, n_layer=6, dropout=0.02, paper_scale=True, epochs=1200,
-        init_std=0.02, optimizer="muon", learning_rate=2e-3, weight_decay=0.1, grad_clip=1.0,
-        warmup=40, cooldown=840, eval_interval=300, whole_split=True, time="about 10 minutes on two cores",
-    ),
-}  # fmt: skip
+def sample(logits, temperature):
+    """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
+    probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
+    return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 
 
 def main():
-    options = parse_options(__doc__, presets=PRESETS)
+    options = parse_options(__doc__, Config)
     config = options.config
     torch.manual_seed(options.seed)
     corpus = Corpus(options.data, config.block_size, options.device)
     model = GPT(config, len(corpus.vocabulary)).to(options.device)
     train(model, corpus, config, options)
-
-    print("\nSampling 500 tokens from a trained model: ", flush=True)
-    start = torch.zeros(1, 1, dtype=torch.long, device=options.device)  # (1, 1): a line break
-    sample = model.generate(start, max_new_tokens=500)[0, 1:]  # (500)
-    print(corpus.decode(sample))
+    print_sample(model, corpus)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

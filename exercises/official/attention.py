@@ -1,6 +1,6 @@
 """Attention and its mask as functions.
 
-Paper: Attention Is All You Need, arXiv 1706.03762, section 3.2.1.
+Paper: Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.2.1.
 """
 
 import torch

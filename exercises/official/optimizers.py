@@ -1,6 +1,6 @@
 """An optimizer with weight decay where it belongs.
 
-Paper: Decoupled Weight Decay Regularization (AdamW), arXiv 1711.05101.
+Paper: Decoupled Weight Decay Regularization (AdamW), https://arxiv.org/abs/1711.05101.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """A learning rate that rises and falls.
 
-Papers: linear warm-up, arXiv 1706.03762, section 5.3; cosine decay, arXiv 1608.03983.
+Papers: linear warm-up, https://arxiv.org/abs/1706.03762, section 5.3; cosine decay, https://arxiv.org/abs/1608.03983.
 """
 
 import math

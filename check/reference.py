@@ -1,0 +1,219 @@
+"""The lessons' model once more, as functions of its weights: right, and wrong in the ways that learners are wrong.
+
+Weights are a dict: token (V, C), position (T, C), blocks (a list of dicts), norm and norm_bias (C), head (V, C) and
+head_bias (V). A block has q, k, v (H, D, C), q_bias, k_bias, v_bias (H, D), projection (C, C) and projection_bias (C),
+widen and widen_bias, narrow and narrow_bias (the MLP; tasks 3 and 4 have widen alone), and norm1, norm1_bias, norm2,
+norm2_bias (C). What a task does not have is absent.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+Weights = dict
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the model computes. The defaults are right; `scale` and `layout` have several right values."""
+
+    scale: str = "√D"  # of the scores: √D, √C (the documented runs), 1, D, C, and the reverse, by multiplying
+    layout: str = "halves"  # of rotated pairs: (i, i + D/2), or "neighbours": (2i, 2i + 1)
+    direction: int = 1  # of the rotation
+    swapped: bool = False  # queries and keys in each other's place
+    # Wrong forms.
+    base: float = 10_000.0
+    exponent: str = "2i/D"
+    rotated: str = "qk"  # which of q, k, v are turned
+    opposite: bool = False  # keys turned against queries
+    rotary_blocks: str = "all"  # or first
+    rotary_heads: str = "all"  # or first
+    activation: str = "relu"
+    last_activation: bool = False  # a ReLU at the end of the feed-forward, too
+    attention_skip: bool | None = None  # None: as the task has it
+    feed_forward_skip: bool | None = None
+    skip_of_norm: bool = False  # the skip takes the normalized stream
+    norm: str = "pre"  # post, or none
+    final_norm: bool = True
+    feed_forward_first: bool = False
+    parallel: bool = False  # attention and feed-forward read the same stream
+    projection: bool = True
+    softmax: str = "keys"  # the axis: queries, heads
+    value_of_key: bool = False
+    positions: bool = True
+    position_scale: float = 1.0
+    token_scale: str = "1"
+    norm_eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the model of a task consists of."""
+
+    name: str
+    n_head: bool = True  # several heads
+    feed_forward: str = ""  # linear or mlp
+    blocks: bool = False
+    skips: bool = False
+    norms: bool = False
+    dropout: bool = False
+    rotary: bool = False
+
+    @property
+    def projection(self) -> bool:
+        return self.skips
+
+
+TASKS = {
+    "task01": Task("task01", n_head=False),
+    "task02": Task("task02"),
+    "task03": Task("task03", feed_forward="linear"),
+    "task04": Task("task04", feed_forward="linear", blocks=True),
+    "task05": Task("task05", feed_forward="mlp", blocks=True, skips=True),
+    "task06": Task("task06", feed_forward="mlp", blocks=True, skips=True, norms=True),
+    "task07": Task("task07", feed_forward="mlp", blocks=True, skips=True, norms=True, dropout=True),
+    "task09_rope": Task(
+        "task09_rope", feed_forward="mlp", blocks=True, skips=True, norms=True, dropout=True, rotary=True
+    ),
+}
+
+RIGHT_SCALES = ("√D", "√C")
+
+
+def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form(), gains: dict | None = None):
+    """Tokens (B, T) → logits (B, T, V).
+
+    `gains` multiplies what dropout would act on, where all is kept: weights, attention, feed_forward, inside,
+    embedding.
+    """
+    gains = gains or {}
+    x = weights["token"][tokens]  # (B, T, C)
+    if form.token_scale == "√C":
+        x = x * math.sqrt(x.shape[-1])
+    if "position" in weights and form.positions:
+        x = x + form.position_scale * weights["position"][: tokens.shape[1]]
+    x = x * gains.get("embedding", 1.0)
+    for number, block in enumerate(weights["blocks"]):
+        if form.rotary_blocks == "first" and number:
+            block = {name: value for name, value in block.items() if name != "rotary"}
+        x = _block(task, block, x, form, gains)
+    if "norm" in weights and form.final_norm:
+        x = F.layer_norm(x, x.shape[-1:], weights["norm"], weights["norm_bias"], form.norm_eps)
+    return F.linear(x, weights["head"], weights.get("head_bias"))
+
+
+def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+    skips = [task.skips if chosen is None else chosen for chosen in (form.attention_skip, form.feed_forward_skip)]
+    branches = [
+        (1, lambda y: _attention(block, y, form, gains), skips[0]),
+        (2, lambda y: _feed_forward(block, y, form, gains), skips[1]),
+    ]
+    if not task.feed_forward:
+        branches.pop()
+    if form.feed_forward_first:
+        branches.reverse()
+    start = x
+    for number, branch, skip in branches:
+        source = start if form.parallel else x
+        inside = _norm(block, number, source, form) if task.norms and form.norm == "pre" else source
+        y = branch(inside)
+        if skip:
+            y = y + (inside if form.skip_of_norm else x)
+        x = _norm(block, number, y, form) if task.norms and form.norm == "post" else y
+    return x
+
+
+def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], block[f"norm{number}"], block[f"norm{number}_bias"], form.norm_eps)
+
+
+def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+    T, C = x.shape[1:]
+    q, k, v = (_heads(block, name, x) for name in "qkv")  # (B, H, T, D) each
+    if form.swapped:
+        q, k = k, q
+    if form.value_of_key:
+        v = k
+    if "rotary" in block:
+        angles = _angles(T, q.shape[-1], C, form).to(x.dtype)  # (T, D/2)
+        if form.rotary_heads == "first":
+            angles = angles * (torch.arange(q.shape[1]) == 0)[:, None, None]  # (H, T, D/2)
+        q = _rotate(q, angles, form) if "q" in form.rotated else q
+        k = _rotate(k, -angles if form.opposite else angles, form) if "k" in form.rotated else k
+        v = _rotate(v, angles, form) if "v" in form.rotated else v
+    scores = q @ k.transpose(-2, -1) * scale(form.scale, q.shape[-1], C)  # (B, H, T, T)
+    past = torch.ones(T, T, dtype=torch.bool).tril()
+    axis = {"keys": -1, "queries": -2, "heads": 1}[form.softmax]
+    weights = F.softmax(scores.masked_fill(~past, float("-inf")), dim=axis) * gains.get("weights", 1.0)
+    y = (weights @ v).transpose(1, 2).flatten(2)  # (B, T, H·D)
+    if "projection" in block and form.projection:
+        y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
+    return y * gains.get("attention", 1.0)
+
+
+def _heads(block: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
+    y = torch.einsum("btc,hdc->bhtd", x, block[name])
+    bias = block.get(f"{name}_bias")
+    return y if bias is None else y + bias[:, None]
+
+
+def scale(name: str, D: int, C: int) -> float:
+    """The factor of the scores that a form names by its divisor."""
+    return {
+        "√D": D**-0.5,
+        "√C": C**-0.5,
+        "1": 1.0,
+        "D": 1 / D,
+        "C": 1 / C,
+        "1/√D": D**0.5,
+        "1/√C": C**0.5,
+        "√2": 0.5**0.5,
+    }[name]
+
+
+def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
+    pairs = torch.arange(D // 2)
+    exponents = {
+        "2i/D": 2 * pairs / D,
+        "i/D": pairs / D,
+        "2i/C": 2 * pairs / C,
+        "0": 0.0 * pairs,
+        "2(i+1)/D": 2 * (pairs + 1) / D,
+        "2i/(D/2)": 4 * pairs / D,
+    }[form.exponent]
+    positions = torch.arange(T, dtype=torch.float64)[:, None]
+    return form.direction * positions * form.base ** -exponents.double()
+
+
+def _rotate(x: torch.Tensor, angles: torch.Tensor, form: Form) -> torch.Tensor:
+    cos, sin = angles.cos(), angles.sin()
+    if form.layout == "halves":
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    first, second = x[..., 0::2], x[..., 1::2]
+    return torch.stack([first * cos - second * sin, first * sin + second * cos], dim=-1).flatten(-2)
+
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "none": lambda x: x,
+    "gelu": F.gelu,
+    "gelu (tanh)": lambda x: F.gelu(x, approximate="tanh"),
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "leaky relu": F.leaky_relu,
+    "elu": F.elu,
+    "relu²": lambda x: F.relu(x).square(),
+}
+
+
+def _feed_forward(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+    x = ACTIVATIONS[form.activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
+    if "narrow" in block:
+        x = F.linear(x, block["narrow"], block.get("narrow_bias"))
+    if form.last_activation:
+        x = F.relu(x)
+    return x * gains.get("feed_forward", 1.0)

@@ -1,0 +1,45 @@
+"""What a stage can say: it holds, it fails, it is not started, it could not be decided."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Failure(Exception):
+    """A property that does not hold."""
+
+    def __init__(self, *, what: str, expected: object, got: object, question: str, shapes: dict | None = None):
+        super().__init__(what)
+        self.what, self.expected, self.got, self.question = what, str(expected), str(got), question
+        self.shapes = shapes or {}
+
+
+class NotStarted(Exception):
+    """A part that the learner has yet to write; the message names it."""
+
+
+class Undecided(Exception):
+    """A property that could not be looked at; the message says why."""
+
+
+class Broken(Exception):
+    """The check itself could not go on, through no fault of the learner's code; the message says why."""
+
+
+@dataclass
+class Result:
+    """What one stage found. `status`: pass, fail, not started, undecided or error."""
+
+    stage: str
+    status: str
+    detail: str = ""  # of all but a failure
+    what: str = ""
+    expected: str = ""
+    got: str = ""
+    hint: str = ""
+    sizes: str = ""
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    output: str = ""  # the last lines that the learner's code printed
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without what is empty."""
+        return {name: value for name, value in vars(self).items() if value}

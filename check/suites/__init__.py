@@ -1,0 +1,11 @@
+"""One module for each suite: the tasks, and the pieces that courses ask for. Each has STAGES, in order."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+PIECES = ("attention", "positions", "optimizers", "schedule", "generate")
+
+
+def stages_of(name: str) -> list[Callable]:
+    """The stages of a task or piece, in an order in which a failure has one suspect."""
+    return import_module(f"check.suites.{name if name in PIECES else 'task'}").stages(name)

@@ -1,0 +1,189 @@
+"""attention(q, k, v, mask) and causal_mask(T)."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from check.result import Failure
+from check.subject import Subject, close, off
+from check.suites.pieces import B, H, T, call, contract, registry
+
+D, E = 6, 5  # widths of keys and of values
+STAGES, stage = registry()
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of the piece."""
+    return STAGES
+
+
+@stage
+def interface(subject: Subject) -> str:
+    """causal_mask(T) and attention(q, k, v, mask)."""
+    found = contract(subject, causal_mask=[T], attention=[*_vectors(subject), _past()])
+    with contextlib.suppress(Failure):  # a later stage says more about it
+        _mask(subject, T)
+        _masked(subject, *_vectors(subject))
+    return found
+
+
+@stage
+def shapes(subject: Subject) -> str:
+    """Vectors (…, T, D), (…, T, D), (…, T, E) → (…, T, E); mask (T, T)."""
+    for length in (1, 3, T):
+        mask = call(subject, "causal_mask", length)
+        if tuple(mask.shape)[-2:] != (length, length) or mask.numel() != length**2:
+            raise Failure(
+                what="a mask has a row for each query and a column for each key",
+                expected=(length, length),
+                got=tuple(mask.shape),
+                question="Which sizes has the table of all scores?",
+            )
+        for front in ((), (B,), (B, H)):
+            got = tuple(call(subject, "attention", *_vectors(subject, length, front), mask).shape)
+            if got != (*front, length, E):
+                raise Failure(
+                    what="(…, T, D), (…, T, D) and (…, T, E) give (…, T, E)",
+                    expected=(*front, length, E),
+                    got=got,
+                    question="Which axes does each product join: the last two, whatever stands in front?",
+                )
+    return f"any axes in front, T from 1 to {T}, values of another width than keys"
+
+
+@stage
+def steadiness(subject: Subject) -> str:
+    """Finite numbers, each row of the batch by itself, and arguments left as they were."""
+    vectors = _vectors(subject, scale=30.0)
+    mask = _mask(subject, T)
+    answer = subject.session.ask("call", function="attention", arguments=[*vectors, mask])
+    if not all(torch.equal(vector, old) for vector, old in zip(answer["arguments"], [*vectors, mask], strict=True)):
+        raise Failure(
+            what="attention leaves its arguments as they were",
+            expected="the same q, k, v and mask after the call",
+            got="others",
+            question="Which operation works in place (its name ends in _, or it is *=)?",
+        )
+    got = answer["value"]
+    if not got.isfinite().all():
+        raise Failure(
+            what="the output is finite",
+            expected="numbers",
+            got=f"{int((~got.isfinite()).sum())} infinite or not a number",
+            question="Can a row of scores be masked altogether, or exp overflow?",
+        )
+    alone = call(subject, "attention", *(vector[:1] for vector in vectors), mask)
+    if not close(alone, got[:1]):
+        raise Failure(
+            what="a row does not depend on the rest of the batch",
+            expected="the output that it has alone",
+            got=off(alone, got[:1]),
+            question="Which operation mixes along the first axis?",
+        )
+    return "finite, rows independent, arguments untouched"
+
+
+@stage
+def causality(subject: Subject) -> str:
+    """The mask tells the past from the future, and attention heeds it, also where scores are large."""
+    for length in (T, 300):
+        mask = _mask(subject, length).reshape(length, length)
+        look, blind = mask[-1, 0], mask[0, -1]
+        wrong = (mask != torch.where(_past(length), look, blind)).nonzero().tolist()
+        if wrong or look == blind:
+            row, column = wrong[0] if wrong else (0, 1)
+            raise Failure(
+                what="the mask has one value for the past and itself, another for the future",
+                expected="a lower triangle",
+                got=f"row {row}, column {column}: {mask[row, column].item()}",
+                question="Which columns may the row of query t look at: from where, up to where?",
+            )
+    for scale in (1.0, 30.0):
+        vectors = _vectors(subject, front=(8 * B,), scale=scale)
+        before = _masked(subject, *vectors)
+        for t in range(1, T):
+            later = torch.arange(T)[:, None] >= t  # (T, 1)
+            got = _masked(subject, *(torch.where(later, -x, x) for x in vectors))
+            if not close(got[:, :t], before[:, :t]):
+                question = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
+                if scale > 1:
+                    question = "Do masked scores become -inf before the softmax, or just small?"
+                raise Failure(
+                    what="outputs do not depend on later vectors",
+                    expected=f"positions before {t} blind to the rest",
+                    got=off(got[:, :t], before[:, :t]),
+                    question=question,
+                )
+    return f"no query sees ahead (T = {T} and 300)"
+
+
+@stage
+def formula(subject: Subject) -> str:
+    """What PyTorch's own function computes, for the causal mask and for another, also for scores of exactly 0."""
+    for what, pattern in _patterns().items():
+        first, k, v = _vectors(subject, front=(B, H))
+        for name, q in ((what, first), (f"{what} and queries of 0", 0 * first)):
+            got = _masked(subject, q, k, v, pattern)
+            expected = F.scaled_dot_product_attention(q, k, v, pattern)
+            if not close(got, expected):
+                question = "Scale, order of operations, axis of the softmax: which differs from the paper's formula?"
+                if what != "the causal mask":
+                    question = "Does attention use the mask it is given, or one of its own?"
+                if "0" in name:
+                    question = "Does the mask hide by position, or does it hide whatever is 0?"
+                raise Failure(
+                    what=f"equal to F.scaled_dot_product_attention for {name}",
+                    expected="equal outputs",
+                    got=off(got, expected),
+                    question=question,
+                )
+    return "equal to F.scaled_dot_product_attention, for the causal mask and another"
+
+
+@stage
+def gradients(subject: Subject) -> str:
+    """Queries, keys and values learn."""
+    mask = _mask(subject, T)
+    got = subject.session.ask("call_gradients", function="attention", arguments=[*_vectors(subject), mask], learned=3)
+    q, k, v = vectors = [vector.requires_grad_() for vector in _vectors(subject)]
+    F.scaled_dot_product_attention(q, k, v, _past()).square().sum().backward()
+    for name, gradient, vector in zip(("queries", "keys", "values"), got, vectors, strict=True):
+        if gradient is None or not close(gradient, vector.grad, 1e-3):
+            raise Failure(
+                what=f"{name} get the gradient that the formula gives",
+                expected="an equal gradient",
+                got="none" if gradient is None else off(gradient, vector.grad),
+                question="Is nothing detached, copied or rounded on the way?",
+            )
+    return "queries, keys and values get their gradients"
+
+
+def _vectors(subject: Subject, length: int = T, front: tuple[int, ...] = (B,), scale: float = 1.0) -> list:
+    """q, k (…, T, D) and v (…, T, E) of normal numbers."""
+    generator = subject.generator(1)
+    return [scale * torch.randn(*front, length, width, generator=generator) for width in (D, D, E)]
+
+
+def _past(length: int = T) -> torch.Tensor:
+    return torch.ones(length, length, dtype=torch.bool).tril()
+
+
+def _patterns() -> dict[str, torch.Tensor]:
+    """Masks (T, T), True where a query may look; every query sees itself."""
+    drawn = torch.rand(T, T, generator=torch.Generator().manual_seed(2)) < 0.5
+    return {"the causal mask": _past(), "another mask": drawn | torch.eye(T, dtype=torch.bool)}
+
+
+def _mask(subject: Subject, length: int) -> torch.Tensor:
+    return call(subject, "causal_mask", length)
+
+
+def _masked(subject: Subject, q, k, v, pattern: torch.Tensor | None = None) -> torch.Tensor:
+    """The learner's attention, with a pattern in the two values of the learner's own causal mask."""
+    mask = _mask(subject, T)
+    if pattern is not None:
+        values = mask.reshape(T, T)
+        mask = torch.where(pattern, values[-1, 0], values[0, -1]).reshape(mask.shape)
+    return call(subject, "attention", q, k, v, mask)

@@ -1,0 +1,167 @@
+"""generate(model, x, max_new_tokens, temperature=1.0)."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from check.result import Failure
+from check.subject import Subject
+from check.suites.pieces import B, T, V, contract, registry
+
+STAGES, stage = registry()
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of the piece."""
+    return STAGES
+
+
+@stage
+def interface(subject: Subject) -> str:
+    """generate(model, x, max_new_tokens, temperature=1.0)."""
+    found = contract(subject, generate=[None, _prompt(subject, B, 2), 1, 1.0])
+    with contextlib.suppress(Failure):  # a later stage says more about it
+        _written(subject, _prompt(subject, B, 2), 1)
+    return found
+
+
+@stage
+def shapes(subject: Subject) -> str:
+    """(B, T) → (B, T + max_new_tokens), the prompt kept."""
+    for rows, length, more in ((1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40)):
+        prompt = _prompt(subject, rows, length)
+        got = _written(subject, prompt, more, temperature=3.0)["text"]
+        if (
+            not isinstance(got, torch.Tensor)
+            or tuple(got.shape) != (rows, length + more)
+            or not torch.equal(got[:, :length], prompt)
+        ):
+            raise Failure(
+                what="the new tokens stand behind the prompt",
+                expected=f"{(rows, length + more)}, beginning with the prompt",
+                got=tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__,
+                question="What does generate return: all tokens or the new ones, and how many?",
+            )
+        if got.dtype != torch.int64 or not ((got >= 0) & (got < V)).all():
+            raise Failure(
+                what="tokens are indices into the vocabulary",
+                expected="int64 from 0 to V - 1",
+                got=got.dtype,
+                question="What does the draw give: an index, or a probability?",
+            )
+    return "appends to its prompt, also nothing"
+
+
+@stage
+def steadiness(subject: Subject) -> str:
+    """Evaluation mode and no gradients while it writes; then the mode it was in."""
+    for training in (True, False):
+        made = _written(subject, _prompt(subject, B, 2), 2, training=training)
+        if made["trained"]:
+            raise Failure(
+                what="the model writes in evaluation mode",
+                expected="model.training False in each call",
+                got="True",
+                question="Is dropout off while the model writes?",
+            )
+        if made["gradients"]:
+            raise Failure(
+                what="writing keeps no gradients",
+                expected="torch.is_grad_enabled() False in each call",
+                got="True",
+                question="What grows with every token, for a backward pass that never comes?",
+            )
+        if made["training"] != training:
+            raise Failure(
+                what="generate leaves the mode as it was",
+                expected=f"model.training {training}",
+                got=made["training"],
+                question="What happens to a run that samples in between?",
+            )
+    return "evaluation mode, no gradients, the mode as before"
+
+
+@stage
+def context(subject: Subject) -> str:
+    """The model reads the last block_size tokens, those just written among them."""
+    for length in (1, T, T + 3):
+        made = _written(subject, _prompt(subject, B, length), 4)
+        for t, seen in enumerate(made["calls"], start=length):
+            expected = made["text"][:, max(0, t - T) : t]
+            if not torch.equal(seen, expected):
+                raise Failure(
+                    what="the model reads the last block_size tokens",
+                    expected=f"tokens {max(0, t - T)} to {t - 1}: {expected[0].tolist()}",
+                    got=seen[0].tolist(),
+                    question="Which end of the text is cut off, and to which length?",
+                )
+    return f"crops to the last {T} tokens"
+
+
+@stage
+def sampling(subject: Subject) -> str:
+    """Each row draws from the softmax of its last logits, divided by the temperature."""
+    prompt = _prompt(subject, B, 3)
+    out = _written(subject, prompt, 1, 1e-4)["text"][:, -1]
+    likeliest = _logits(prompt)[:, -1].argmax(dim=-1)
+    if not torch.equal(out, likeliest):
+        raise Failure(
+            what="near temperature 0 the token is the likeliest",
+            expected=likeliest.tolist(),
+            got=out.tolist(),
+            question="Which position's logits tell the next token, and is the temperature a divisor?",
+        )
+    rows = prompt[:1].expand(4000, -1)
+    for temperature in (1.0, 2.0, 0.5):
+        drawn = _written(subject, rows, 1, temperature, seed=7)["text"][:, -1].bincount(minlength=V) / len(rows)
+        expected = F.softmax(_logits(prompt[:1])[0, -1] / temperature, dim=-1)
+        if (drawn - expected).abs().max() > 0.05:  # of 4,000 draws: six standard deviations
+            question = "Is the temperature a divisor of the logits, before the softmax?"
+            if drawn.max() == 1:
+                question = "Does each row draw, or is one token taken for all?"
+            raise Failure(
+                what=f"at temperature {temperature:g} tokens come as often as the softmax says",
+                expected=f"the likeliest in {expected.max():.0%}",
+                got=f"in {drawn[expected.argmax()]:.0%}",
+                question=question,
+            )
+    made, other = (_written(subject, _prompt(subject, 40, 2), 4, 1e3, seed=seed) for seed in (1, 2))
+    if torch.equal(made["next"], other["next"]) or torch.equal(made["text"], other["text"]):
+        raise Failure(
+            what="generate draws from PyTorch's global generator, and does not seed it",
+            expected="other texts after other seeds",
+            got="the same",
+            question="Which line sets a seed, or makes a generator of its own?",
+        )
+    return "draws each row from the softmax, at any temperature"
+
+
+def _table() -> torch.Tensor:
+    return 1.5 * torch.randn(V, V, generator=torch.Generator().manual_seed(3))
+
+
+def _logits(tokens: torch.Tensor) -> torch.Tensor:
+    """What worker.Predictor gives: (B, T, V)."""
+    seen = _table()[tokens]
+    return seen + seen.cumsum(dim=1) / 2
+
+
+def _prompt(subject: Subject, rows: int, length: int) -> torch.Tensor:
+    return subject.tokens(rows, length, V)
+
+
+def _written(
+    subject: Subject, prompt: torch.Tensor, count: int, temperature: float = 1.0, seed: int = 0, training: bool = False
+) -> dict:
+    return subject.session.ask(
+        "predictor",
+        table=_table(),
+        block_size=T,
+        tokens=prompt,
+        count=count,
+        temperature=temperature,
+        seed=seed,
+        training=training,
+    )

@@ -1,0 +1,103 @@
+"""configure_optimizers(model, weight_decay, learning_rate, betas)."""
+
+from collections.abc import Callable
+
+from check.result import Failure
+from check.subject import Subject
+from check.suites.pieces import C, D, H, V, contract, registry
+
+SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
+AXES = {"embedding.weight": 2, "heads": 3, "gain": 1, "norm.weight": 1, "norm.bias": 1, "output.bias": 1}
+STAGES, stage = registry()
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of the piece."""
+    return STAGES
+
+
+@stage
+def interface(subject: Subject) -> str:
+    """configure_optimizers(model, weight_decay, learning_rate, betas)."""
+    return contract(subject, configure_optimizers=[None, *SETTINGS])
+
+
+@stage
+def parameters(subject: Subject) -> str:
+    """Every parameter, each once."""
+    held = [name for group in _made(subject)["groups"] for name in group["names"]]
+    for name in AXES:
+        times = held.count(name)
+        if times != 1:
+            question = "Which parameters does no group hold? A group may be told by what another leaves."
+            if times:
+                question = "What of a weight that two layers share, or that fits both groups?"
+            raise Failure(
+                what="every parameter stands in one group",
+                expected="each once",
+                got=f"{name} {times} times",
+                question=question,
+            )
+    if len(held) != len(AXES):
+        raise Failure(
+            what="the groups hold the model's parameters alone",
+            expected=f"{len(AXES)} of them",
+            got=len(held),
+            question="What else is in a group: a copy, a buffer?",
+        )
+    return f"all {len(held)} parameters once, the shared one too"
+
+
+@stage
+def decay(subject: Subject) -> str:
+    """Weight decay for two and more axes, none for the rest."""
+    decays = {name: group["weight_decay"] for group in _made(subject)["groups"] for name in group["names"]}
+    for name, axes in AXES.items():
+        expected = SETTINGS[0] if axes >= 2 else 0.0
+        if decays[name] != expected:
+            question = "How many axes has it: is that what tells the groups apart?"
+            if decays[name] == 0.01:
+                question = "What is AdamW's own weight decay, where a group names none?"
+            raise Failure(
+                what="matrices decay, biases and norms do not",
+                expected=f"{name}, {axes} {'axis' if axes == 1 else 'axes'}: {expected}",
+                got=decays[name],
+                question=question,
+            )
+    return "two and more axes decay, one axis does not"
+
+
+@stage
+def settings(subject: Subject) -> str:
+    """AdamW, with the learning rate and betas that were asked for."""
+    made = _made(subject)
+    if not made["adamw"]:
+        raise Failure(
+            what="an AdamW",
+            expected="torch.optim.AdamW",
+            got=made["kind"],
+            question="Which optimizer takes its decay apart from the gradient?",
+        )
+    for group in made["groups"]:
+        if [group["lr"], group["betas"]] != SETTINGS[1:]:
+            raise Failure(
+                what="the settings are those asked for",
+                expected=f"learning rate and betas {SETTINGS[1:]}",
+                got=[group["lr"], group["betas"]],
+                question="Which argument is not handed on?",
+            )
+    return "AdamW with its settings"
+
+
+def _made(subject: Subject) -> dict:
+    try:
+        return subject.session.ask("optimizer", arguments=SETTINGS, model_sizes={"V": V, "C": C, "H": H, "D": D})
+    except Failure as failure:
+        if "more than one parameter group" not in failure.got:
+            raise
+        raise Failure(  # PyTorch's own complaint
+            what="every parameter stands in one group",
+            expected="each once",
+            got=failure.got,
+            question="What of a weight that two layers share, or that fits both groups?",
+        ) from None

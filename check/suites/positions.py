@@ -1,0 +1,141 @@
+"""positional_encoding(T, C)."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+
+from check.result import Failure
+from check.subject import Subject, close, off
+from check.suites.pieces import C, T, call, contract, registry
+
+LONG = 1000
+STAGES, stage = registry()
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of the piece."""
+    return STAGES
+
+
+@stage
+def interface(subject: Subject) -> str:
+    """positional_encoding(T, C)."""
+    found = contract(subject, positional_encoding=[T, C])
+    with contextlib.suppress(Failure):  # a later stage says more about it
+        _rows(subject, T, C)
+    return found
+
+
+@stage
+def shapes(subject: Subject) -> str:
+    """(T, C) of floats."""
+    for length, width in ((1, C), (T, C), (40, 8), (LONG, C), (64, 512)):
+        rows = _rows(subject, length, width)
+        if tuple(rows.shape) != (length, width) or not rows.is_floating_point():
+            raise Failure(
+                what="a row of C floats for each position",
+                expected=f"{(length, width)} of floats",
+                got=f"{tuple(rows.shape)} of {rows.dtype}",
+                question="Along which axis stand the positions, and how many may there be?",
+            )
+    return f"(T, C), T from 1 to {LONG}, C up to 512"
+
+
+@stage
+def steadiness(subject: Subject) -> str:
+    """Fixed numbers; a position's row does not depend on how many there are."""
+    answer = subject.session.ask("call", function="positional_encoding", arguments=[40, C])
+    rows = answer["value"]
+    if not rows.isfinite().all():
+        raise Failure(
+            what="numbers are finite",
+            expected="numbers",
+            got=f"{int((~rows.isfinite()).sum())} infinite or not a number",
+            question="Is there a division by zero, or a power that overflows?",
+        )
+    if answer["requires_grad"] or not torch.equal(rows, _rows(subject, 40, C)):
+        raise Failure(
+            what="nothing is drawn or learned",
+            expected="the same fixed numbers twice",
+            got="others",
+            question="What in the formula is random, or a parameter?",
+        )
+    if not close(rows[:T], _rows(subject, T, C)):
+        raise Failure(
+            what="a row does not depend on T",
+            expected=f"the first {T} of 40 rows, alone",
+            got=off(rows[:T], _rows(subject, T, C)),
+            question="Where does the number of positions enter, besides in counting them?",
+        )
+    return "fixed, finite, the same row for a position whatever T"
+
+
+@stage
+def position(subject: Subject) -> str:
+    """Positions are told apart, and the product of two rows tells their distance."""
+    rows = _rows(subject, 64, C).double()
+    apart = (torch.cdist(rows, rows) + 9 * torch.eye(64)).min()
+    if apart < 0.1:
+        raise Failure(
+            what="positions are told apart",
+            expected="rows at least 0.1 apart",
+            got=f"{apart:.2g}",
+            question="Do the angles grow with the position, in the fast pairs by much?",
+        )
+    products = rows @ rows.T  # (T, T)
+    for distance in range(64):
+        along = products.diagonal(distance)
+        if along.max() - along.min() > 1e-3 * C:
+            raise Failure(
+                what="the product of two rows depends on their distance alone",
+                expected=f"one value {distance} apart",
+                got=f"{along.min():.3g} to {along.max():.3g}",
+                question="Has every sine a cosine of the same angle?",
+            )
+    return "rows differ, and their products depend on the distance alone"
+
+
+@stage
+def formula(subject: Subject) -> str:
+    """The paper's formula, interleaved or half by half, sines or cosines first."""
+    for length in (64, LONG):
+        rows = _rows(subject, length, C).double()
+        pairs = torch.arange(0, C, 2, dtype=torch.float64)
+        angles = torch.arange(length, dtype=torch.float64)[:, None] / 10_000.0 ** (pairs / C)  # (T, C / 2)
+        sines, cosines = angles.sin(), angles.cos()
+        layouts = {
+            "sines at even columns": torch.stack([sines, cosines], dim=-1).flatten(-2),
+            "sines first": torch.cat([sines, cosines], dim=-1),
+            "cosines at even columns": torch.stack([cosines, sines], dim=-1).flatten(-2),
+            "cosines first": torch.cat([cosines, sines], dim=-1),
+        }
+        found = next((name for name, expected in layouts.items() if close(rows, expected, 2e-3)), "")
+        if not found:
+            raise _wrong(rows, layouts)
+    return f"the paper's numbers, {found}"
+
+
+def _wrong(rows: torch.Tensor, layouts: dict[str, torch.Tensor]) -> Failure:
+    expected = layouts["sines at even columns"]
+    question = "Which base, and which exponents, for the pair at columns 2i and 2i + 1?"
+    first = torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(C // 2)
+    if not close(rows[0].sort().values, first.sort().values):
+        question = "What are sine and cosine at position 0, and is 0 the first position?"
+    elif any(close(rows[:64], layout[:64], 2e-3) for layout in layouts.values()):
+        question = "What happens at later positions: is the table cut, repeated or rounded?"
+    row = int((rows - expected).abs().amax(dim=1).gt(2e-3).nonzero()[0])
+    return Failure(
+        what="sin and cos of t / 10000^(2i/C)",
+        expected=f"position {row}: {_shown(expected[row])} in some order of pairs",
+        got=_shown(rows[row]),
+        question=question,
+    )
+
+
+def _rows(subject: Subject, length: int, width: int) -> torch.Tensor:
+    return call(subject, "positional_encoding", length, width)
+
+
+def _shown(row: torch.Tensor) -> str:
+    return "[" + ", ".join(f"{number:.3g}" for number in row[:4].tolist()) + ", …]"

@@ -1,0 +1,114 @@
+"""get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr)."""
+
+import contextlib
+import math
+from collections.abc import Callable
+
+from check.result import Failure
+from check.subject import Subject
+from check.suites.pieces import contract, registry
+
+RUNS = [  # peak, warmup_iters, decay_iters, minimum
+    (0.4, 4, 14, 0.1),
+    (2.0, 1, 8, 0.0),
+    (0.5, 0, 7, 0.25),
+    (6e-4, 2000, 6000, 6e-5),
+]
+STAGES, stage = registry()
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of the piece."""
+    return STAGES
+
+
+@stage
+def interface(subject: Subject) -> str:
+    """get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr)."""
+    found = contract(subject, get_lr=[0, *RUNS[0]])
+    with contextlib.suppress(Failure):  # a later stage says more about it
+        _rates(subject, RUNS[0])
+    return found
+
+
+@stage
+def rise(subject: Subject) -> str:
+    """Equal steps up to the peak, which comes at iteration warmup_iters."""
+    for run in RUNS:
+        peak, warmup = run[:2]
+        got = _rates(subject, run)[: warmup + 1]
+        right = [_line(start, peak, warmup) for start in (0.0, peak / (warmup + 1))]
+        if not any(_equal(got, expected) for expected in right):
+            question = "At which iteration is the peak first reached, and are the steps to it equal?"
+            if abs(got[-1] - peak) > 1e-6 * peak:
+                question = "What are both formulas at iteration warmup_iters, where they meet?"
+            raise Failure(
+                what=f"a linear rise over {warmup} iterations to {peak:g}",
+                expected=_listed(right[1]),
+                got=_listed(got),
+                question=question,
+            )
+    return f"linear, to the peak at iterations {', '.join(str(run[1]) for run in RUNS)}"
+
+
+@stage
+def fall(subject: Subject) -> str:
+    """From the peak down, to the minimum at decay_iters and not before, and no further."""
+    for run in RUNS:
+        peak, warmup, end, least = run
+        got = _rates(subject, run)
+        for n in range(warmup + 1, len(got)):
+            if got[n] > got[n - 1] + 1e-6 * peak:
+                raise Failure(
+                    what="after the peak it never rises",
+                    expected=f"at most {got[n - 1]:.6g} at iteration {n}",
+                    got=f"{got[n]:.6g}",
+                    question="Which way does the cosine go, and what comes after decay_iters?",
+                )
+        if not _equal(got[end:], [least] * len(got[end:])) or got[end - 1] <= least:
+            raise Failure(
+                what=f"the minimum, {least:g}, from iteration {end} on",
+                expected=_listed([least] * 3),
+                got=f"{got[end - 1]:.6g} at {end - 1}, then {_listed(got[end:])}",
+                question="How far along is iteration decay_iters, and what is left of the wave there?",
+            )
+    return "down to the minimum at decay_iters, and there it stays"
+
+
+@stage
+def formula(subject: Subject) -> str:
+    """Half a wave of the cosine."""
+    for run in RUNS:
+        peak, warmup, end, least = run
+        got = _rates(subject, run)[warmup : end + 1]
+        wave = [math.cos(math.pi * n / (end - warmup)) for n in range(end - warmup + 1)]
+        expected = [least + (peak - least) * (1 + height) / 2 for height in wave]
+        if not _equal(got, expected):
+            raise Failure(
+                what="half a wave of the cosine between peak and minimum",
+                expected=_listed(expected),
+                got=_listed(got),
+                question="Half-way down, which fraction of the way from minimum to peak is left?",
+            )
+    return "half a wave of the cosine"
+
+
+def _rates(subject: Subject, run: tuple) -> list[float]:
+    """The learning rates of a run, and of some iterations after it."""
+    calls = [[n, *run] for n in range(run[2] + min(run[2], 40) + 3)]
+    return subject.session.ask("call_many", function="get_lr", calls=calls)
+
+
+def _line(start: float, peak: float, warmup: int) -> list[float]:
+    """Rates at iterations 0 to warmup, in equal steps to the peak."""
+    return [peak - (peak - start) * (warmup - n) / max(warmup, 1) for n in range(warmup + 1)]
+
+
+def _equal(got: list[float], expected: list[float]) -> bool:
+    largest = max(map(abs, expected))
+    return all(abs(one - other) <= 1e-6 * largest + 1e-12 for one, other in zip(got, expected, strict=True))
+
+
+def _listed(rates: list[float]) -> str:
+    shown = ", ".join(f"{rate:.4g}" for rate in rates[:6])
+    return f"{shown}, …" if len(rates) > 6 else shown
