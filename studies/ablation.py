@@ -7,27 +7,20 @@ alone. Losses are in nats per character of the tuning split, the last tenth of t
 validation text is not looked at.
 """
 
-from common import exits
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
 import itertools
 import statistics
 import time
-from dataclasses import replace
 
-import torch
-
-from common import training
-from common.counts import Counts
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
-from studies import speedrun, timed
+from common.run import progress, run
+from studies import setup, speedrun
+from studies.counts import Counts
+from studies.report import Report, parse_timed, spread, timed_parser
 
 IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # that is a column
-VARIANTS = {
+VARIANTS: dict[str, dict] = {
     "all ideas": {},
     **{f"without {name}": changes for name, changes in IDEAS.items()},
     "AdamW, no Muon": {"optimizer": "adamw"},
@@ -39,45 +32,45 @@ VARIANTS = {
 }
 
 
-def measure(changes: dict, corpus: Corpus, counts: Counts, seed: int, seconds: int, quick: bool):
-    """The tuning loss with the counts and of the GPT alone after so many seconds, and how many epochs they were."""
+def measure(changes: dict, corpus: Corpus, counts: Counts, seed: int, seconds: int, quick: bool) -> tuple:
+    """The tuning loss with the counts and of the GPT alone after so many seconds, and how many steps they were."""
     tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0} if quick else {}
-    preset = speedrun.PRESETS["laptop"]
-    config = timed.clocked(replace(preset, **changes | tiny), preset.cooldown / preset.epochs)
-    torch.manual_seed(seed)
-    model = speedrun.GPT(config, len(corpus.vocabulary))
-    optimizers = training.configure_optimizers(model, config)
-    (moment,) = timed.train_for(seconds, 1, model, corpus, config, optimizers)
-    with training.low_precision(torch.device("cpu")):
-        judged = speedrun.Average(model, counts, config.counts), model
-        return *(score_split(each, corpus, "val").nats for each in judged), moment.epochs
+    block = {"block_size": corpus.block_size}
+    config = setup.by_the_clock(setup.preset(speedrun, **block | changes | tiny))
+    run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
+    (moment,) = setup.train_for(seconds, 1, run, corpus)
+    with run.precision:
+        judged = speedrun.Average(run.model, counts, config.counts), run.model
+        return *(score_split(each, corpus, "val").nats for each in judged), moment.steps
 
 
-def main():
-    options = timed.parse_options(timed.parser(__doc__, seconds=25, tune=False, picture=False))
+def main() -> None:
+    options = parse_timed(timed_parser(__doc__, seconds=25, tune=False, picture=False))
     start = time.perf_counter()
-    report = timed.Report()
-    block_size = speedrun.PRESETS["laptop"].block_size
+    report = Report()
+    block_size = setup.preset(speedrun).block_size
     corpus = Corpus(DEFAULT_TEXT, min(32, block_size) if options.quick else block_size)
     corpus.tune()
-    report(f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
-           f"of seeds {', '.join(map(str, options.seeds))}; difference: to all ideas with the same seed")  # fmt: skip
+    report(
+        f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
+        f"of seeds {', '.join(map(str, options.seeds))}; difference: to all ideas with the same seed"
+    )
     report()
     counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
-    rows = {name: [] for name in VARIANTS}
+    rows: dict[str, list] = {name: [] for name in VARIANTS}
     for seed, (name, changes) in itertools.product(options.seeds, VARIANTS.items()):
-        exits.at(f"at {name} with seed {seed}")
+        progress.where = f"at {name} with seed {seed}"
         rows[name].append(measure(changes, corpus, counts, seed, options.seconds, options.quick))
     report(f"{'':22}  {'with the counts':17}  {'difference':17}  {'GPT alone':17}  {'difference':17}")
     everything = list(zip(*rows["all ideas"], strict=True))
     for name, values in rows.items():
-        *losses, epochs = zip(*values, strict=True)
+        *losses, steps = zip(*values, strict=True)
         cells = []
         for column, base in zip(losses, everything, strict=False):
             differences = [loss - of_all for loss, of_all in zip(column, base, strict=True)]
             sign = "+" if statistics.mean(differences) >= 0 else ""
-            cells += [f"{timed.spread(column):17}", f"{sign + timed.spread(differences):17}"]
-        report(f"{name:22}  {'  '.join(cells)}  {statistics.mean(epochs):5.0f} epochs")
+            cells += [f"{spread(column):17}", f"{sign + spread(differences):17}"]
+        report(f"{name:22}  {'  '.join(cells)}  {statistics.mean(steps):5.0f} steps")
     report(f"{'the counts alone':22}  {score_split(counts, corpus, 'val').nats:.4f}")
     report.machine(options.threads, start)
     if options.report:
@@ -85,4 +78,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,35 +5,30 @@ For the GPT of the speedrun's laptop preset (medium), and for half and twice its
 4, 8 and 16 million characters. Windows are drawn at random, so that text comes again, 16 times in the largest
 budget: hence a little dropout, as in the preset best, though it costs the small budgets something. They are 256
 long from the start, and the counts' share is always a half. Budgets share work: one run goes on at the full
-learning rate, and for each budget a copy branches off at 70% of it and cools down to zero (arXiv 2405.18392).
+learning rate, and for each budget a copy branches off at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392).
 A budget's seconds are those of the shared run up to its branch and of the branch, evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
 """
 
-from common import exits
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import copy
 import dataclasses
-import os
-import platform
 import re
 import time
+from collections.abc import Iterator
 
 import torch
 
-from common import training
-from common.counts import Counts
+from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
-from common.options import DEFAULT_TEXT, Parser, whole_number
-from studies import speedrun, timed
-from studies.extras import pyplot
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import UserError, progress, run
+from studies import setup, speedrun
+from studies.counts import Counts
+from studies.report import DOCS, add_seed, add_threads, pyplot
 
 SIZES = {
     "small": {"n_embd": 64, "n_head": 1},
@@ -49,44 +44,43 @@ ROW = re.compile(
 )
 
 
-def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int):
+def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int) -> Iterator[tuple]:
     """Yield parameters, millions of characters, seconds and losses for each budget, in order.
 
     The losses: validation averaged with the counts, validation and training of the GPT alone.
     """
-    preset = dataclasses.replace(speedrun.PRESETS["laptop"], first_window=0, dropout=DROPOUT, **changes)
+    config = setup.preset(speedrun, first_window=0, dropout=DROPOUT, **changes)
     counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
-    torch.manual_seed(seed)
-    model = speedrun.GPT(preset, len(corpus.vocabulary))
-    optimizers = training.configure_optimizers(model, preset)
-    precision = training.low_precision(torch.device("cpu"))
-    budgets = {m: max(1, round(m * 1e6 / (preset.batch_size * preset.block_size))) for m in millions}  # epochs
-    shared = dataclasses.replace(preset, epochs=2 * max(budgets.values()), cooldown=0)
-    epoch, seconds = 0, 0.0
+    budgets = {m: max(1, round(m * 1e6 / (config.batch_size * config.block_size))) for m in millions}  # steps
+    rise = config.warmup * config.max_steps  # steps, as many for each budget
+    total = 2 * max(budgets.values())
+    shared = dataclasses.replace(config, max_steps=total, warmup=rise / total, cooldown=0.0)
+    run = setup.build(speedrun.GPT, shared, len(corpus.vocabulary), seed)
+    step, seconds = 0, 0.0
 
-    def learn(model, optimizers, config, first, last):
+    def learn(run: setup.Run, first: int, last: int) -> float:
         start = time.perf_counter()
-        for epoch in range(first, last):
-            training.update(model, corpus, config, optimizers, epoch, precision)
+        for step in range(first, last):
+            run.step(corpus, step)
         return time.perf_counter() - start
 
-    for budget, epochs in sorted(budgets.items()):
-        exits.at(f"while the {size} model read {budget} million characters")
-        branch = epochs - round(FALL * epochs)
-        seconds += learn(model, optimizers, shared, epoch, branch)
-        epoch = branch
-        copied, its_optimizers = copy.deepcopy((model, optimizers))
-        falling = dataclasses.replace(preset, epochs=epochs, cooldown=epochs - branch)
-        spent = seconds + learn(copied, its_optimizers, falling, branch, epochs)
-        with precision:
-            averaged = score_split(speedrun.Average(copied, counts, preset.counts), corpus, "val").nats
-            alone, train = (score_split(copied, corpus, split).nats for split in ("val", "train"))
-        yield timed.count(model), budget, spent, averaged, alone, train
+    for budget, steps in sorted(budgets.items()):
+        progress.where = f"while the {size} model read {budget} million characters"
+        branch = steps - round(FALL * steps)
+        seconds += learn(run, step, branch)
+        step = branch
+        model, optimizers = copy.deepcopy((run.model, run.optimizers))
+        falling = dataclasses.replace(config, max_steps=steps, warmup=rise / steps, cooldown=(steps - branch) / steps)
+        spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), branch, steps)
+        with run.precision:
+            averaged = score_split(speedrun.Average(model, counts, config.counts), corpus, "val").nats
+            alone, train = (score_split(model, corpus, split).nats for split in ("val", "train"))
+        yield setup.parameters(model), budget, spent, averaged, alone, train
 
 
 def plot() -> None:
     """docs/images/growth.png from the rows of docs/logs/growth.txt."""
-    log = timed.DOCS / "logs" / "growth.txt"
+    log = DOCS / "logs" / "growth.txt"
     rows = ROW.findall(log.read_text(encoding="utf-8")) if log.exists() else []
     if not rows:
         raise UserError("docs/logs/growth.txt: no rows there; put together what python -m studies.growth prints")
@@ -100,36 +94,49 @@ def plot() -> None:
         axes.plot(seconds, alone, "o--", color=colour, label=f"{size}, alone", markersize=4, linewidth=1)
         for at, loss, millions in zip(seconds, alone, read, strict=True):
             axes.annotate(f"{millions:g}M", (at, loss), (5, 4), textcoords="offset points", fontsize=8, color=colour)
-    axes.set(xscale="log", xticks=TICKS, xticklabels=TICKS, xlabel="training time (seconds, two cores)",
-             ylabel="loss on the validation split (nats per character)")  # fmt: skip
+    axes.set(
+        xscale="log",
+        xticks=TICKS,
+        xticklabels=TICKS,
+        xlabel="training time (seconds, two cores)",
+        ylabel="loss on the validation split (nats per character)",
+    )
     axes.minorticks_off()
     axes.legend(title="model; labels: characters read")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(timed.DOCS / "images" / "growth.png", dpi=110)
+    figure.savefig(DOCS / "images" / "growth.png", dpi=110)
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(description=__doc__)
     parser.add_argument("sizes", nargs="*", choices=[*SIZES, []], metavar="SIZE", help=", ".join(SIZES))
-    parser.add_argument("--millions", nargs="+", type=whole_number(1), default=[1, 2, 4, 8, 16], metavar="N",
-                        help="of characters (default: 1 2 4 8 16)")  # fmt: skip
-    parser.add_argument("--seed", type=whole_number(0), default=42, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
-                        metavar="N", help="(default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--millions",
+        nargs="+",
+        type=whole_number(1),
+        default=[1, 2, 4, 8, 16],
+        metavar="N",
+        help="of characters (default: 1 2 4 8 16)",
+    )
+    add_seed(parser)
+    add_threads(parser)
     parser.add_argument("--plot", action="store_true", help="draw the picture instead")
     options = parser.parse_args()
     if options.plot:
         return plot()
     torch.set_num_threads(options.threads)
-    corpus = Corpus(DEFAULT_TEXT, speedrun.PRESETS["laptop"].block_size)
+    corpus = Corpus(DEFAULT_TEXT, setup.preset(speedrun).block_size)
     for size in options.sizes or SIZES:
         for count, budget, seconds, averaged, alone, train in grow(
             size, SIZES[size], corpus, options.millions, options.seed
         ):
-            print(f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
-                  f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}", flush=True)  # fmt: skip
-    print(f"# {options.threads} of {os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}")
+            print(
+                f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
+                f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}",
+                flush=True,
+            )
+    print(f"# {options.threads} of {describe()}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

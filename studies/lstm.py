@@ -11,11 +11,6 @@ were reached; what a character costs to write once a block is full; and samples 
 found too (studies.search); the first of RECIPES is the one in use.
 """
 
-from common import exits
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
 import itertools
 import math
 import statistics
@@ -27,15 +22,14 @@ import torch
 from torch import nn
 
 import task07
-import task08_infinite as task08
 import task09_rope
-from common import training
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
-from studies import timed
-from studies.extras import pyplot
-from studies.generation import seconds_a_token, uncached
+from common.run import progress, run
+from studies import setup
+from studies.generation.writing import cached, seconds_a_token, uncached
+from studies.report import DOCS, Report, draw_runs, parse_timed, pyplot, spread, timed_parser
 
 COLOURS = {"LSTM": "#D55E00", "task 7": "#0072B2", "task 9": "#009E73"}  # told apart by colour-blind eyes
 GOAL = 2.0  # nats per character
@@ -61,11 +55,10 @@ class LSTM(nn.Module):
     def __init__(self, config, vocab_size):
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
-        # Named as in the GPTs: Muon takes the matrices of what is called blocks.
-        self.blocks = nn.LSTM(config.n_embd, config.n_embd, config.n_layer, batch_first=True)
-        self.output = nn.Linear(config.n_embd, vocab_size)
+        self.lstm = nn.LSTM(config.n_embd, config.n_embd, config.n_layer, batch_first=True)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
         with torch.no_grad():
-            for name, bias in self.blocks.named_parameters():
+            for name, bias in self.lstm.named_parameters():
                 if name.startswith("bias_ih"):  # of the input, forget, cell and output gate
                     bias.chunk(4)[1].fill_(1.0)  # remember, to begin with (Gers et al. 2000)
 
@@ -74,23 +67,23 @@ class LSTM(nn.Module):
 
     def extend(self, tokens, state=None):
         """Read tokens (B, T) after those that made `state` → logits (B, T, V) and the state (two of (layers, B, C))."""
-        x, state = self.blocks(self.token_embedding(tokens), state)  # (B, T, C)
-        return self.output(x), state
+        x, state = self.lstm(self.token_embedding(tokens), state)  # (B, T, C)
+        return self.lm_head(x), state
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate(model: LSTM, tokens: torch.Tensor, temperature: float = 1.0):
-    """Yield, for ever, tensors (1): the tokens that follow `tokens` (T), as task 8 does for the GPTs."""
+    """Yield, without end, the tokens (1, 1) that follow `tokens` (1, T)."""
     state = None
     while True:
-        logits, state = model.extend(tokens[None], state)  # (1, T, V)
-        tokens = task08.choose(logits[0, -1], temperature, 0, 1.0)  # (1)
+        logits, state = model.extend(tokens, state)  # (1, T, V)
+        tokens = task07.sample(logits[:, -1], temperature)  # (1, 1)
         yield tokens
 
 
 def base(quick: bool):
     """The GPTs' Config."""
-    config = timed.clocked(task07.PRESETS["laptop"])
+    config = setup.by_the_clock(setup.preset(task07))
     return replace(config, batch_size=8, block_size=32, n_embd=32, n_layer=1) if quick else config
 
 
@@ -99,34 +92,32 @@ def configs(vocab_size: int, quick: bool) -> dict:
     config = base(quick)
     chosen = {"task 7": (task07.GPT, config), "task 9": (task09_rope.GPT, config)}
     with torch.device("meta"):  # sizes without numbers
-        wanted = statistics.mean(timed.count(build(config, vocab_size)) for build, config in chosen.values())
+        wanted = statistics.mean(setup.parameters(build(config, vocab_size)) for build, config in chosen.values())
         lstm = replace(config, n_layer=LAYERS, init_std=0.0, **RECIPES[0])  # 0.0: PyTorch's own beginning
-        distance = lambda n: abs(timed.count(LSTM(replace(lstm, n_embd=n), vocab_size)) - wanted)  # noqa: E731
-        width = min(range(4, 1024, 4), key=distance)
+        sizes = {n: setup.parameters(LSTM(replace(lstm, n_embd=n), vocab_size)) for n in range(4, 1024, 4)}
+    width = min(sizes, key=lambda n: abs(sizes[n] - wanted))
     return {"LSTM": (LSTM, replace(lstm, n_embd=width))} | chosen
 
 
 def learn(name: str, build, config, corpus: Corpus, seed: int, seconds: int):
     """Train a model; it, its losses on the validation split at even distances, and the run as numbers."""
-    exits.at(f"while {name} learned with seed {seed}")
-    torch.manual_seed(seed)
-    model = build(config, len(corpus.vocabulary))
-    training.initialize(model, config)
-    optimizers = training.configure_optimizers(model, config)
+    progress.where = f"while {name} learned with seed {seed}"
+    matrices = ["lstm"] if build is LSTM else None
+    run = setup.build(build, config, len(corpus.vocabulary), seed, matrices)
     losses, times = [], []
-    for moment in timed.train_for(seconds, EVALUATIONS, model, corpus, config, optimizers):
-        with training.low_precision(torch.device("cpu")):
-            score = score_split(model, corpus, "val")
+    for moment in setup.train_for(seconds, EVALUATIONS, run, corpus):
+        with run.precision:
+            score = score_split(run.model, corpus, "val")
         losses.append(score.nats)
         times.append(moment.seconds)
     numbers = {
-        "epochs": moment.epochs,
-        "characters": moment.epochs * config.batch_size * config.block_size,
+        "steps": moment.steps,
+        "characters": moment.steps * config.batch_size * config.block_size,
         "loss": score.nats,
         "accuracy": score.accuracy,
         "goal": reached(times, losses),
     }
-    return model, losses, numbers
+    return run, losses, numbers
 
 
 def reached(times: list[float], losses: list[float]) -> float:
@@ -141,21 +132,26 @@ def reached(times: list[float], losses: list[float]) -> float:
 
 
 def seconds_or_never(times: list[float]) -> str:
-    return "not reached" if any(map(math.isnan, times)) else timed.spread(times, 1)
+    return "not reached" if any(map(math.isnan, times)) else spread(times, 1)
 
 
 def time_writing(models: dict, block_size: int) -> dict[str, float]:
     """Milliseconds for each character after block_size of them, on one thread: the median of ROUNDS."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    window = torch.zeros(block_size, dtype=torch.long)  # (T)
+    window = torch.zeros(1, block_size, dtype=torch.long)  # (1, T)
     ways = {}
-    for name, model in models.items():
+    for name, trained in models.items():
+        model = trained.model.eval()
         if isinstance(model, LSTM):
             ways[name] = generate(model, window), block_size
-        else:
-            ways[f"{name}, cached"] = task08.generate(model, window), block_size  # so long is one turn of its cache
-            ways[f"{name}, uncached"] = uncached(model, window[None]), 16
+            continue
+        ways[f"{name}, uncached"] = uncached(model, window), 16
+        if name == "task 9":  # task 8 has a cache for its model
+            ways[f"{name}, cached"] = (
+                cached(model, trained.config, window),
+                block_size,
+            )
     for tokens, _ in ways.values():
         next(tokens)  # reads the window
     rounds = [{way: seconds_a_token(*tokens_and_n) for way, tokens_and_n in ways.items()} for _ in range(ROUNDS)]
@@ -165,23 +161,27 @@ def time_writing(models: dict, block_size: int) -> dict[str, float]:
 
 def sample(model, corpus: Corpus, temperature: float) -> str:
     """So many characters after the vocabulary's first, a line break."""
-    write = generate if isinstance(model, LSTM) else task08.generate
-    tokens = itertools.islice(write(model, torch.zeros(1, dtype=torch.long), temperature), SAMPLE)
-    return corpus.decode(torch.cat(list(tokens)))
+    write = generate if isinstance(model, LSTM) else uncached
+    tokens = itertools.islice(write(model, torch.zeros(1, 1, dtype=torch.long), temperature), SAMPLE)
+    return corpus.decode(torch.cat(list(tokens), dim=1)[0])
 
 
-def compare(options, corpus: Corpus, report: timed.Report) -> None:
+def compare(options, corpus: Corpus, report: Report) -> None:
     """The three models with all seeds, in turn, so that what else the machine does meets them alike."""
     chosen = configs(len(corpus.vocabulary), options.quick)
     report(f"{options.seconds} s of training each, evaluations not counted; val: nats per character, whole split")
     report()
-    models, curves, runs = {}, {name: [] for name in chosen}, {name: [] for name in chosen}
+    models: dict[str, setup.Run] = {}
+    curves: dict[str, list] = {name: [] for name in chosen}
+    runs: dict[str, list] = {name: [] for name in chosen}
     for seed, (name, (build, config)) in itertools.product(options.seeds, chosen.items()):
-        model, losses, numbers = learn(name, build, config, corpus, seed, options.seconds)
+        run, losses, numbers = learn(name, build, config, corpus, seed, options.seconds)
         goal = seconds_or_never([numbers["goal"]])
-        report(f"{name:6}  seed {seed}: {numbers['epochs']:5} epochs, val {numbers['loss']:.4f}, "
-               f"accuracy {numbers['accuracy']:.4f}, seconds to {GOAL} nats: {goal}")  # fmt: skip
-        models.setdefault(name, model.eval())  # the first seed's writes
+        report(
+            f"{name:6}  seed {seed}: {numbers['steps']:5} steps, val {numbers['loss']:.4f}, "
+            f"accuracy {numbers['accuracy']:.4f}, seconds to {GOAL} nats: {goal}"
+        )
+        models.setdefault(name, run)  # the first seed's writes
         curves[name].append(losses)
         runs[name].append(numbers)
 
@@ -189,34 +189,36 @@ def compare(options, corpus: Corpus, report: timed.Report) -> None:
     report(f"        parameters  characters read  val                accuracy           seconds to {GOAL} nats")
     for name, all_numbers in runs.items():
         column = {key: [numbers[key] for numbers in all_numbers] for key in all_numbers[0]}
-        report(f"{name:6}  {timed.count(models[name]):10,}  {statistics.mean(column['characters']) / 1e6:14.2f}M  "
-               f"{timed.spread(column['loss']):17}  {timed.spread(column['accuracy']):17}  "
-               f"{seconds_or_never(column['goal'])}")  # fmt: skip
+        size, read = setup.parameters(models[name].model), statistics.mean(column["characters"]) / 1e6
+        losses, accuracies = spread(column["loss"]), spread(column["accuracy"])
+        report(f"{name:6}  {size:10,}  {read:14.2f}M  {losses:17}  {accuracies:17}  {seconds_or_never(column['goal'])}")
 
-    exits.at("after the training, while the models wrote")
+    progress.where = "after the training, while the models wrote"
     block_size = corpus.block_size
     report()
     report(f"To write a character after {block_size} others, one thread:")
     for way, milliseconds in time_writing(models, block_size).items():
         report(f"{way:16} {milliseconds:8.3f} ms")
-    for (name, model), temperature in itertools.product(models.items(), TEMPERATURES):
+    for (name, run), temperature in itertools.product(models.items(), TEMPERATURES):
         torch.manual_seed(options.seeds[0])
         report()
         report(f"--- {name}, temperature {temperature} ---")
-        report(sample(model, corpus, temperature))
+        report(sample(run.model.eval(), corpus, temperature))
     if options.report:
         plot(curves, options.seconds)
 
 
-def tune(options, corpus: Corpus, report: timed.Report) -> None:
+def tune(options, corpus: Corpus, report: Report) -> None:
     """The LSTM with each recipe, judged on a part of the training text."""
     corpus.tune()
     build, config = configs(len(corpus.vocabulary), options.quick)["LSTM"]
     report(f"{options.seconds} s of training each, evaluations not counted; loss on the tuning split, whole")
     for recipe in RECIPES:
         _, _, numbers = learn("LSTM", build, replace(config, **recipe), corpus, options.seeds[0], options.seconds)
-        report(f"{numbers['loss']:.4f}  {numbers['epochs']:5} epochs  "
-               + ", ".join(f"{name} {value}" for name, value in recipe.items()))  # fmt: skip
+        report(
+            f"{numbers['loss']:.4f}  {numbers['steps']:5} steps  "
+            + ", ".join(f"{name} {value}" for name, value in recipe.items())
+        )
 
 
 def plot(curves: dict, seconds: int) -> None:
@@ -224,21 +226,21 @@ def plot(curves: dict, seconds: int) -> None:
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     times = [seconds * part / EVALUATIONS for part in range(1, EVALUATIONS + 1)]
     for name, losses in curves.items():
-        timed.draw(axes, times, losses, COLOURS[name], name)
+        draw_runs(axes, times, losses, COLOURS[name], name)
     axes.axhline(GOAL, color="0.5", linestyle=":", linewidth=1)
     axes.set(xlabel="training time (seconds)", ylabel="validation loss (nats per character, whole split)")
     axes.legend(title=f"mean and range of {len(curves['LSTM'])} seeds")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(timed.DOCS / "images" / "lstm.png", dpi=110)
+    figure.savefig(DOCS / "images" / "lstm.png", dpi=110)
 
 
-def main():
-    parser = timed.parser(__doc__, seconds=140)
+def main() -> None:
+    parser = timed_parser(__doc__, seconds=140)
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
-    options = timed.parse_options(parser)
+    options = parse_timed(parser)
     start = time.perf_counter()
     corpus = Corpus(options.data, base(options.quick).block_size)
-    report = timed.Report()
+    report = Report()
     (tune if options.tune else compare)(options, corpus, report)
     report.machine(options.threads, start)
     if options.report:
@@ -246,4 +248,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,88 +8,94 @@ validation split, in blocks side by side of 256 for the speedrun and of 64 for t
 ones; for the recipe also with at least 32 characters before each.
 """
 
-from common import exits
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import dataclasses
-import os
-import platform
 import time
 
 import torch
 
 import task07
-from common import training
-from common.counts import Counts
+from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
-from common.options import DEFAULT_TEXT, Parser, whole_number
-from studies import speedrun, timed
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from studies import setup, speedrun
+from studies.counts import Counts
+from studies.report import add_threads, spread
 
 RECIPE = task07.Config(
-    batch_size=12, block_size=64, n_embd=128, n_head=4, n_layer=4, dropout=0.0, paper_scale=True, epochs=2000,
-    init_std=0.02, learning_rate=1e-3, weight_decay=0.1, grad_clip=1.0, warmup=100, cooldown=1900,
-)  # fmt: skip
+    batch_size=12,
+    block_size=64,
+    n_embd=128,
+    n_head=4,
+    n_layer=4,
+    dropout=0.0,
+    paper_scale=True,
+    max_steps=2000,
+    init_std=0.02,
+    learning_rate=1e-3,
+    weight_decay=0.1,
+    grad_clip=1.0,
+    warmup=0.05,
+    cooldown=0.95,
+)
 
 
-def train_recipe(seed: int, epochs: int) -> tuple[float, float, float]:
+def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
     """Its seconds of training and its losses, without and with a stride."""
-    config = dataclasses.replace(RECIPE, epochs=epochs)
+    config = dataclasses.replace(RECIPE, max_steps=steps)
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
-    torch.manual_seed(seed)
-    model = task07.GPT(config, len(corpus.vocabulary))
-    training.initialize(model, config)
-    optimizers = training.configure_optimizers(model, config)
+    run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed, bfloat16=False)
     start = time.perf_counter()
-    for epoch in range(epochs):
-        training.update(model, corpus, config, optimizers, epoch, torch.autocast("cpu", enabled=False))
+    for step in range(steps):
+        run.step(corpus, step)
     seconds = time.perf_counter() - start
-    return seconds, score_split(model, corpus, "val").nats, score_split(model, corpus, "val", stride=32).nats
+    return seconds, score_split(run.model, corpus, "val").nats, score_split(run.model, corpus, "val", stride=32).nats
 
 
 def train_speedrun(seed: int, seconds: float) -> tuple[float, float, float, int]:
-    """Its losses, averaged with the counts and alone, the seconds it took and its epochs."""
-    preset = speedrun.PRESETS["laptop"]
-    config = timed.clocked(preset, preset.cooldown / preset.epochs)
+    """Its losses, averaged with the counts and alone, the seconds it took and its steps."""
+    config = setup.by_the_clock(setup.preset(speedrun))
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     start = time.perf_counter()
     counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
     counting = time.perf_counter() - start
-    torch.manual_seed(seed)
-    model = speedrun.GPT(config, len(corpus.vocabulary))
-    optimizers = training.configure_optimizers(model, config)
-    (moment,) = timed.train_for(max(0.1, seconds - counting), 1, model, corpus, config, optimizers)
-    with training.low_precision(torch.device("cpu")):
-        judged = speedrun.Average(model, counts, config.counts), model
+    run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
+    (moment,) = setup.train_for(max(0.1, seconds - counting), 1, run, corpus)
+    with run.precision:
+        judged = speedrun.Average(run.model, counts, config.counts), run.model
         averaged, alone = (score_split(each, corpus, "val").nats for each in judged)
-    return averaged, alone, counting + moment.seconds, moment.epochs
+    return averaged, alone, moment.seconds + counting, moment.steps
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=whole_number(1), default=RECIPE.epochs, metavar="N",
-                        help="of the recipe (default: %(default)s; fewer are a try)")  # fmt: skip
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N",
-                        help="(default: 42 43 44)")  # fmt: skip
-    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
-                        metavar="N", help="(default: %(default)s)")  # fmt: skip
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--steps",
+        type=whole_number(1),
+        default=RECIPE.max_steps,
+        metavar="N",
+        help="of the recipe (default: %(default)s; fewer are a try)",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N", help="(default: 42 43 44)"
+    )
+    add_threads(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = []
     for seed in options.seeds:
-        exits.at(f"with seed {seed}")
+        progress.where = f"with seed {seed}"
         seconds, loss, strided = train_recipe(seed, options.steps)
         print(f"seed {seed}: the recipe {loss:.4f} ({strided:.4f}) in {seconds:.1f} s;", end=" ", flush=True)
-        averaged, alone, taken, epochs = train_speedrun(seed, seconds)
-        print(f"the speedrun {averaged:.4f}, its GPT alone {alone:.4f}, in {taken:.1f} s ({epochs} epochs)", flush=True)
+        averaged, alone, taken, steps = train_speedrun(seed, seconds)
+        print(f"the speedrun {averaged:.4f}, its GPT alone {alone:.4f}, in {taken:.1f} s ({steps} steps)", flush=True)
         rows.append((loss, strided, averaged, alone))
-    means = [timed.spread(losses) for losses in zip(*rows, strict=True)]
+    means = [spread(losses) for losses in zip(*rows, strict=True)]
     print("mean: the recipe {} ({}); the speedrun {}, its GPT alone {}".format(*means))
-    print(f"# {options.threads} of {os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}")
+    print(f"# {options.threads} of {describe()}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

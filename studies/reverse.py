@@ -1,21 +1,14 @@
 """Is the causal mask right? python -m studies.reverse
 
-Task 7's GPT learns sequences of random symbols that are followed by their own reverse. Nothing announces a
-symbol of the first half, so there no honest model gets below ln V nats (V symbols); a mask that leaks
-does. The second half is known, and attention must look back along an anti-diagonal to say it.
-Sequences are drawn anew for each step, so that nothing can be learned by heart.
+Task 7's GPT learns sequences of random symbols, each followed by its own reverse. Nothing announces a symbol of the
+first half, so an honest model cannot get below ln V nats there (V symbols); a mask that leaks can. The second half
+follows from the first, and attention must look back along an anti-diagonal to predict it. Sequences are drawn anew for
+each step, so nothing can be learned by heart.
 
 Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks.
 """
 
-from common import exits
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import math
-import os
 import time
 from pathlib import Path
 
@@ -23,9 +16,10 @@ import torch
 from torch.nn import functional as F
 
 import task07
-from common.options import Parser, whole_number
-from common.training import get_lr
-from studies.extras import pyplot
+from common.optim import get_lr
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from studies.report import add_seed, add_threads, pyplot
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "reverse.png"
 SYMBOLS = 16
@@ -42,17 +36,25 @@ def draw(rows: int, length: int) -> torch.Tensor:
 def build(length: int, steps: int):
     """A small GPT of task 7 whose block holds a whole sequence, and its Config."""
     config = task07.Config(
-        block_size=2 * length - 1, n_embd=64, n_head=1, n_layer=2, dropout=0.0, paper_scale=True,
-        epochs=steps, learning_rate=2e-3, warmup=50, cooldown=steps // 2,
-    )  # fmt: skip
+        block_size=2 * length - 1,
+        n_embd=64,
+        n_head=1,
+        n_layer=2,
+        dropout=0.0,
+        paper_scale=True,
+        max_steps=steps,
+        learning_rate=2e-3,
+        warmup=50 / steps,
+        cooldown=0.5,
+    )
     return task07.GPT(config, SYMBOLS), config
 
 
 def learn(model, config, length: int) -> None:
     """Train on fresh sequences, all positions alike."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
-    for step in range(config.epochs):
-        exits.at(f"at step {step} of {config.epochs}")
+    for step in range(config.max_steps):
+        progress.where = f"at step {step} of {config.max_steps}"
         optimizer.param_groups[0]["lr"] = config.learning_rate * get_lr(step, config)
         sequences = draw(BATCH, length)  # (B, T + 1)
         loss = F.cross_entropy(model(sequences[:, :-1]).flatten(0, 1), sequences[:, 1:].flatten())
@@ -78,9 +80,12 @@ def judge(model, length: int) -> tuple[float, float]:
 def attention_maps(model, length: int) -> list[torch.Tensor]:
     """For each block the weights (T, T) of its head, on average over some sequences."""
     maps, hooks = [], []
+
+    def keep(module, inputs, output) -> None:
+        if inputs[0].ndim == 4:  # the weights pass through dropout; what ends the branch has three axes
+            maps.append(inputs[0].mean(dim=(0, 1)))
+
     for block in model.blocks:
-        # The weights pass through dropout, which also ends the branch: those have three axes, not four.
-        keep = lambda _, inputs, __: maps.append(inputs[0].mean(dim=(0, 1))) if inputs[0].ndim == 4 else None  # noqa: E731
         hooks.append(block.attention.dropout.register_forward_hook(keep))
     model(draw(200, length)[:, :-1])
     for hook in hooks:
@@ -101,17 +106,20 @@ def plot(maps, length: int, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--length", type=whole_number(8, 32), default=16, metavar="N",
-                        help="of the first half, 8 to 32 (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--steps", type=whole_number(1), default=800, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--seed", type=whole_number(0), default=42, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=1, metavar="N",
-                        help="processor threads (default: %(default)s)")  # fmt: skip
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--length",
+        type=whole_number(8, 32),
+        default=16,
+        metavar="N",
+        help="of the first half, 8 to 32 (default: %(default)s)",
+    )
+    parser.add_argument("--steps", type=whole_number(50), default=800, metavar="N", help="(default: %(default)s)")
+    add_seed(parser)
+    add_threads(parser, 1)
     parser.add_argument("--no-picture", action="store_true", help="print only")
-    parser.add_argument("--quick", action="store_true",
-                        help="length 8, 200 steps, no picture: a try, no result")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="length 8, 200 steps, no picture: a try, no result")
     options = parser.parse_args()
     if options.quick:
         options.length, options.steps, options.no_picture = 8, 200, True
@@ -130,4 +138,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

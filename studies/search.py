@@ -3,7 +3,7 @@
 Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule
 that ends when they do, and is ranked by its loss on a tuning split: the last tenth of the *training*
 text, which the trial does not train on. The validation text is never looked at. Trials that fall behind
-are stopped early (Optuna, arXiv 1907.10902: TPE sampler, median pruner).
+are stopped early (Optuna, https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
 
 The trials are kept in an SQLite file: the same command goes on after a stop, and several terminals (or
 machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
@@ -11,28 +11,22 @@ and docs/images/search.png from what is there. `--track tensorboard` or `--track
 as it runs, under runs/.
 """
 
-from common import exits
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
-import dataclasses
 import math
-import platform
-import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import task07
-from common import training
+from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
-from common.options import DEFAULT_TEXT, Parser, whole_number
-from studies import timed, track
-from studies.extras import optional, pyplot
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import UserError, progress, run
+from studies import setup, track
+from studies.report import add_threads, optional, pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"
@@ -40,7 +34,7 @@ REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it
 LOGGED = 10  # points between one evaluation and the next at which a trial's training is tracked
 
 # The first trials, chosen by hand; the sampler starts from what they show.
-FIRST = [
+FIRST: list[dict[str, Any]] = [
     {},
     {"batch_size": 32},
     {"batch_size": 8},
@@ -50,10 +44,19 @@ FIRST = [
     {"n_embd": 256, "n_layer": 4},
     {"dropout": 0.1},
 ]
-MIDDLE = {
-    "n_embd": 256, "n_layer": 6, "head_size": 128, "batch_size": 16, "optimizer": "muon", "learning_rate": 2e-3,
-    "matrix_learning_rate": 0.02, "weight_decay": 0.1, "dropout": 0.0, "cooldown": 0.7, "tie_weights": False,
-}  # fmt: skip
+MIDDLE: dict[str, Any] = {
+    "n_embd": 256,
+    "n_layer": 6,
+    "head_size": 128,
+    "batch_size": 16,
+    "optimizer": "muon",
+    "learning_rate": 2e-3,
+    "muon_learning_rate": 0.02,
+    "weight_decay": 0.1,
+    "dropout": 0.0,
+    "cooldown": 0.7,
+    "tie_weights": False,
+}
 
 
 def suggest(trial) -> dict:
@@ -65,7 +68,7 @@ def suggest(trial) -> dict:
         "batch_size": trial.suggest_categorical("batch_size", [8, 16, 32, 64]),
         "optimizer": trial.suggest_categorical("optimizer", ["adamw", "muon"]),
         "learning_rate": trial.suggest_float("learning_rate", 5e-4, 8e-3, log=True),
-        "matrix_learning_rate": trial.suggest_float("matrix_learning_rate", 0.005, 0.05, log=True),
+        "muon_learning_rate": trial.suggest_float("muon_learning_rate", 0.005, 0.05, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 0.01, 0.5, log=True),
         "dropout": trial.suggest_categorical("dropout", [0.0, 0.05, 0.1]),
         "cooldown": trial.suggest_float("cooldown", 0.3, 1.0),  # as a fraction of the time
@@ -73,38 +76,36 @@ def suggest(trial) -> dict:
     }
 
 
-def build(chosen: dict, corpus: Corpus):
-    """A model, its optimizers and its Config, from what `suggest` gives."""
-    sizes = {name: value for name, value in chosen.items() if name not in ("head_size", "cooldown")}
-    n_head = chosen["n_embd"] // chosen["head_size"]
-    config = dataclasses.replace(task07.PRESETS["laptop"], **sizes, n_head=n_head)
-    config = timed.clocked(config, chosen["cooldown"])
-    torch.manual_seed(42)
-    model = task07.GPT(config, len(corpus.vocabulary))
-    training.initialize(model, config)
-    return model, training.configure_optimizers(model, config), config
+def build(chosen: dict, corpus: Corpus) -> setup.Run:
+    """A run of what `suggest` gives."""
+    apart = ("head_size", "cooldown", "tie_weights")
+    sizes = {name: value for name, value in chosen.items() if name not in apart}
+    config = setup.preset(task07, **sizes, n_head=chosen["n_embd"] // chosen["head_size"], block_size=corpus.block_size)
+    config = setup.by_the_clock(config, chosen["cooldown"])
+    return setup.build(task07.GPT, config, len(corpus.vocabulary), seed=42, tied=chosen["tie_weights"])
 
 
-def objective(trial, corpus: Corpus, seconds: float, tracker: str | None = None) -> float:
+def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = None) -> float:
     """Train for so many seconds; the tuning loss in nats per character."""
     chosen = suggest(trial)
-    model, optimizers, config = build(chosen, corpus)
-    trial.set_user_attr("parameters", timed.count(model))
+    run = build(chosen, corpus)
+    trial.set_user_attr("parameters", setup.parameters(run.model))
     with track.run(tracker, f"trial_{trial.number}", chosen) as log:
-        for moment in timed.train_for(seconds, REPORTS * LOGGED, model, corpus, config, optimizers):
-            tokens = moment.epochs * config.batch_size * config.block_size
-            log(moment.epochs, {
+        for moment in setup.train_for(seconds, REPORTS * LOGGED, run, corpus):
+            tokens = moment.steps * run.config.batch_size * run.config.block_size
+            numbers = {
                 "train loss": moment.loss,
                 "train perplexity": math.exp(moment.loss),
-                "learning rate": optimizers[0].param_groups[0]["lr"],
+                "learning rate": run.optimizers[0].param_groups[0]["lr"],
                 "tokens per second": tokens / moment.seconds,
-            })  # fmt: skip
+            }
+            log(moment.steps, numbers)
             if moment.part % LOGGED:
                 continue
-            with training.low_precision(torch.device("cpu")):
-                score = score_split(model, corpus, "val")
+            with run.precision:
+                score = score_split(run.model, corpus, "val")
             attributes = {
-                "epochs": moment.epochs,
+                "steps": moment.steps,
                 "tokens": tokens,
                 "seconds": moment.seconds,
                 "loss": moment.loss,
@@ -112,15 +113,16 @@ def objective(trial, corpus: Corpus, seconds: float, tracker: str | None = None)
             }
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
-            log(moment.epochs, {
+            numbers = {
                 "tuning loss": score.nats,
                 "tuning perplexity": score.perplexity,
                 "tuning accuracy": score.accuracy,
-            })  # fmt: skip
+            }
+            log(moment.steps, numbers)
             part = moment.part // LOGGED
             trial.report(score.nats, part)
             print(
-                f"trial {trial.number}: {moment.seconds:.0f} s, {moment.epochs} epochs, tuning loss {score.nats:.4f}",
+                f"trial {trial.number}: {moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}",
                 flush=True,
             )
             if part < REPORTS and trial.should_prune():
@@ -135,7 +137,7 @@ def search(options) -> None:
     study = open_study(options.storage)
     for parameters in FIRST[: options.trials]:
         study.enqueue_trial(MIDDLE | parameters, skip_if_exists=True)
-    corpus = Corpus(options.data, task07.PRESETS["laptop"].block_size)
+    corpus = Corpus(options.data, setup.preset(task07).block_size)
     corpus.tune()
     finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     if len(study.get_trials(states=finished)) >= options.trials:
@@ -163,12 +165,11 @@ def open_study(storage: str):
         raise UserError(f"{storage}: cannot keep trials there: {str(error).splitlines()[0]}") from error
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(description=__doc__)
     parser.add_argument("--trials", type=whole_number(1), default=12, metavar="N", help="in all (default: %(default)s)")
     parser.add_argument("--seconds", type=whole_number(1), default=180, metavar="N", help="each (default: %(default)s)")
-    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=1, metavar="N",
-                        help="of this process (default: %(default)s)")  # fmt: skip
+    add_threads(parser, 1)
     parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
     parser.add_argument("--track", choices=track.KINDS, help="log each trial there too (default: nowhere)")
@@ -178,7 +179,7 @@ def main():
     if options.report:
         report(options)
     else:
-        exits.at("; the same command goes on")
+        progress.where = "; the same command goes on"
         search(options)
 
 
@@ -194,7 +195,7 @@ def report(options) -> None:
         "Trials by tuning loss (nats per character, whole tuning split) at equal training time.",
         "Tuning split: the last 10% of the training text; trained on the first 90% of it; validation text unused.",
         "",
-        "rank  tuning   batch    acc  sec  epochs  tokens  params  C x layers x D    batch  optimizer  lr       "
+        "rank  tuning   batch    acc  sec   steps  tokens  params  C x layers x D    batch  optimizer  lr       "
         "muon lr  decay  dropout  cooldown  tied",
     ]
     for rank, trial in enumerate(trials, 1):
@@ -203,13 +204,12 @@ def report(options) -> None:
         stopped = f"  stopped after {last}/{REPORTS}" if last < REPORTS else ""
         lines.append(
             f"{rank:4}  {trial.intermediate_values[last]:.4f}  {a['loss']:.4f}  {a['accuracy']:.3f}  "
-            f"{a['seconds']:3.0f}  {a['epochs']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
+            f"{a['seconds']:3.0f}  {a['steps']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
             f"{p['n_embd']:3} x {p['n_layer']} x {p['head_size']:<6}  {p['batch_size']:5}  {p['optimizer']:9}  "
-            f"{p['learning_rate']:.5f}  {p['matrix_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
+            f"{p['learning_rate']:.5f}  {p['muon_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
             f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  {'yes' if p['tie_weights'] else 'no'}{stopped}"
         )
-    lines += ["", f"# {options.threads} thread a trial, {os.cpu_count()} cores, {platform.machine()}, "
-              f"PyTorch {torch.__version__}"]  # fmt: skip
+    lines += ["", f"# {options.threads} thread a trial, {describe()}"]
     text = "\n".join(lines) + "\n"
     (ROOT / "docs" / "logs" / "search.txt").write_text(text, encoding="utf-8")
     print(text, end="")
@@ -226,8 +226,9 @@ def plot(trials) -> None:
         p = trial.params
         name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
         colour, width = (colours[rank], 2) if rank < len(colours) else ("0.75", 1)
-        axes.plot(seconds, [trial.intermediate_values[step] for step in steps], "o-", color=colour, linewidth=width,
-                  markersize=4, label=f"{rank + 1}: {name}" if rank < len(colours) else None)  # fmt: skip
+        losses = [trial.intermediate_values[step] for step in steps]
+        label = f"{rank + 1}: {name}" if rank < len(colours) else None
+        axes.plot(seconds, losses, "o-", color=colour, linewidth=width, markersize=4, label=label)
     axes.set_xlabel("training time (seconds, one thread)")
     axes.set_ylabel("loss on the tuning split (nats per character)")
     handles, labels = axes.get_legend_handles_labels()
@@ -237,4 +238,4 @@ def plot(trials) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

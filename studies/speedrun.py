@@ -1,31 +1,26 @@
 """How soon can two cores reach a GPU's loss? python -m studies.speedrun
 
-Task 9's GPT with ideas of the speed records, and beside it a model that only counts; their predictions are
-averaged. `--without NAME` leaves an idea out, and `python -m studies.ablation` measures what each gains.
-The preset laptop goes below 1.4868 nats per character of the validation text, the documented result of a GPU,
-and best goes as low as twenty minutes allow. Fixed schedules, no early stop.
+Task 9's GPT with ideas of the speed records. Beside it stands a model that counts (studies/counts.py), and their
+predictions are averaged. `--without NAME` leaves an idea out; `python -m studies.ablation` measures what each gains.
+The preset laptop goes below 1.4868 nats per character of the validation text, the documented result of a GPU; the
+preset best goes as low as twenty minutes allow. Fixed schedules, no early stop.
 
 The ideas:
-  counts          the average of two probabilities: the GPT's, and that of common/counts.py, which has counted
-                  the training text in a moment. What one of them has not learnt, the other often has
-                  (mixtures of neural and n-gram models: Mikolov et al. 2011, doi 10.1109/ASRU.2011.6163930)
-  short_windows   training windows of 32 characters at first, doubled up to 256 (arXiv 2108.06084)
-  qk_norm         queries and keys are normalized before their product (arXiv 2010.04245)
-  squared_relu    ReLU², in place of ReLU (Primer, arXiv 2109.08668)
-  zero_outputs    each branch begins as nothing: its last matrix starts at zero (Fixup, arXiv 1901.09321)
-Muon (torch.optim.Muon, arXiv 2502.16982), the trapezoid schedule and bfloat16 are task 7's. For speed: the
-mask is added inside the product (baddbmm), softmax stays in bfloat16, ReLU² has its own backward pass.
-What did not help is in docs/studies.md.
+  counts          the average of two probabilities, the GPT's and the counts'
+                  (mixtures of neural and n-gram models: https://doi.org/10.1109/ASRU.2011.6163930)
+  short_windows   training windows of 32 characters at first, doubled up to 256 (https://arxiv.org/abs/2108.06084)
+  qk_norm         queries and keys are normalized before their product (https://arxiv.org/abs/2010.04245)
+  squared_relu    ReLU² in place of ReLU (Primer, https://arxiv.org/abs/2109.08668)
+  zero_outputs    each branch's last matrix starts at zero (Fixup, https://arxiv.org/abs/1901.09321)
+Muon (https://arxiv.org/abs/2502.16982), the schedule and bfloat16 are the laptop preset's of tasks 7 and 9. For speed,
+the mask is added inside the product (baddbmm), softmax stays in bfloat16, and ReLU² has its own backward pass.
 
-Hyperparameters were chosen on the tuning split (`--tune` and studies.ablation): trained on the first 90% of the
-training text, judged on the rest of it; one look at the validation text made the laptop preset's epochs 450
-(docs/studies.md). Every prediction sees its own window, no more.
+Hyperparameters were chosen on the tuning split (`--tune`, studies.ablation): trained on the first 90% of the training
+text, evaluated on the rest of it. One look at the validation text made the laptop preset 450 steps long
+(docs/studies.md). Every prediction sees its own window and no more.
 """
 
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
+import argparse
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -35,17 +30,19 @@ from torch import nn
 from torch.nn import functional as F
 
 import task09_rope
-from common.counts import Counts
+from common.config import TrainingConfig
 from common.data import Corpus
-from common.dropout import Dropout
 from common.evaluate import score_split
+from common.optim import branch_ends
 from common.options import parse_options
-from common.training import Recipe, low_precision, train
+from common.run import run
+from common.train import low_precision, train
+from studies.counts import Counts
 from task09_rope import causal_mask, rotate, rotation_angles
 
 
 @dataclass(frozen=True)
-class Config(Recipe):
+class Config(TrainingConfig):
     """In shape comments: B batch, T time, C = n_embd, H heads, D head size, V vocabulary."""
 
     batch_size: int = 16
@@ -58,6 +55,32 @@ class Config(Recipe):
     qk_norm: bool = True
     squared_relu: bool = True
     zero_outputs: bool = True
+
+
+class Dropout(nn.Module):
+    """As `nn.Dropout`, with cheaper random numbers: in training, zero a share `p` of the elements, scale up the rest.
+
+    On a CPU, PyTorch draws for each element on one thread, which takes a large part of a training step. Here a random
+    64-bit number decides for eight elements, with `p` rounded to a multiple of 1/256.
+    Raises ValueError for a `p` outside 0 ≤ p < 1.
+    """
+
+    def __init__(self, p: float):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout: expected 0 ≤ p < 1, got {p}")
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape → the same shape."""
+        if not self.training or not self.p:
+            return x
+        if x.device.type != "cpu":
+            return F.dropout(x, self.p)
+        dropped = min(max(round(self.p * 256), 1), 255)  # of 256
+        numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        kept = (numbers.view(torch.uint8)[: x.numel()] >= dropped).view(x.shape)
+        return torch.where(kept, x * (256 / (256 - dropped)), 0.0)
 
 
 class SquaredReLU(nn.Module):
@@ -83,11 +106,13 @@ class SquaredReLUFunction(torch.autograd.Function):
 
 
 class SelfAttention(nn.Module):
+    """Task 9's, with normalized queries and keys."""
+
     def __init__(self, config):
         super().__init__()
         head_size = config.n_embd // config.n_head
         self.n_head, self.scale, self.qk_norm = config.n_head, head_size**-0.5, config.qk_norm
-        self.heads = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.projection = nn.Linear(config.n_embd, config.n_embd, bias=False)
         self.dropout = Dropout(config.dropout)
         T = config.block_size
@@ -97,7 +122,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x):  # (B, T, C)
         B, T, C = x.shape
-        k, q, v = self.heads(x).view(B, T, self.n_head, 3, -1).permute(3, 0, 2, 1, 4)  # (B, H, T, D) each
+        k, q, v = self.qkv(x).view(B, T, self.n_head, 3, -1).permute(3, 0, 2, 1, 4)  # (B, H, T, D) each
         if self.qk_norm:
             k, q = F.layer_norm(k, k.shape[-1:]), F.layer_norm(q, q.shape[-1:])
         k, q = (rotate(x, self.angles[:T]).flatten(0, 1) for x in (k, q))  # (B·H, T, D) each
@@ -110,6 +135,8 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Task 9's, without biases."""
+
     def __init__(self, config):
         super().__init__()
         self.layers = nn.Sequential(
@@ -124,6 +151,8 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
+    """Task 9's."""
+
     def __init__(self, config):
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.n_embd, bias=False)
@@ -136,24 +165,31 @@ class Block(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
+def initialize(model: nn.Module, std: float, end_std: float) -> None:
+    """Normal weight matrices, with a standard deviation of their own where a branch ends."""
+    ends = branch_ends(model)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=end_std if module in ends else std)
+
+
 class GPT(nn.Module):
+    """Tokens (B, T) → logits (B, T, V) of the token after each."""
+
     def __init__(self, config, vocab_size):
         super().__init__()
         self.block_size = config.block_size
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
-        self.output_norm = nn.LayerNorm(config.n_embd)
-        self.output = nn.Linear(config.n_embd, vocab_size)
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                ends_branch = name.endswith(("projection.weight", "layers.2.weight"))
-                nn.init.normal_(parameter, std=0.0 if ends_branch and config.zero_outputs else 0.02)
+        self.final_norm = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
+        initialize(self, 0.02, 0.0 if config.zero_outputs else 0.02)
 
     def forward(self, tokens):  # (B, T)
         x = self.token_embedding(tokens)  # (B, T, C)
         x = self.blocks(self.dropout(x))  # (B, T, C)
-        return self.output(self.output_norm(x))  # (B, T, V)
+        return self.lm_head(self.final_norm(x))  # (B, T, V)
 
     generate = task09_rope.GPT.generate
 
@@ -171,17 +207,37 @@ class Average(nn.Module):
 
 
 PRESETS = {
-    "laptop": Config(
-        epochs=450, optimizer="muon", learning_rate=4e-3, weight_decay=0.1, grad_clip=1.0, warmup=18, cooldown=315,
-        first_window=32, eval_interval=10_000, whole_split=True, time="about a minute on two cores",
-    ),
-    "best": Config(
-        n_embd=256, n_head=4, n_layer=6, dropout=0.05, counts=0.3, epochs=1600, optimizer="muon", learning_rate=2e-3,
-        weight_decay=0.1, grad_clip=1.0, warmup=40, cooldown=1120, first_window=64, eval_interval=400,
-        whole_split=True, time="20 to 25 minutes on two cores",
-    ),
-}  # fmt: skip
-IDEAS = {  # what leaves them out
+    "laptop": {
+        "max_steps": 450,
+        "optimizer": "muon",
+        "learning_rate": 4e-3,
+        "weight_decay": 0.1,
+        "grad_clip": 1.0,
+        "warmup": 0.04,
+        "cooldown": 0.7,
+        "first_window": 32,
+        "eval_interval": 10_000,
+        "whole_split": True,
+    },
+    "best": {
+        "n_embd": 256,
+        "n_head": 4,
+        "n_layer": 6,
+        "dropout": 0.05,
+        "counts": 0.3,
+        "max_steps": 1600,
+        "optimizer": "muon",
+        "learning_rate": 2e-3,
+        "weight_decay": 0.1,
+        "grad_clip": 1.0,
+        "warmup": 0.025,
+        "cooldown": 0.7,
+        "first_window": 64,
+        "eval_interval": 400,
+        "whole_split": True,
+    },
+}
+IDEAS: dict[str, dict] = {  # what leaves them out
     "counts": {"counts": 0.0},
     "short_windows": {"first_window": 0},
     "qk_norm": {"qk_norm": False},
@@ -190,8 +246,8 @@ IDEAS = {  # what leaves them out
 }
 
 
-def main():
-    options = parse_options(__doc__, presets=PRESETS, add_flags=add_flags)
+def main() -> None:
+    options = parse_options(__doc__, Config, PRESETS, add_flags)
     config = options.config
     for idea in options.without:
         config = dataclasses.replace(config, **IDEAS[idea])
@@ -210,11 +266,17 @@ def main():
     print("Each alone: the GPT {:.4f}, the counts {:.4f} on the whole split".format(*alone))
 
 
-def add_flags(parser):
-    parser.add_argument("--without", nargs="+", choices=IDEAS, default=[], metavar="IDEA",
-                        help=f"leave out ideas, of {', '.join(IDEAS)}")  # fmt: skip
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        choices=IDEAS,
+        default=[],
+        metavar="IDEA",
+        help=f"leave out ideas, of {', '.join(IDEAS)}",
+    )
     parser.add_argument("--tune", action="store_true", help="on the tuning split, to choose hyperparameters")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

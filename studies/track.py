@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from studies.extras import optional
+from studies.report import optional
 
 FOLDER = Path("runs")
 KINDS = ("tensorboard", "wandb")
@@ -13,22 +13,22 @@ CONNECT = 20  # seconds that Weights & Biases has to answer in
 
 @contextlib.contextmanager
 def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, dict], None]]:
-    """A function that takes an epoch and numbers by name; the run ends with the block. Without a kind it does nothing.
+    """A function that takes a step and numbers by name; the run ends with the block. Without a kind it does nothing.
 
     TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project gpt-in-nine-steps; where
     there is no login or no network (or WANDB_MODE=offline) in runs/wandb, for a later `wandb sync`.
     Raises UserError where the package is missing.
     """
     if kind is None:
-        yield lambda epoch, numbers: None
+        yield lambda step, numbers: None
     elif kind == "tensorboard":
         optional("tensorboard", "track")
         with optional("torch.utils.tensorboard", "track").SummaryWriter(FOLDER / name) as writer:
             last = {}
 
-            def log(epoch, numbers):
+            def log(step, numbers):
                 for label, number in numbers.items():
-                    writer.add_scalar(label, number, epoch)
+                    writer.add_scalar(label, number, step)
                 last.update(numbers)
 
             try:
@@ -37,7 +37,7 @@ def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, 
                 writer.add_hparams(settings, {f"last {label}": n for label, n in last.items()}, run_name=".")
     else:
         with start_wandb(name, settings) as started:
-            yield lambda epoch, numbers: started.log(numbers, step=epoch)
+            yield lambda step, numbers: started.log(numbers, step=step)
 
 
 def start_wandb(name: str, settings: dict):

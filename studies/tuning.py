@@ -2,36 +2,33 @@
 
     python -m studies.tuning task09_rope dropout=0.05 n_layer=6 n_head=4
 
-For choices that a search of a few minutes a model cannot make, above all how long to train and with how much
-dropout. It learns from the first 90% of the *training* text and is judged by the rest of it, the tuning
-split; the validation text is not looked at. Prints losses in nats per character.
+A search of a few minutes a model cannot choose how long to train and with how much dropout; this can. It learns from
+the first 90% of the *training* text and is evaluated on the rest of it, the tuning split. The validation text is not
+looked at. Prints losses in nats per character.
 """
 
-from common import exits
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import ast
 import dataclasses
 import importlib
-import os
 import time
+from typing import Any
 
 import torch
 
-from common import training
 from common.data import Corpus
 from common.evaluate import score_split
-from common.options import DEFAULT_TEXT, Parser, whole_number
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import UserError, progress, run
+from studies import setup
+from studies.report import add_seed, add_threads
 
 MODULES = {"task07": "task07", "task09_rope": "task09_rope", "speedrun": "studies.speedrun"}
 
 
-def changed(preset, changes: list[str]):
+def changed(preset: Any, changes: list[str]) -> Any:
     """A preset with fields put in as NAME=VALUE. Raises UserError for another name or another type of value."""
-    values = {}
+    values: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
         if not hasattr(preset, name):
@@ -47,39 +44,38 @@ def changed(preset, changes: list[str]):
     return dataclasses.replace(preset, **values)
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(description=__doc__)
     parser.add_argument("task", choices=MODULES, help="%(choices)s")
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="a field of its Config")
-    parser.add_argument("--every", type=whole_number(1), default=250, metavar="N",
-                        help="epochs between evaluations (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=whole_number(0), default=1, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--threads", type=whole_number(1, os.cpu_count() or 1), default=torch.get_num_threads(),
-                        metavar="N", help="(default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--every",
+        type=whole_number(1),
+        default=250,
+        metavar="N",
+        help="steps between evaluations (default: %(default)s)",
+    )
+    add_seed(parser, 1)
+    add_threads(parser)
     options = parser.parse_intermixed_args()  # flags may stand before, between and after the changes
     torch.set_num_threads(options.threads)
     module = importlib.import_module(MODULES[options.task])
-    config = changed(module.PRESETS["laptop"], options.changes)
+    config = changed(setup.preset(module), options.changes)
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     corpus.tune()
-    torch.manual_seed(options.seed)
-    model = module.GPT(config, len(corpus.vocabulary))
-    training.initialize(model, config)
-    optimizers = training.configure_optimizers(model, config)
-    precision = training.low_precision(torch.device("cpu"))
-    model.train()
+    run = setup.build(module.GPT, config, len(corpus.vocabulary), options.seed)
     seconds = 0.0
     print(" ".join([options.task, *options.changes]), flush=True)
-    for epoch in range(config.epochs):
-        exits.at(f"after {epoch} of {config.epochs} epochs")
+    for step in range(config.max_steps):
+        progress.where = f"after {step} of {config.max_steps} steps"
         start = time.perf_counter()
-        training.update(model, corpus, config, optimizers, epoch, precision)
+        run.step(corpus, step)
         seconds += time.perf_counter() - start
-        if (epoch + 1) % options.every == 0 or epoch + 1 == config.epochs:
-            with precision:
-                train, tune = (score_split(model, corpus, split).nats for split in ("train", "val"))
-            print(f"  {epoch + 1:5} epochs: train {train:.4f}, tuning {tune:.4f}, {seconds:.0f} s", flush=True)
+        if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
+            with run.precision:
+                train, tune = (score_split(run.model, corpus, split).nats for split in ("train", "val"))
+            print(f"  {step + 1:5} steps: train {train:.4f}, tuning {tune:.4f}, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

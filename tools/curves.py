@@ -1,18 +1,16 @@
-"""Draw the validation curves of tasks 1 to 6 from the committed logs: python -m studies.curves
+"""Draw the validation curves of tasks 1 to 6 from the committed logs: python -m tools.curves
 
 Reads docs/logs/task0*.txt and the documented numbers, writes docs/images/validation.png.
 Needs matplotlib: pip install ".[plots]".
 """
 
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
 import json
 import re
 from pathlib import Path
 
-from studies.extras import pyplot
+from common.run import run
+from studies.questions.shared import COLOURS
+from studies.report import pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
@@ -23,11 +21,9 @@ TITLES = {
     "task05": "5  skips and MLP",
     "task06": "6  pre-LN",
 }
-# Okabe and Ito's colours: told apart by colour-blind readers too.
-COLOURS = ["#999999", "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00"]
 
 
-def main():
+def main() -> None:
     documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text())
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (task, title), colour in zip(TITLES.items(), COLOURS, strict=True):
@@ -46,4 +42,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,18 +1,12 @@
-"""How much faster the scripts are than the same lesson written plainly: python -m studies.benchmark
+"""How much faster the scripts are than the same lesson written plainly: python -m benchmarks.lecture
 
-The plain version is written as in a lecture: one module a head, batches gathered in a Python
-loop, a forward pass for each of the 2 × 200 evaluation batches, unfused AdamW. Both start from the
-same weights and random numbers and take turns, a slice of training and an evaluation each, so
-that a noisy machine slows both; the ratio is the median over the slices. Seconds are extrapolated
-to the documented 5,000 epochs with 10 evaluations. Peak memory is that of a run of the script itself.
+The plain version is written as in a lecture: one module a head, batches gathered in a Python loop, a forward pass for
+each of the 2 × 200 evaluation batches, unfused AdamW. Both start from the same weights and random numbers. They take
+turns, a slice of training and an evaluation each, so that a noisy machine slows both; the ratio is the median over the
+slices. Seconds are extrapolated to the documented 5,000 steps with 10 evaluations. Peak memory is that of a run of the
+script itself.
 """
 
-from common import exits
-from common.exits import end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import importlib
 import os
 import subprocess
@@ -27,12 +21,15 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import estimate_loss
-from common.options import DEFAULT_TEXT, Parser, whole_number
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import progress, run
 
 ROOT = Path(__file__).resolve().parent.parent
-EPOCHS, EVALUATIONS = 5000, 10
+STEPS, EVALUATIONS = 5000, 10
 
 
 class PlainHead(nn.Module):
@@ -83,11 +80,11 @@ class PlainGPT(nn.Module):
         n_layer = config.n_layer if number >= 4 else 1
         self.blocks = nn.Sequential(*[PlainBlock(number, config) for _ in range(n_layer)])
         self.norm = nn.LayerNorm(config.n_embd) if number >= 6 else nn.Identity()
-        self.output = nn.Linear(config.n_embd, vocab_size)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
 
     def forward(self, tokens):  # (B, T)
         x = self.token_embedding(tokens) + self.position_embedding(torch.arange(tokens.shape[1]))
-        return self.output(self.norm(self.blocks(x)))  # (B, T, V)
+        return self.lm_head(self.norm(self.blocks(x)))  # (B, T, V)
 
 
 class Plain:
@@ -109,8 +106,8 @@ class Plain:
         B, T, V = logits.shape
         return F.cross_entropy(logits.view(B * T, V), targets.view(B * T))
 
-    def train(self, epochs):
-        for _ in range(epochs):
+    def train(self, steps):
+        for _ in range(steps):
             loss = self.loss("train")
             self.optimizer.zero_grad()
             loss.backward()
@@ -144,7 +141,7 @@ class Ours(Plain):
         return [estimate_loss(self.model, self.corpus, split, *sizes) for split in ("train", "val")]
 
 
-def compare(number, corpus, rounds, epochs):
+def compare(number, corpus, rounds, steps):
     """Seconds of a documented run, plain and ours, their ratio, and the largest difference of the two logs."""
     task = importlib.import_module(f"task{number:02}")
     contestants = []
@@ -159,10 +156,10 @@ def compare(number, corpus, rounds, epochs):
             start = time.perf_counter()
             logs[i].append(training.evaluate())
             evaluated = time.perf_counter()
-            training.train(epochs)
+            training.train(steps)
             trained = time.perf_counter()
             contestant[1] = torch.get_rng_state()
-            seconds[i].append((trained - evaluated) / epochs * EPOCHS + (evaluated - start) * EVALUATIONS)
+            seconds[i].append((trained - evaluated) / steps * STEPS + (evaluated - start) * EVALUATIONS)
     ratio = median(plain / ours for plain, ours in zip(*seconds, strict=True))
     difference = (torch.tensor(logs[0]) - torch.tensor(logs[1])).abs().max().item()
     return median(seconds[0]), median(seconds[1]), ratio, difference
@@ -171,7 +168,7 @@ def compare(number, corpus, rounds, epochs):
 def peak_megabytes(number):
     """Peak resident memory of a short run of the script, evaluations and sampling included."""
     process = subprocess.Popen(
-        [sys.executable, f"task{number:02}.py", "--epochs", "501", "--device", "cpu"],
+        [sys.executable, f"task{number:02}.py", "--steps", "501", "--device", "cpu"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
@@ -181,12 +178,12 @@ def peak_megabytes(number):
     return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--rounds", type=whole_number(1), default=7, help="slices for each version (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=whole_number(1), default=200, help="epochs a slice (default: %(default)s)")
+    parser.add_argument("--steps", type=whole_number(1), default=200, help="a slice (default: %(default)s)")
     parser.add_argument("--tasks", type=int, nargs="+", default=range(1, 7), choices=range(1, 7), metavar="N")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as the scripts do
@@ -195,12 +192,13 @@ def main():
     for column in ("task", "plain s", "ours s", "plain / ours", "logs differ by at most", "peak MB"):
         table.add_column(column, justify="right")
     for number in options.tasks:
-        exits.at(f"while task {number} ran")
-        plain, ours, ratio, difference = compare(number, corpus, options.rounds, options.epochs)
+        progress.where = f"while task {number} ran"
+        plain, ours, ratio, difference = compare(number, corpus, options.rounds, options.steps)
         peak = f"{peak_megabytes(number):.0f}" if hasattr(os, "wait4") else "-"
         table.add_row(f"{number}", f"{plain:.1f}", f"{ours:.1f}", f"{ratio:.2f}", f"{difference:.4f}", peak)
     Console().print(table)
+    print(f"# {describe()}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

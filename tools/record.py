@@ -1,37 +1,35 @@
-"""Record the runs that the README quotes: python -m studies.record task01 task02 …
+"""Record the runs that the README quotes: python -m tools.record task01 task02
 
-Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and
-a last line with the seconds, the machine and PyTorch's version. With `--seeds 1 2 3` a run for each.
-A study is named as module (studies.speedrun), and flags for it come last, after `--`.
+Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and a last line with
+the seconds from start to end and the machine. With `--seeds 1 2 3` a run for each. A study is named as a module,
+studies.speedrun. Flags for the script come last, after `--`.
 """
 
-from common import exits
-from common.exits import UserError, end_cleanly
-
-end_cleanly(__name__)
-
-import argparse
 import itertools
-import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
-
-from common.options import Parser, whole_number
+from benchmarks.machine import describe
+from common.parser import Parser, whole_number
+from common.run import UserError, progress, run
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 
 
-def main():
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> None:
+    parser = Parser(description=__doc__)
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="a script's name, as task01")
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[None], metavar="N",
-                        help="a run and a log for each of them: docs/logs/TASK_seedN.txt")  # fmt: skip
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=whole_number(0),
+        default=[None],
+        metavar="N",
+        help="a run and a log for each of them: docs/logs/TASK_seedN.txt",
+    )
     parser.add_argument("--save", type=Path, metavar="DIR", help="a checkpoint of each run, DIR/TASK_seedN.pt")
     parser.add_argument("--name", metavar="NAME", help="of the log, instead of TASK")
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
@@ -47,8 +45,9 @@ def main():
         record(task, flags, LOGS / f"{name}.txt")
 
 
-def record(task, flags, path):
-    exits.at(f"while {path.stem} ran")
+def record(task: str, flags: list[str], path: Path) -> None:
+    """Run a script and write its log. Ends this process with the script's exit code if that is not 0."""
+    progress.where = f"while {path.stem} ran"
     command = ["-m", task] if "." in task else [f"{task}.py"]
     command += flags
     start = time.perf_counter()
@@ -56,11 +55,10 @@ def record(task, flags, path):
     seconds = time.perf_counter() - start
     if result.returncode:
         sys.exit(result.returncode)
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
-    text = f"$ python {' '.join(command)}\n{result.stdout}\n# {seconds:.0f} s from start to end on {machine}\n"
+    text = f"$ python {' '.join(command)}\n{result.stdout}\n# {seconds:.0f} s from start to end on {describe()}\n"
     path.write_text(text, encoding="utf-8")
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

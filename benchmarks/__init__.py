@@ -1,0 +1,1 @@
+"""How fast: measurements of time, beside the machine's own speed."""

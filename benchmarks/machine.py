@@ -1,0 +1,46 @@
+"""The machine's own speed, for setting beside every time that is quoted: python -m benchmarks.machine"""
+
+import os
+import platform
+import time
+
+import torch
+
+SIZE = 1024  # of the square matrices
+REPEATS = 12
+
+
+def gemm_gflops(dtype: torch.dtype) -> float:
+    """GFLOP/s of one core in products of large square matrices: the best of some repeats.
+
+    The number of threads is left as it was.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one, other = torch.randn(2, SIZE, SIZE).to(dtype)
+    best = float("inf")
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    return 2 * SIZE**3 / best / 1e9
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices in hardware."""
+    abilities = torch.cpu.get_capabilities()
+    return any(bool(abilities.get(name)) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def describe() -> str:
+    """One line: cores, kind, PyTorch, and GEMM speed of one core."""
+    speeds = [f"float32 {gemm_gflops(torch.float32):.0f}"]
+    if has_bfloat16():
+        speeds.append(f"bfloat16 {gemm_gflops(torch.bfloat16):.0f}")
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
+    return f"{machine}; GEMM on one core: {', '.join(speeds)} GFLOP/s"
+
+
+if __name__ == "__main__":
+    print(describe())

@@ -1,0 +1,72 @@
+"""Where does the time of a training step go? python -m benchmarks.step
+
+Runs some steps of task 9 and of the speedrun's model (the same sizes for both, from the speedrun's presets) under
+PyTorch's profiler on one thread. Prints the milliseconds a step, the share of it in matrix products, those of the model
+and those of Muon, and the operations that take most of the rest. Steps are taken in turn, so that a slow minute of the
+machine slows all.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import task09_rope
+from benchmarks.machine import describe
+from common.data import Corpus
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from studies import setup, speedrun
+
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
+SHOWN = 6
+SIZES = "batch_size", "block_size", "n_embd", "n_head", "n_layer", "dropout"
+
+
+def stepper(module, preset: str, corpus: Corpus, bfloat16: bool) -> Callable:
+    """A function that takes one training step of a module's model, in the sizes of a preset of the speedrun."""
+    wanted = setup.preset(speedrun, preset)
+    config = setup.preset(module, **{name: getattr(wanted, name) for name in SIZES}, first_window=0)
+    run = setup.build(module.GPT, config, len(corpus.vocabulary), seed=42, bfloat16=bfloat16)
+    return lambda: run.step(corpus, config.max_steps // 2)
+
+
+def measure(step: Callable) -> Counter:
+    """Milliseconds of each operation of one step."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        step()
+    return Counter({event.key: event.self_cpu_time_total / 1000 for event in profiler.key_averages()})
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--steps", type=whole_number(1), default=10, metavar="N", help="(default: %(default)s)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    progress.where = "while it measured"
+    corpus = Corpus(DEFAULT_TEXT, setup.preset(speedrun).block_size)
+    steps = {}
+    for preset in speedrun.PRESETS:
+        steps[f"{preset}, task 9, float32"] = stepper(task09_rope, preset, corpus, False)
+        steps[f"{preset}, task 9"] = stepper(task09_rope, preset, corpus, True)
+        steps[f"{preset}, speedrun"] = stepper(speedrun, preset, corpus, True)
+    spent: dict[str, Counter] = {name: Counter() for name in steps}
+    for step in steps.values():
+        step()  # the first is slower
+    for _ in range(options.steps):
+        for name, step in steps.items():
+            spent[name].update(measure(step))
+    for name, operations in spent.items():
+        total = operations.total()
+        products = sum(operations[operation] for operation in PRODUCTS)
+        milliseconds, share = total / options.steps, products / total
+        print(f"{name + ':':24} {milliseconds:5.0f} ms a step, {share:.0%} of it in matrix products")
+        rest = [(key, time) for key, time in operations.most_common() if key not in PRODUCTS][:SHOWN]
+        print("  then " + ", ".join(f"{key.removeprefix('aten::')} {time / total:.1%}" for key, time in rest))
+    print(f"# {options.steps} steps each, one of {describe()}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""How fast can it write? python -m studies.generation"""

@@ -1,0 +1,109 @@
+"""How fast can it write? python -m studies.generation
+
+With the committed weights, on this machine, in turn: characters a second at temperature 1 by recomputing the window for
+each character, with the cache of task 8, with a cache made for speed (cache.py), and with guesses besides
+(speculative.py). Then the time that reading the weights once from memory takes, which nothing that writes one character
+a pass can beat, and the seconds from the start of task 8 to its first character.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.machine import describe
+from common.data import Corpus
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from common.stream import WEIGHTS
+from studies.generation import speculative
+from studies.generation.writing import cached, seconds_a_token, uncached
+from studies.setup import load_any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIG = 2**28  # float32 numbers, 1 GiB: more than a processor's caches hold
+UNCACHED = "recomputing the window"
+CACHED = "task 8's cache"
+
+
+def bandwidth() -> float:
+    """Bytes a second that this many threads read from memory: the best of five passes over 1 GiB."""
+    numbers = torch.ones(BIG)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        numbers.sum()
+        times.append(time.perf_counter() - start)
+    return 4 * BIG / min(times)
+
+
+def first_character() -> float:
+    """Seconds from the start of a process to the first character it writes."""
+    start = time.perf_counter()
+    with subprocess.Popen([sys.executable, "task08_infinite.py"], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        seconds = time.perf_counter() - start
+        process.kill()
+    return seconds
+
+
+def import_torch() -> float:
+    """Seconds that a process takes which only imports PyTorch."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def measure(model, config, prompt: torch.Tensor, rounds: int) -> dict[str, list[float]]:
+    """Way of writing → seconds a character, in each round."""
+    corpus = Corpus(DEFAULT_TEXT, config.block_size)
+    guess = speculative.CountsGuess(corpus.splits["train"], len(corpus.vocabulary))
+    measured: dict[str, list[float]] = {}
+
+    def note(name: str, tokens, n: int) -> None:
+        measured.setdefault(name, []).append(seconds_a_token(tokens, n))
+
+    for number in range(rounds):  # in turn, so that a slow minute of the machine slows all
+        progress.where = f"in round {number + 1} of {rounds}"
+        note(UNCACHED, uncached(model, prompt[None]), 20)
+        note(CACHED, cached(model, config, prompt[None]), 2 * config.block_size)
+        note("a cache for speed", speculative.generate(model, prompt), 2 * config.block_size)
+        note("the same, and guesses", speculative.generate(model, prompt, guess=guess), 2 * config.block_size)
+    return measured
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--rounds", type=whole_number(1), default=5, metavar="N", help="(default: %(default)s)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # a position's work is too small to share
+    model, config, _, _ = load_any(WEIGHTS)
+    weights = sum(parameter.numel() * 4 for parameter in model.parameters())
+    prompt = Corpus(DEFAULT_TEXT, config.block_size).splits["val"][: config.block_size]
+    medians = {way: statistics.median(times) for way, times in measure(model, config, prompt, options.rounds).items()}
+    print(f"block size {model.block_size}, {weights / 1e6:.1f} MB of weights, medians of {options.rounds} rounds")
+    print()
+    print("| way of writing | characters/s | ms each | times as fast as recomputing |")
+    print("|---|---|---|---|")
+    for way, seconds in medians.items():
+        print(f"| {way} | {1 / seconds:.0f} | {1000 * seconds:.3f} | {medians[UNCACHED] / seconds:.1f} |")
+    print()
+    reading = weights / bandwidth()
+    print(f"reading the weights once: {1000 * reading:.3f} ms at {weights / reading / 1e9:.1f} GB/s")
+    progress.where = "while task 8 started"
+    starts = [(first_character(), import_torch()) for _ in range(options.rounds)]
+    first, imports = (statistics.median(times) for times in zip(*starts, strict=True))
+    print(
+        f"first character: {first:.2f} s after the start, of which import torch {imports:.2f} s "
+        f"(medians; quickest {min(starts)[0]:.2f} s)"
+    )
+    print(f"# {describe()}")
+
+
+if __name__ == "__main__":
+    run(main)

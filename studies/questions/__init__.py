@@ -1,0 +1,1 @@
+"""Why is a Transformer built as it is? python -m studies.questions"""

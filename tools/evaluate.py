@@ -1,0 +1,73 @@
+"""How well do weights predict? python -m tools.evaluate [WEIGHTS]
+
+The losses on the validation text, in nats per character, of the committed weights or of any checkpoint of task 7, task
+9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole split. A speedrun's
+are also averaged with the counts. Products are in bfloat16 where the processor has instructions for it. Takes minutes.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import task07
+from common.data import Corpus, Tokens
+from common.evaluate import estimate_loss, score_split
+from common.options import DEFAULT_TEXT
+from common.parser import Parser
+from common.run import UserError, progress, run
+from common.stream import WEIGHTS
+from common.train import low_precision
+from studies.counts import Counts
+from studies.setup import load_any
+from studies.speedrun import Average
+
+DOCUMENTED = task07.Config().eval_batches, task07.Config().batch_size
+
+
+def rows(model: nn.Module, corpus: Tokens, name: str) -> list[str]:
+    """A model's rows of the table."""
+    torch.manual_seed(0)
+    with low_precision(torch.device("cpu")):
+        drawn = estimate_loss(model, corpus, "val", *DOCUMENTED)
+        whole = score_split(model, corpus, "val")
+        strided = score_split(model, corpus, "val", stride=corpus.block_size // 2)
+    return [
+        f"| {name} | random batches: {DOCUMENTED[0]} of {DOCUMENTED[1]} | {drawn:.4f} | | | |",
+        *(
+            f"| {name} | {over} | {score.nats:.4f} | {score.bits:.4f} | {score.perplexity:.3f} | {score.accuracy:.4f} |"
+            for over, score in (
+                ("whole split, blocks side by side", whole),
+                ("whole split, at least half a block of context", strided),
+            )
+        ),
+    ]
+
+
+def table(path: Path) -> str:
+    """The losses that a file of weights reaches, as a Markdown table. Raises UserError where it is of another text."""
+    model, config, vocabulary, _ = load_any(path)
+    corpus = Corpus(DEFAULT_TEXT, config.block_size)
+    if corpus.vocabulary != vocabulary:
+        raise UserError(f"{path}: learnt from another text, of other symbols")
+    lines = ["| model | evaluated over | nats | bits | perplexity | accuracy |", "|---|---|---|---|---|---|"]
+    lines += rows(model, corpus, "the GPT alone")
+    share = getattr(config, "counts", 0.0)
+    if share:
+        averaged = Average(model, Counts(corpus.splits["train"], len(vocabulary)), share)
+        lines += rows(averaged, corpus, f"averaged with the counts (share {share:g})")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "weights", nargs="?", type=Path, default=WEIGHTS, metavar="WEIGHTS", help="(default: the committed ones)"
+    )
+    options = parser.parse_args()
+    progress.where = "while it evaluated"
+    print(table(options.weights))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,254 @@
+"""Write the tables of README.md and docs/ from the committed logs: python -m tools.tables [--check]
+
+A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. `--check` writes nothing; it names the files
+whose tables are not those of the logs and exits with 1.
+"""
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from common.parser import Parser
+from common.run import run
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "docs" / "logs"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(<!-- table: ([\w. ]+) -->\n).*?(<!-- end table -->)", re.DOTALL)
+LESSONS = {
+    "task01": "one self-attention head",
+    "task02": "four heads side by side",
+    "task03": "a feed-forward layer",
+    "task04": "three blocks",
+    "task05": "skip connections and an MLP",
+    "task06": "layer normalization before each branch",
+    "task07": "dropout and scale",
+    "task08_infinite": "a cache: endless Shakespeare",
+    "task09_rope": "rotary positions",
+}
+
+
+def read(name: str) -> str:
+    return (LOGS / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def markdown(*rows: list[str]) -> str:
+    """Rows of cells, the first of them the header."""
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest]) + "\n"
+
+
+def spread(values: list[float], digits: int = 4) -> str:
+    """Mean ± standard deviation."""
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    return [float(number) for number in re.findall(pattern, text, re.MULTILINE)]
+
+
+def seeds(name: str) -> list[str]:
+    """The logs of a run's seeds."""
+    return [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{name}_seed*.txt"))]
+
+
+def final(logs: list[str], over: str) -> str:
+    """Mean and spread of the last losses, over the whole split or random batches."""
+    pattern = r"^Final val loss: ([\d.]+)" if over == "split" else r"^Final val loss: .* \| ([\d.]+) over random"
+    return spread([numbers(pattern, log)[0] for log in logs])
+
+
+def minutes(logs: list[str]) -> str:
+    seconds = [numbers(r"^# (\d+) s from start", log)[0] for log in logs]
+    return f"{statistics.mean(seconds) / 60:.1f}"
+
+
+def lessons() -> str:
+    """The nine lessons."""
+    documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text())
+    rows = [["script", "idea", "documented val loss", "measured", "time"]]
+    for name, idea in LESSONS.items():
+        script = f"[{name}.py]({name}.py)"
+        if name <= "task06":
+            log = read(name)
+            measured, seconds = numbers(r"avg val loss ([\d.]+)$", log)[-1], numbers(r"^# (\d+) s", log)[0]
+            rows.append([script, idea, f"{documented[name][-1][2]:.4f}", f"{measured:.4f}", f"{seconds:.0f} s"])
+        elif name == "task08_infinite":
+            rows.append([script, idea, "", "", "at once"])
+        else:
+            logs = seeds(name)
+            best = f"{min(line[2] for line in documented['task07']):.4f}, on a GPU" if name == "task07" else ""
+            rows.append([script, idea, best, final(logs, "random"), f"{minutes(logs)} min"])
+    return markdown(*rows)
+
+
+def large() -> str:
+    """Tasks 7 and 9."""
+    rows = [["command", "seeds", "whole split", "random batches", "minutes"]]
+    for name, command in (
+        ("task07", "python task07.py"),
+        ("task09_rope", "python task09_rope.py"),
+        ("task09_rope_long", "python task09_rope.py --preset long"),
+    ):
+        logs = seeds(name)
+        rows.append([f"`{command}`", str(len(logs)), final(logs, "split"), final(logs, "random"), minutes(logs)])
+    return markdown(*rows)
+
+
+def speed() -> str:
+    """Against the lecture style."""
+    log = read("benchmark")
+    found = re.findall(r"│ +(\d) │ +[\d.]+ │ +[\d.]+ │ +([\d.]+) │ +[\d.]+ │ +(\d+) │", log)
+    tasks, ratios, peaks = ([row[i] for row in found] for i in range(3))
+    return markdown(["task", *tasks], ["times as fast as plain", *ratios], ["peak memory, MB", *peaks])
+
+
+def record() -> str:
+    """The speedrun."""
+    rows = [["command", "averaged, whole split", "averaged, random batches", "the GPT alone", "minutes"]]
+    for name, command in (
+        ("laptop", "python -m studies.speedrun"),
+        ("best", "python -m studies.speedrun --preset best"),
+    ):
+        logs = seeds(f"speedrun_{name}")
+        alone = spread([numbers(r"^Each alone: the GPT ([\d.]+)", log)[0] for log in logs])
+        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), alone, minutes(logs)])
+    return markdown(*rows)
+
+
+def ablation() -> str:
+    """What each idea of the speedrun gains."""
+    ideas = {
+        "without short_windows": "short windows first (https://arxiv.org/abs/2108.06084)",
+        "without qk_norm": "queries and keys normalized (https://arxiv.org/abs/2010.04245)",
+        "without squared_relu": "ReLU² (https://arxiv.org/abs/2109.08668)",
+        "without zero_outputs": "branches that begin at zero (https://arxiv.org/abs/1901.09321)",
+        "AdamW, no Muon": "Muon (https://arxiv.org/abs/2502.16982)",
+    }
+    rows = [["idea", "loss without it, averaged with the counts", "loss without it, the GPT alone"]]
+    for variant, idea in ideas.items():
+        averaged, alone = re.findall(rf"^{variant} .*?([+-]\S+ ± \S+) .*?([+-]\S+ ± \S+) ", read("ablation"), re.M)[0]
+        rows.append([idea, averaged, alone])
+    return markdown(*rows)
+
+
+def growth() -> str:
+    """Loss and seconds by size and text read."""
+    row = r"^(\w+) +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+) averaged, ([\d.]+) alone"
+    found = re.findall(row, read("growth"), re.MULTILINE)
+    millions = [cells[1] for cells in found if cells[0] == "small"]
+    rows = [["model", *(f"{n}M characters" for n in millions)]]
+    for size in ("small", "medium", "large"):
+        for i, what in ((2, "seconds"), (3, "averaged"), (4, "alone")):
+            rows.append([f"{size}, {what}", *(cells[i] for cells in found if cells[0] == size)])
+    return markdown(*rows)
+
+
+def lstm() -> str:
+    """The LSTM beside tasks 7 and 9."""
+    found = re.findall(r"^(LSTM|task \d) +([\d,]+) +[\d.]+M +(\S+ ± \S+) +\S+ ± \S+ +(.*)$", read("lstm"), re.M)
+    return markdown(["model", "parameters", "val loss after 60 s", "seconds to 2.0 nats"], *map(list, found))
+
+
+def words() -> str:
+    """Words against characters."""
+    log = read("words")
+    named, spelled, of_words = re.findall(r"character: +(\S+ ± \S+) named, (\S+ ± \S+) spelled\n.*: +(.*)", log)[0]
+    by_name, by_spelling = re.findall(r"(\S+ ± \S+) named, (\S+ ± \S+) spelled", of_words)[0]
+    characters, of_characters = re.findall(r"character: +(\S+ ± \S+)\n.*: +(.*)", log)[-1]
+    return markdown(
+        ["on the held-out plays", "nats per character", "perplexity per word"],
+        ["words, unknown ones only named", named, by_name],
+        ["words, unknown ones spelled", spelled, by_spelling],
+        ["characters", characters, of_characters],
+    )
+
+
+def counts() -> str:
+    """How well counting predicts."""
+    found = re.findall(r"^(\d) characters before: val ([\d.]+), ([\d.]+) s", read("counts"), re.MULTILINE)
+    before, losses, seconds = zip(*found, strict=True)
+    return markdown(["characters before", *before], ["val loss", *losses], ["seconds to count", *seconds])
+
+
+def equal_time() -> str:
+    """The usual laptop recipe and the speedrun, in the same seconds."""
+    found = re.findall(r"\d\.\d+ ± \d\.\d+", read("recipe").partition("mean:")[2])
+    seconds = spread(numbers(r"\) in ([\d.]+) s;", read("recipe")), 0)
+    return markdown(
+        ["model", "val loss", f"seconds, {seconds}"],
+        ["the usual laptop recipe, blocks side by side", found[0], ""],
+        ["the same, at least 32 characters before each", found[1], ""],
+        ["the speedrun, averaged with the counts", found[2], ""],
+        ["the speedrun's GPT alone", found[3], ""],
+    )
+
+
+def step() -> str:
+    """Where a step's time goes."""
+    found = re.findall(r"^(\w+), (.*?): +(\d+) ms a step, (\d+%)", read("step"), re.MULTILINE)
+    return markdown(["sizes", "model", "ms a step", "in matrix products"], *map(list, found))
+
+
+def generation() -> str:
+    """How fast it can write."""
+    rows = [line for line in read("generation").splitlines() if line.startswith("|")]
+    return "\n".join(rows) + "\n"
+
+
+def scale() -> str:
+    """The scale of the scores."""
+    losses = re.findall(r"paper_scale=(\w+)\n.*\n +400 \w+: train ([\d.]+), tuning ([\d.]+)", read("scale"))
+    names = {"False": "√n_embd, as the documented runs", "True": "√head_size, as the paper"}
+    return markdown(["scores divided by", "train loss", "tuning loss"], *([names[n], a, b] for n, a, b in losses))
+
+
+def question(name: str) -> Callable[[], str]:
+    """The n-th table of a question's part of its log: name is "question NAME N"."""
+    _, topic, index = name.split()
+    part = read("questions").split(f"## {topic}\n")[1].split("\n## ")[0]
+    tables = re.findall(r"(?:^\|.*\n)+", part, re.MULTILINE)
+    return lambda: tables[int(index) - 1]
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    each.__name__: each
+    for each in (
+        lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale
+    )
+}  # fmt: skip
+
+
+def current(page: str) -> str:
+    """A page with its tables as the logs have them."""
+
+    def made(block: re.Match) -> str:
+        name = block[2]
+        table = question(name) if name.startswith("question ") else TABLES[name]
+        return block[1] + table() + block[3]
+
+    return BLOCK.sub(made, page)
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, and name what is not current")
+    options = parser.parse_args()
+    stale = []
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        if page != current(page):
+            stale.append(str(path.relative_to(ROOT)))
+            if not options.check:
+                path.write_text(current(page), encoding="utf-8")
+    for name in stale:
+        print(f"{name}: {'not current' if options.check else 'written'}")
+    sys.exit(1 if stale and options.check else 0)
+
+
+if __name__ == "__main__":
+    run(main)
