@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "docs" / "logs"
 DOCUMENTED = json.loads((Path(__file__).parent / "documented_logs.json").read_text())
 TASKS = sorted(path.stem for path in ROOT.glob("task0*.py"))
 CORE = [name for name in TASKS if name <= "task06"]  # those whose documented runs a test repeats

@@ -88,7 +88,7 @@ RESTYLINGS = [
     Restyling("task01", "biases in key, query and value", (("config.head_size, bias=False", "config.head_size"),)),
     Restyling("task02", "head by head", ((LAYER, HEADS),)),
     Restyling("task02", "heads merged into the batch, bmm", ((LAYER, MERGED),)),
-    Restyling("task02", "the paper's scale", (("paper_scale: bool = False", "paper_scale: bool = True"),)),
+    Restyling("task02", "the paper's scale", (("config.n_embd**-0.5", "(config.n_embd // config.n_head) ** -0.5"),)),
     Restyling("task03", "relu as a function", (
         ("nn.Sequential(nn.Linear(config.n_embd, config.n_embd), nn.ReLU())",
          "nn.Linear(config.n_embd, config.n_embd)"),
@@ -109,7 +109,68 @@ RESTYLINGS = [
          "        x = x / torch.sqrt(x.var(-1, keepdim=True, correction=0) + 1e-5)\n"
          "        return x * self.gain + self.shift\n\n\nclass Block(nn.Module)"),
         ("nn.LayerNorm", "Norm"),)),
-    Restyling("task07", "nn.Dropout", ((" Dropout(config.dropout)", " nn.Dropout(config.dropout)"),)),
+    Restyling("task07", "dropout on the embeddings, too", (
+        ("        self.block_size = config.block_size\n", "        self.block_size, self.p = config.block_size, config.dropout\n"),
+        ("        x = self.blocks(x)", "        x = self.blocks(F.dropout(x, self.p, self.training))"),)),
+    Restyling("task07", "(logits, loss), targets as an argument", (
+        ("    def forward(self, tokens):  # (B, T)\n        positions", "    def forward(self, tokens, targets=None):\n        positions"),
+        ("        return self.lm_head(self.final_norm(x))  # (B, T, V)",
+         "        logits = self.lm_head(self.final_norm(x))\n"
+         "        loss = None if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
+         "        return logits, loss"),
+        ("self(tokens[:, -self.block_size :])[:, -1]", "self(tokens[:, -self.block_size :])[0][:, -1]"),)),
+    Restyling("task06", "the mask as an argument of SelfAttention", (
+        ("    def forward(self, x):  # (B, T, C)\n        B, T, C = x.shape", "    def forward(self, x, mask):\n        B, T, C = x.shape"),
+        ("self.mask[:T, :T], self.scale", "mask, self.scale"),
+        ("        x = x + self.attention(self.attention_norm(x))",
+         "        mask = causal_mask(x.shape[1])\n        x = x + self.attention(self.attention_norm(x), mask)"),)),
+    Restyling("task05", "queries and keys exchanged", (("k, q, v = heads", "q, k, v = heads"),)),
+    Restyling("task06", "heads interleaved", (
+        ("self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)", "self.qkv(x).view(B, T, -1, self.n_head).permute(0, 3, 1, 2)"),
+        ("x.transpose(1, 2).reshape(B, T, C)", "x.permute(0, 2, 3, 1).reshape(B, T, C)"),)),
+    Restyling("task02", "keys and values in one layer", (
+        (("        self.qkv =", "        self.scale"),
+         "        self.ask = nn.Linear(config.n_embd, config.n_embd, bias=False)\n"
+         "        self.offer_tell = nn.Linear(config.n_embd, 2 * config.n_embd, bias=False)\n"),
+        (("        heads =", "        x = attention"),
+         "        parts = self.ask(x), *self.offer_tell(x).chunk(2, dim=-1)\n"
+         "        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in parts)\n"),)),
+    Restyling("task06", "einsum with parameters of its own", (
+        (("        self.qkv =", "        self.projection"),
+         "        shape = config.n_head, config.n_embd, config.n_embd // config.n_head\n"
+         "        self.wq, self.wk, self.wv = (nn.Parameter(torch.randn(shape) * 0.1) for _ in range(3))\n"),
+        (("        heads =", "        x = attention"),
+         '        q, k, v = (torch.einsum("btc,hcd->bhtd", x, w) for w in (self.wq, self.wk, self.wv))\n'),)),
+    Restyling("task01", "x @ W", (
+        (("        self.key =", "        self.scale"),
+         "        shape = config.n_embd, config.head_size\n"
+         "        self.wq, self.wk, self.wv = (nn.Parameter(torch.randn(shape) / 6) for _ in range(3))\n"),
+        ("self.key(x), self.query(x), self.value(x)", "x @ self.wk, x @ self.wq, x @ self.wv"),)),
+    Restyling("task06", "GPT-2's initialization", (
+        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
+         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        self.apply(self._init)\n\n"
+         "    def _init(self, module):\n"
+         "        if isinstance(module, nn.Linear | nn.Embedding):\n            nn.init.normal_(module.weight, std=0.02)\n"
+         "        if isinstance(module, nn.Linear) and module.bias is not None:\n            nn.init.zeros_(module.bias)\n"),)),
+    Restyling("task03", "GPT-2's initialization", (
+        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
+         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for p in self.parameters():\n"
+         "            nn.init.normal_(p, std=0.02) if p.ndim > 1 else nn.init.zeros_(p)\n"),)),
+    Restyling("task06", "norms first, blocks by name", (
+        ("        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))\n        self.final_norm = nn.LayerNorm(config.n_embd)\n",
+         "        self.last = nn.LayerNorm(config.n_embd)\n        self.n_layer = config.n_layer\n        for i in range(config.n_layer):\n"
+         '            setattr(self, f"block{i}", Block(config))\n'),
+        ("        x = self.blocks(x)", '        for i in range(self.n_layer):\n            x = getattr(self, f"block{i}")(x)'),
+        ("self.final_norm(x)", "self.last(x)"),)),
+    Restyling("task07", "TransformerEncoderLayer", (
+        (("class SelfAttention", "class FeedForward"), ""),
+        (("class FeedForward", "class GPT"),
+         "class Block(nn.TransformerEncoderLayer):\n    def __init__(self, config):\n"
+         "        super().__init__(config.n_embd, config.n_head, 4 * config.n_embd, config.dropout, batch_first=True, norm_first=True)\n"
+         "        setattr(self, \"dropout\", nn.Identity())  # PyTorch's own, inside the MLP\n\n"
+         "    def forward(self, x):\n"
+         "        hidden = ~causal_mask(x.shape[1])\n"
+         "        return super().forward(x, src_mask=hidden)\n\n\n"),)),
     Restyling("task07", "scaled_dot_product_attention with dropout", (
         (BODY, "    p = dropout.p if dropout.training else 0.0\n"
                "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, scale=scale)"),)),
@@ -147,6 +208,7 @@ RESTYLINGS = [
     Restyling("attention", "scaled_dot_product_attention", (
         (("    scores = q @", "    return"), ""),
         ("weights @ v", "F.scaled_dot_product_attention(q, k, v, attn_mask=mask)"),)),
+    Restyling("positions", "cosines before sines", (("[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]"),)),
     Restyling("positions", "sines first, then cosines", (
         ("torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)", "torch.cat([angles.sin(), angles.cos()], dim=1)"),)),
     Restyling("positions", "filled column by column, speeds by exp and log", (

@@ -1,4 +1,4 @@
-"""The scripts as their reader meets them: small diffs, one vocabulary, nothing left behind."""
+"""The lessons as their reader meets them: small diffs, one vocabulary, and the cache of task 8."""
 
 import ast
 import io
@@ -9,21 +9,33 @@ import sys
 import tokenize
 
 import pytest
+import torch
 
-from tests.lessons import CORE, ROOT, TASKS
+import task07
+import task08_infinite as task08
+import task09_rope as task09
+from common import stream
+from studies.generation import speculative
+from tests.lessons import CORE, ROOT, TASKS, load
 
-STEPS = list(itertools.pairwise([*CORE, "task07", "task09_rope"]))  # task 8 writes with the model of another
-MOST_CHANGED_LINES = {("task06", "task07"): 85}  # added and removed; the step to scale is the one large one
+STEPS = [*itertools.pairwise([*CORE, "task07", "task09_rope"]), ("task09_rope", "task08_infinite")]
+MOST_CHANGED_LINES = {
+    "task02": 35,
+    "task07": 60,
+    "task09_rope": 35,
+    "task08_infinite": 60,
+}  # else 25
 
 # What each step may change; every other definition that two neighbours share is the same, to the letter.
 CHANGED = {
-    ("task01", "task02"): {"Config", "SelfAttention", "GPT.__init__", "GPT.forward"},
-    ("task02", "task03"): {"GPT.__init__", "GPT.forward"},
-    ("task03", "task04"): {"Config", "GPT.__init__", "GPT.forward"},
-    ("task04", "task05"): {"SelfAttention", "FeedForward", "Block"},
-    ("task05", "task06"): {"Block", "GPT.__init__", "GPT.forward", "main"},
-    ("task06", "task07"): {"Config", "attention", "SelfAttention", "FeedForward", "GPT.__init__", "main"},
-    ("task07", "task09_rope"): {"SelfAttention", "GPT.__init__", "GPT.forward"},
+    "task02": {"Config", "SelfAttention", "GPT.__init__", "GPT.forward"},
+    "task03": {"GPT.__init__", "GPT.forward"},
+    "task04": {"Config", "GPT.__init__", "GPT.forward"},
+    "task05": {"SelfAttention", "FeedForward", "Block"},
+    "task06": {"Block", "GPT.__init__", "GPT.forward", "main"},
+    "task07": {"Config", "attention", "SelfAttention", "FeedForward", "main"},
+    "task09_rope": {"SelfAttention", "GPT.__init__", "GPT.forward"},
+    "task08_infinite": {"SelfAttention", "GPT.generate", "main"},
 }
 
 
@@ -50,17 +62,19 @@ def definitions(name):
 def test_a_step_is_a_small_diff(earlier, later):
     diff = subprocess.run(
         ["git", "diff", "--no-index", "--numstat", f"{earlier}.py", f"{later}.py"],
-        cwd=ROOT, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout
     added, removed = map(int, diff.split()[:2])
-    assert added + removed <= MOST_CHANGED_LINES.get((earlier, later), 40)
+    assert added + removed <= MOST_CHANGED_LINES.get(later, 25)
 
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
 def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later):
     before, after = definitions(earlier), definitions(later)
     different = {name for name in before.keys() & after.keys() if before[name] != after[name]}
-    assert {name.replace("GPT docstring", "GPT") for name in different} == CHANGED[earlier, later]
+    assert {name.replace("GPT docstring", "GPT") for name in different} == CHANGED[later]
     gone = {name for name in before.keys() - after.keys() if not name.startswith("statement from common.")}
     assert not gone, "a definition of the earlier script is gone"
 
@@ -90,16 +104,12 @@ def _is_code(text):
     return True
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name != "task08_infinite"])
-def test_the_docstring_says_what_to_expect_and_how_to_see_the_step(name):
+@pytest.mark.parametrize("name", TASKS)
+def test_the_docstring_names_the_task_and_links_its_paper(name):
     doc = ast.get_docstring(ast.parse(source(name)))
     assert doc.startswith(f"Task {int(name[4:6])}: ")
-    assert "arXiv" in doc
-    unit = "seconds" if name in CORE else "minutes"
-    assert re.search(rf"final validation loss of \d\.\d+ nats per character after (about )?\d+ {unit}", doc)
-    for earlier, later in STEPS:
-        if later == name:
-            assert f"git diff --no-index {earlier}.py {name}.py" in doc
+    assert name == "task08_infinite" or re.search(r"https://(arxiv.org/abs/\d{4}\.\d{5}|jmlr)", doc)
+    assert "arXiv" not in doc
 
 
 def test_importing_trains_nothing_and_prints_nothing():
@@ -109,3 +119,142 @@ def test_importing_trains_nothing_and_prints_nothing():
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.stderr == ""
     assert result.stdout == "True\n"  # nor is the importer's Ctrl-C touched
+
+
+# The models: test_check.py compares them with the check's reference. Here is what the check does not look at.
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "task08_infinite"])
+def test_generation_restores_the_mode_after_an_error_too(name):
+    model = load(name).GPT(small(load(name)), 11).train()
+    with pytest.raises(IndexError):
+        model.generate(torch.full((1, 1), 99), max_new_tokens=3)
+    assert model.training
+
+
+def small(module, **changes):
+    """A Config that is quick, and whose sizes tell axes apart."""
+    sizes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "head_size": 24, "dropout": 0.3} | changes
+    return module.Config(**{name: size for name, size in sizes.items() if hasattr(module.Config, name)})
+
+
+def lively(model):
+    """Far from equal probabilities, so that a wrong context shows."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
+    return model.eval()
+
+
+def test_the_papers_scale_is_one_switch_away():
+    for paper, divisor in ((False, 24), (True, 8)):
+        layer = task07.SelfAttention(small(task07, paper_scale=paper))
+        assert layer.scale == pytest.approx(divisor**-0.5)
+
+
+def test_the_scale_is_the_documented_one():
+    assert load("task01").SelfAttention(small(load("task01"), head_size=10)).scale == pytest.approx(10**-0.5)
+    for name in CORE[1:]:
+        assert load(name).SelfAttention(small(load(name))).scale == pytest.approx(24**-0.5)
+
+
+def test_no_two_lessons_weights_are_created_in_another_order():
+    for earlier, later in (("task02", "task03"), ("task05", "task06"), ("task06", "task07")):
+        names = []
+        for name in (earlier, later):
+            torch.manual_seed(1)
+            model = load(name).GPT(small(load(name), dropout=0.0), 11)
+            names.append([key for key, _ in model.named_parameters() if "norm" not in key])
+        assert [name for name in names[1] if name in names[0]] == names[0]
+
+
+# Task 8: the cache writes what the model would without one, for ever.
+
+
+@pytest.fixture
+def pair():
+    """Task 9's model, and task 8's with the same weights."""
+    model = lively(task09.GPT(small(task09), 65))
+    twin = task08.GPT(small(task08), 65)
+    twin.load_state_dict(model.state_dict())
+    return model, twin.eval()
+
+
+def written(tokens):
+    return torch.cat(list(tokens), dim=1)[0].tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+@pytest.mark.parametrize("length", [1, 3, 16])
+def test_up_to_the_block_size_the_text_is_that_of_the_model(pair, temperature, length):
+    model, twin = pair
+    prompt = torch.randint(65, (1, length), generator=torch.Generator().manual_seed(2))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        expected = model.generate(prompt, 17 - length, temperature)[0, length:].tolist()
+        torch.manual_seed(seed)
+        assert (
+            written(twin.generate(prompt, 17 - length, temperature)) == expected
+        )  # also a second time: no stale cache
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 40])
+def test_a_full_block_is_left_with_its_last_half(pair, length):
+    model, twin = pair
+    prompt = torch.randint(65, (1, length), generator=torch.Generator().manual_seed(1))
+    text, used = prompt[0].tolist(), min(length, 16)
+    for token in twin.generate(prompt, 50, temperature=1e-4):
+        logits = model(torch.tensor([text[-used:]]))[0, -1]
+        assert logits[token] == pytest.approx(logits.max().item(), abs=1e-3)
+        text.append(token.item())
+        used = used + 1 if used < 16 else 8
+
+
+@torch.no_grad()
+def test_a_cache_gives_the_logits_of_the_model_in_any_parts(pair):
+    model, twin = pair
+    tokens = torch.randint(65, (1, 16))
+    for parts in ([16], [1] * 16, [5, 1, 1, 9]):
+        twin.restart(tokens)
+        logits = torch.cat([twin(part) for part in tokens.split(parts, dim=1)], dim=1)
+        torch.testing.assert_close(logits, model(tokens))
+
+
+@pytest.mark.slow
+def test_writing_takes_no_more_memory_as_it_goes_on(pair):
+    resource = pytest.importorskip("resource")
+    tokens = pair[1].generate(torch.zeros(1, 1, dtype=torch.long), sys.maxsize, 1.0, top_k=10, top_p=0.9)
+    written(itertools.islice(tokens, 500))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    written(itertools.islice(tokens, 3000))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2000  # kB; 2 kB a token would be 6,000
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "kept"),
+    [
+        (0, 1.0, [0.4, 0.3, 0.2, 0.1]),
+        (2, 1.0, [0.4, 0.3, 0, 0]),
+        (0, 0.5, [0.4, 0.3, 0, 0]),
+        (0, 0.39, [0.4, 0, 0, 0]),
+        (0, 0.0, [0.4, 0, 0, 0]),
+        (3, 0.8, [0.4, 0.3, 0.2, 0]),
+        (99, 0.95, [0.4, 0.3, 0.2, 0.1]),
+    ],
+)
+def test_top_k_and_top_p_keep_the_likeliest(top_k, top_p, kept):
+    order = [3, 0, 2, 1]  # an order that a ranking changes
+    logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log() * 2
+    left = stream.keep_likely(logits, 2.0, top_k, top_p)[0]
+    shares = [0.1, 0.4, 0.2, 0.3]
+    assert [share in kept for share in shares] == left.isfinite().tolist(), order
+    assert torch.equal(left[left.isfinite()], logits[0][left.isfinite()])
+
+
+def test_the_study_of_speed_writes_the_same_text(pair):
+    model, twin = pair
+    prompt = torch.tensor([[3, 1, 4]])
+    expected = written(twin.generate(prompt, 60, 1e-6))
+    found = [int(token) for token in itertools.islice(speculative.generate(model, prompt[0], temperature=0), 60)]
+    assert found == expected

@@ -24,8 +24,12 @@ def run(text, *flags, processes=1, **environment):
     command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "tests.small_task07"]
     result = subprocess.run(
         [*command, "--device", "cpu", "--data", str(text), *flags],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | environment,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | environment,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -55,4 +59,4 @@ def test_a_run_outlives_the_death_of_one_process(text, alone, tmp_path):
     before = lines.index(next(line for line in lines if line.startswith("Epoch 15")))
     assert [line.split(":")[0] for line in lines[:before]] == ["Epoch 0", "Epoch 5", "Epoch 10"]
     assert_close(parse_log("\n".join(lines[before:])), alone[-2:])
-    assert checkpoint.load(tmp_path / "run.pt")["epoch"] == 21
+    assert checkpoint.load(tmp_path / "run.pt")["step"] == 21

@@ -1,0 +1,49 @@
+"""The check without a process for each file, for files that the tests themselves wrote: much faster."""
+
+import io
+from pathlib import Path
+
+import torch
+
+from check import protocol, run, worker
+from check.result import Result
+from check.session import Session
+
+
+class LocalSession(Session):
+    """A session whose questions are answered in this process."""
+
+    def _start(self) -> None:
+        self.output = open(self.folder / ".output", "w+b")  # noqa: SIM115
+        self.learner = worker.Learner(self.path)
+
+    def ask(self, question: str, **arguments):
+        try:
+            with torch.enable_grad():
+                answer = getattr(self.learner, question)(**_copied(arguments))
+            return _copied({"value": answer})["value"]
+        except Exception as error:
+            self._explain(worker.describe(error, self.path), question)
+
+
+def _copied(message: dict) -> dict:
+    """A message as the other side of a pipe receives it."""
+    stream = io.BytesIO()
+    protocol.send(stream, message)
+    stream.seek(0)
+    return protocol.receive(stream)
+
+
+def check(name: str, path: Path, seed: int = 0) -> list[Result]:
+    """As check.run.check, in this process."""
+    before = run.Session
+    run.Session = LocalSession  # type: ignore[misc]
+    try:
+        return list(run.check(name, path, seed=seed, official_too=True))
+    finally:
+        run.Session = before  # type: ignore[misc]
+
+
+def first_failure(name: str, path: Path, seed: int = 0) -> Result | None:
+    """The first stage that does not hold, or None."""
+    return next((result for result in check(name, path, seed) if result.status != "pass"), None)

@@ -1,0 +1,129 @@
+"""Other ways in which the same code can be written, made by transformation: a check must not depend on them.
+
+Each style takes the text of a file and gives another of the same meaning, or None where it finds nothing to change.
+"""
+
+import ast
+import re
+from collections.abc import Callable
+
+from exercises.hints import HINTS
+
+TASKS = [name for name in HINTS if name.startswith("task")]
+
+NAMES = {  # of the lessons' attributes
+    "token_embedding": "wte",
+    "position_embedding": "wpe",
+    "key": "W_k",
+    "query": "W_q",
+    "value": "W_v",
+    "qkv": "c_attn",
+    "projection": "c_proj",
+    "attention": "sa",
+    "feed_forward": "ffwd",
+    "attention_norm": "ln1",
+    "feed_forward_norm": "ln2",
+    "final_norm": "ln_f",
+    "lm_head": "head",
+    "blocks": "h",
+    "layers": "net",
+    "dropout": "drop",
+    "scale": "factor",
+}
+FUSED = (
+    "self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)\n        k, q, v = heads.chunk(3, dim=-1)"
+)
+
+
+def official(text: str) -> str | None:
+    """As it is."""
+    return text
+
+
+def renamed(text: str) -> str | None:
+    """Other names for the attributes; in a piece, for the local variables."""
+    if "class GPT" not in text:
+        return _renamed_locals(text)
+    return re.sub(r"\bself\.(\w+)\b(?!\()|\bself\.(\w+)\b", lambda m: _attribute(m[1] or m[2]), text)
+
+
+def _attribute(name: str) -> str:
+    return f"self.{NAMES.get(name, name)}"
+
+
+def separate_with_biases(text: str) -> str | None:
+    """A layer for each of query, key and value, with biases."""
+    if "self.key = nn.Linear" in text:  # task 1
+        return re.sub(
+            r"(self\.(?:key|query|value) = nn\.Linear\(config\.n_embd, config\.head_size), bias=False\)", r"\1)", text
+        )
+    made = re.sub(
+        r"        self\.qkv = nn\.Linear\(config\.n_embd, 3 \* config\.n_embd, bias=False\)[^\n]*\n",
+        "        self.q = nn.Linear(config.n_embd, config.n_embd)\n"
+        "        self.k = nn.Linear(config.n_embd, config.n_embd)\n"
+        "        self.v = nn.Linear(config.n_embd, config.n_embd)\n",
+        text,
+    )
+    if made == text or f"heads = {FUSED}" not in text:
+        return None
+    split = "(layer(x).view(B, T, self.n_head, -1).transpose(1, 2) for layer in (self.k, self.q, self.v))"
+    return made.replace(f"heads = {FUSED}", f"k, q, v = {split}")
+
+
+def merged(text: str) -> str | None:
+    """Thirds of one product, heads merged into the batch, torch.bmm."""
+    if f"heads = {FUSED}" not in text or ", self.scale" not in text:
+        return None
+    parts = "(part.view(B, T, self.n_head, -1).transpose(1, 2).flatten(0, 1) for part in self.qkv(x).chunk(3, dim=-1))"
+    text = text.replace(f"heads = {FUSED}", f"q, k, v = {parts}")
+    text = re.sub(r"(x = attention\([^\n]*\))(  # \(B, H, T, D\))", r"\1.unflatten(0, (B, -1))\2", text)
+    text = text.replace("q @ k.transpose(-2, -1)", "torch.bmm(q, k.transpose(1, 2))")
+    return text.replace("return weights @ v", "return torch.bmm(weights, v)")
+
+
+def method_of_gpt(text: str) -> str | None:
+    """A piece's functions as they would stand in a class GPT."""
+    if "class GPT" in text:
+        return None
+    tree = ast.parse(text)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    if len(functions) != 1 or functions[0].args.args[0].arg != "model":
+        return None
+    others = [node for node in tree.body if node not in functions]
+    methods = ast.ClassDef("GPT", [ast.parse("torch.nn.Module", mode="eval").body], [], functions, [])
+    return ast.unparse(ast.fix_missing_locations(ast.Module([*others, methods], [])))
+
+
+def unparsed(text: str) -> str | None:
+    """Another layout, without comments."""
+    return ast.unparse(ast.parse(text))
+
+
+def _renamed_locals(text: str) -> str:
+    tree = ast.parse(text)
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        parameters = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+        stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and node.id in stored - parameters:
+                node.id = f"my_{node.id}"
+    return ast.unparse(tree)
+
+
+STYLES: dict[str, Callable[[str], str | None]] = {
+    style.__name__: style for style in (official, renamed, separate_with_biases, merged, method_of_gpt, unparsed)
+}
+
+
+def in_styles(task: str, text: str) -> dict[str, str]:
+    """Style → the text in it, where the style finds something to change."""
+    names = ("official", "renamed", "separate_with_biases", "merged", "unparsed")
+    if task not in TASKS:
+        names = ("official", "renamed", "method_of_gpt", "unparsed")
+    made = {}
+    for name in names:
+        try:
+            made[name] = STYLES[name](text)
+        except SyntaxError:  # a bug that is no Python
+            made[name] = None
+    return {name: styled for name, styled in made.items() if styled is not None}

@@ -1,0 +1,417 @@
+"""What the lessons share: text, evaluation, optimizers, checkpoints, the training loop, clean ends."""
+
+import dataclasses
+import hashlib
+import math
+import os
+import re
+import signal
+import sys
+import time
+from argparse import Namespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import task07
+import task09_rope
+from common import checkpoint, optim, options, stream, train
+from common.config import LAPTOP
+from common.data import Corpus
+from common.evaluate import estimate_loss, score_split
+from common.options import DEFAULT_TEXT
+from common.run import UserError
+from tests.lessons import parse_log
+
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+
+def write(tmp_path, content):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_text_is_tiny_shakespeare(corpus):
+    assert hashlib.sha256(DEFAULT_TEXT.read_bytes()).hexdigest() == SHA256
+    assert len(corpus.vocabulary) == 65
+    assert corpus.vocabulary == "".join(sorted(corpus.vocabulary))
+    assert len(corpus.splits["train"]) == 1_003_854
+    assert len(corpus.splits["val"]) == 111_540
+
+
+def test_the_splits_are_the_text_in_order(corpus):
+    text = DEFAULT_TEXT.read_text()
+    assert corpus.decode(corpus.splits["train"]) + corpus.decode(corpus.splits["val"]) == text
+    assert corpus.encode("First").tolist() == corpus.splits["train"][:5].tolist()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_batch_is_made_of_windows_of_its_split(corpus, split):
+    torch.manual_seed(0)
+    tokens, targets = corpus.batch(split, 50)
+    torch.manual_seed(0)
+    starts = torch.randint(len(corpus.splits[split]) - 8, (50,))
+    assert tokens.shape == targets.shape == (50, 8)
+    for start, row in zip(starts.tolist(), tokens, strict=True):
+        assert torch.equal(row, corpus.splits[split][start : start + 8])
+
+
+def test_targets_are_the_tokens_one_later(corpus):
+    torch.manual_seed(0)
+    _, targets = corpus.batch("train", 50)
+    torch.manual_seed(0)
+    starts = torch.randint(len(corpus.splits["train"]) - 8, (50,))
+    for start, row in zip(starts.tolist(), targets, strict=True):
+        assert torch.equal(row, corpus.splits["train"][start + 1 : start + 9])
+
+
+def test_one_large_draw_is_many_small_ones(corpus):
+    torch.manual_seed(0)
+    small = torch.cat([corpus.batch("val", 32)[0] for _ in range(20)])
+    torch.manual_seed(0)
+    large = corpus.batch("val", 20 * 32)[0]
+    assert torch.equal(small, large)
+
+
+@pytest.mark.parametrize("block_size", [1, 8, 9, 100])
+def test_the_shortest_text_is_the_one_the_message_names(tmp_path, block_size):
+    with pytest.raises(UserError, match="1 characters are too few") as error:
+        Corpus(write(tmp_path, b"a"), block_size)
+    shortest = int(re.search(r"need at least (\d+)", str(error.value)).group(1))
+    corpus = Corpus(write(tmp_path, b"a" * shortest), block_size)
+    for split in ("train", "val"):
+        assert corpus.batch(split, 4)[1].shape == (4, block_size)
+    with pytest.raises(UserError, match=f"{shortest - 1} characters are too few"):
+        Corpus(write(tmp_path, b"a" * (shortest - 1)), block_size)
+
+
+def test_line_ends_and_byte_order_mark_do_not_count(tmp_path):
+    plain = Corpus(write(tmp_path, "é\nb\n".encode() * 50), 8)
+    other = Corpus(write(tmp_path, b"\xef\xbb\xbf" + "é\r\nb\r\n".encode() * 50), 8)
+    assert other.vocabulary == plain.vocabulary == "\nbé"
+    assert torch.equal(other.splits["train"], plain.splits["train"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"abc\xff", "not UTF-8 text: byte 0xff at offset 3"),
+        (b"\xef\xbb\xbfab\xc3", "not UTF-8 text: byte 0xc3 at offset 5"),
+        (b"too short", "9 characters are too few: blocks of 8 need at least 81"),
+    ],
+)
+def test_an_unusable_text_is_named_in_one_line(tmp_path, content, message):
+    path = write(tmp_path, content)
+    with pytest.raises(UserError) as error:
+        Corpus(path, 8)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_a_missing_file_and_a_directory_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.txt: No such file or directory"):
+        Corpus(tmp_path / "none.txt", 8)
+    with pytest.raises(UserError, match="Is a directory"):
+        Corpus(tmp_path, 8)
+
+
+class Watcher(nn.Module):
+    """Stands for a model; remembers the mode in which it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def forward(self, tokens):
+        self.seen.add(self.training)
+        return torch.zeros(*tokens.shape, 65)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_runs_in_evaluation_mode_and_restores_the_mode(corpus, training):
+    model = Watcher().train(training)
+    loss = estimate_loss(model, corpus, "val", batches=2, batch_size=3)
+    assert model.seen == {False}
+    assert model.training is training
+    assert loss == pytest.approx(math.log(65))
+
+
+def test_evaluation_is_the_mean_over_separate_batches(corpus):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(65, 8), nn.Linear(8, 65))
+    torch.manual_seed(1)
+    together = estimate_loss(model, corpus, "val", batches=6, batch_size=32)
+    torch.manual_seed(1)
+    losses = []
+    for _ in range(6):
+        tokens, targets = corpus.batch("val", 32)
+        losses.append(F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item())
+    assert together == pytest.approx(sum(losses) / 6, abs=1e-6)
+
+
+SMALL = dataclasses.replace(
+    task07.Config(),
+    **LAPTOP
+    | {"batch_size": 4, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "dropout": 0.1, "max_steps": 9}
+    | {"eval_interval": 3, "eval_batches": 2, "whole_split": False},
+)
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return Corpus(DEFAULT_TEXT, block_size=16)
+
+
+@pytest.fixture
+def proverb(tmp_path):
+    """A text that evaluates in no time."""
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+    return Corpus(tmp_path / "text.txt", block_size=16)
+
+
+def build(corpus, config=SMALL):
+    torch.manual_seed(0)
+    return task07.GPT(config, len(corpus.vocabulary))
+
+
+def run(corpus, config=SMALL, save=None, resume=None):
+    model = build(corpus, config)
+    flags = Namespace(device=torch.device("cpu"), save=save, save_every=2, resume=resume)
+    train.train(model, corpus, config, flags)
+    return model
+
+
+def test_the_schedule_rises_stays_and_falls_to_nearly_nothing():
+    config = dataclasses.replace(SMALL, max_steps=100, warmup=0.04, cooldown=0.09)
+    rates = [optim.get_lr(step, config) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert set(rates[4:91]) == {1.0}
+    assert rates[90:] == pytest.approx([1 - i / 10 for i in range(10)])
+    constant = dataclasses.replace(SMALL, max_steps=100, warmup=0.0, cooldown=0.0)
+    assert {optim.get_lr(step, constant) for step in range(100)} == {1.0}
+
+
+def test_windows_grow_from_the_first_length_to_the_block_size():
+    config = dataclasses.replace(SMALL, max_steps=30, first_window=16, block_size=64)
+    lengths = [optim.get_window(step, config) for step in range(30)]
+    assert lengths == [16] * 10 + [32] * 10 + [64] * 10
+    assert {optim.get_window(step, SMALL) for step in range(SMALL.max_steps)} == {16}
+
+
+def test_windows_that_never_reach_the_block_size_are_refused():
+    for first in (48, 128):
+        with pytest.raises(UserError, match=f"first_window: {first}"):
+            optim.get_window(0, dataclasses.replace(SMALL, first_window=first, block_size=64))
+
+
+def test_short_windows_are_the_same_batches_in_pieces(blocks):
+    config = dataclasses.replace(SMALL, max_steps=4, first_window=8)
+    shapes = []
+
+    class Model(nn.Linear):
+        def forward(self, tokens):
+            shapes.append(tuple(tokens.shape))
+            return super().forward(F.one_hot(tokens, len(blocks.vocabulary)).float())
+
+    model = Model(len(blocks.vocabulary), len(blocks.vocabulary))
+    optimizers = optim.configure_optimizers(model, dataclasses.replace(config, optimizer="adamw"))
+    for step in range(4):
+        train.update(model, blocks, config, optimizers, step, train.low_precision(torch.device("cpu")))
+    characters = config.batch_size * blocks.block_size
+    assert [B * T for B, T in shapes] == [characters] * 4
+    assert [T for _, T in shapes] == [optim.get_window(step, config) for step in range(4)]
+    assert shapes[0][1] == 8 and shapes[-1][1] == blocks.block_size
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_parameter_has_one_optimizer_and_only_matrices_decay(blocks, optimizer):
+    model = build(blocks)
+    config = dataclasses.replace(SMALL, optimizer=optimizer)
+    groups = [group for each in optim.configure_optimizers(model, config) for group in each.param_groups]
+    held = [parameter for group in groups for parameter in group["params"]]
+    assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
+    for group in groups:
+        assert {parameter.ndim >= 2 for parameter in group["params"]} == {group["weight_decay"] > 0}
+    if optimizer == "muon":
+        assert {id(p) for p in groups[-1]["params"]} == {id(p) for p in model.blocks.parameters() if p.ndim == 2}
+
+
+def test_an_unknown_optimizer_is_refused(blocks):
+    with pytest.raises(UserError, match="expected adamw or muon, got 'sgd'"):
+        optim.configure_optimizers(build(blocks), dataclasses.replace(SMALL, optimizer="sgd"))
+
+
+def test_initial_weights_have_the_spread_that_is_asked_for(blocks):
+    config = dataclasses.replace(SMALL, n_embd=240)
+    model = build(blocks, config)
+    optim.initialize(model, 0.02)
+    block = model.blocks[0]
+    assert block.attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    for last in (block.attention.projection, block.feed_forward.layers[2]):
+        assert last.weight.std().item() == pytest.approx(0.02 / math.sqrt(2 * config.n_layer), rel=0.05)
+        assert last.bias.abs().max() == 0
+    assert torch.equal(block.attention_norm.weight, torch.ones(240))
+
+
+def test_accumulated_batches_count_as_one_large_batch(proverb):
+    # The whole split: unlike random batches it draws no numbers before the first update.
+    plain = dataclasses.replace(SMALL, batch_size=8, dropout=0.0, max_steps=1, init_std=0.0, whole_split=True)
+    parts = dataclasses.replace(plain, batch_size=4, accumulate=2)
+    models = [run(proverb, config) for config in (plain, parts)]
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.002)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(blocks, tmp_path, capsys, optimizer):
+    config = dataclasses.replace(SMALL, optimizer=optimizer)
+    whole = run(blocks, config)
+    lines = capsys.readouterr().out.split("\n")
+
+    class Stop(Exception):
+        pass
+
+    def stop(step, *losses):
+        if step == 6:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(train, "log_losses", stop)
+        run(blocks, config, save=tmp_path / "run.pt")
+    torch.manual_seed(99)
+    resumed = run(blocks, config, resume=tmp_path / "run.pt")
+    assert capsys.readouterr().out.split("\n") == lines[2:]
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_checkpoint_of_another_run_is_refused(blocks, tmp_path):
+    path = tmp_path / "run.pt"
+    run(blocks, save=path)
+    with pytest.raises(UserError, match=r"run\.pt: saved with n_layer 2, but this run has 3"):
+        run(blocks, dataclasses.replace(SMALL, n_layer=3), resume=path)
+    (tmp_path / "text.txt").write_text("abc" * 200)
+    with pytest.raises(UserError, match="saved with another text"):
+        run(Corpus(tmp_path / "text.txt", 16), resume=path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, -1])
+def test_a_truncated_checkpoint_is_refused(blocks, tmp_path, keep):
+    path = tmp_path / "run.pt"
+    run(blocks, save=path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"run\.pt: not a checkpoint"):
+        checkpoint.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    torch.save({"model": 1}, tmp_path / "foreign.pt")
+    with pytest.raises(UserError, match="not a checkpoint of these scripts"):
+        checkpoint.load(tmp_path / "foreign.pt")
+    (tmp_path / "text.pt").write_text("To be, or not to be")
+    with pytest.raises(UserError, match="not a checkpoint"):
+        checkpoint.load(tmp_path / "text.pt")
+    with pytest.raises(UserError, match="No such file"):
+        checkpoint.load(tmp_path / "none.pt")
+    with pytest.raises(UserError, match="Is a directory"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", "none/run.pt"])
+def test_a_place_that_cannot_hold_a_checkpoint_is_refused_before_training(monkeypatch, place):
+    monkeypatch.setattr(sys, "argv", ["task07.py", "--save", place])
+    with pytest.raises(UserError, match=f"argument --save: expected a file in a folder that exists, got '{place}'"):
+        task07.main()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"run\.pt: cannot save there"):
+        checkpoint.save(tmp_path / "none" / "run.pt", {})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX")
+def test_kill_9_fifty_times_while_saving_leaves_fifty_checkpoints(tmp_path):
+    path, last = tmp_path / "run.pt", 0
+    checkpoint.save(path, {"n": 0, "weights": torch.zeros(500_000)})
+    for i in range(50):
+        # A fork of this process: a new one would spend seconds importing PyTorch.
+        child = os.fork()
+        if child == 0:
+            n = last
+            while True:
+                n += 1
+                checkpoint.save(path, {"n": n, "weights": torch.full((500_000,), float(n))})
+        time.sleep(0.02 + 0.003 * i)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        state = checkpoint.load(path)
+        assert state["n"] >= last and (state["weights"] == state["n"]).all()
+        last = state["n"]
+    assert last > 50
+
+
+def test_the_whole_split_counts_every_character_once(proverb):
+    for stride in (None, 8, 5):
+        assert score_split(build(proverb), proverb, "val", stride).characters == len(proverb.splits["val"]) - 1
+
+
+def test_the_whole_split_is_the_mean_over_its_characters(proverb):
+    model = build(proverb).eval()
+    text, nats, hits = proverb.splits["val"], [], []
+    for stride in (None, 8):
+        nats.clear(), hits.clear()
+        done = 0
+        for start in [*range(0, len(text) - 16, stride or 16), len(text) - 17]:
+            for position in range(16):
+                if start + position >= done:
+                    logits = model(text[None, start : start + position + 1])[0, -1]
+                    nats.append(-logits.log_softmax(-1)[text[start + position + 1]].item())
+                    hits.append(logits.argmax().item() == text[start + position + 1].item())
+            done = start + 16
+        score = score_split(model, proverb, "val", stride)
+        assert len(nats) == len(text) - 1 == score.characters
+        assert score.nats == pytest.approx(sum(nats) / len(nats), abs=1e-5)
+        assert score.accuracy == pytest.approx(sum(hits) / len(hits))
+        assert score.bits == pytest.approx(score.nats / math.log(2))
+        assert score.perplexity == pytest.approx(math.exp(score.nats))
+
+
+def test_task_7_prints_the_documented_format(monkeypatch, capsys, tmp_path):
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 70)
+    small = {"laptop": dataclasses.asdict(SMALL)}
+    monkeypatch.setattr(task07, "parse_options", lambda doc, config: options.parse_options(doc, config, small))
+    monkeypatch.setattr(sys, "argv", ["task07.py", "--device", "cpu", "--data", str(tmp_path / "text.txt")])
+    task07.main()
+    out, err = capsys.readouterr()
+    assert [line[0] for line in parse_log(out)] == [0, 3, 6, 8]
+    assert err == ""
+
+
+# Weights for task 8.
+
+
+def test_task_8_reads_task_9s_checkpoints_and_no_others(blocks, tmp_path):
+    config = dataclasses.replace(task09_rope.Config(), block_size=16, n_embd=24, n_head=3, n_layer=2)
+    saved = task09_rope.GPT(config, 65)
+    checkpoint.save_run(tmp_path / "nine.pt", saved, [], blocks, config, 0)
+    model, vocabulary = stream.load_model(tmp_path / "nine.pt", task09_rope.GPT, task09_rope.Config)
+    assert torch.equal(model.lm_head.weight, saved.lm_head.weight)
+    assert not model.training and vocabulary == blocks.vocabulary
+    checkpoint.save_run(tmp_path / "seven.pt", build(blocks), [], blocks, SMALL, 0)
+    with pytest.raises(UserError, match=r"seven\.pt: holds a model of task07, not of task09_rope"):
+        stream.load_model(tmp_path / "seven.pt", task09_rope.GPT, task09_rope.Config)
+    with pytest.raises(UserError, match=r"none\.pt: no such file; python task09_rope\.py --save .*none\.pt makes one"):
+        stream.load_model(tmp_path / "none.pt", task09_rope.GPT, task09_rope.Config)
+
+
+def test_a_prompt_is_encoded_and_an_empty_one_begins_somewhere():
+    assert stream.encode("ba", "abc").tolist() == [[1, 0]]
+    assert stream.encode("", "a\nb").tolist() == [[1]]
+    assert stream.encode("", "ab").tolist() == [[0]]
+    with pytest.raises(UserError, match="argument --prompt: the model knows no 'x'; it knows abc"):
+        stream.encode("x", "abc")

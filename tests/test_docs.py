@@ -1,0 +1,67 @@
+"""The pages: their tables are those of the logs, their links lead somewhere, their commands exist."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+
+from tests.lessons import LOGS, ROOT, parse_log
+from tools.tables import PAGES, current
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_tables_are_those_of_the_logs(path):
+    page = path.read_text(encoding="utf-8")
+    assert page == current(page), "python -m tools.tables writes them"
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= 110
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_the_sample_in_the_readme_is_in_its_log():
+    sample = re.search(r"(?:^    [A-Z][^\n]*\n){3}", README, re.MULTILINE)[0]
+    log = re.search(r"\(\[log\]\((docs/logs/\S+\.txt)\)\)", README)[1]
+    text = (ROOT / log).read_text(encoding="utf-8")
+    assert "\n".join(line.strip() for line in sample.splitlines()) in text
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere_and_commands_exist(path):
+    page = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page):
+        assert (path.parent / target).exists(), target
+    for module in re.findall(r"python -m ([\w.]+)", page):
+        file = ROOT / module.replace(".", "/")
+        assert module in ("venv", "pytest") or file.with_suffix(".py").exists() or (file / "__main__.py").exists(), (
+            module
+        )
+    for script in re.findall(r"python (\w+\.py)", page):
+        assert (ROOT / script).exists() or script.startswith("my_"), script
+
+
+def test_papers_are_links():
+    files = subprocess.run(["git", "ls-files", "*.md", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    for name in files:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"arXiv \d{4}\.\d", text), name
+
+
+def test_every_module_says_what_it_is():
+    for path in ROOT.glob("[!.]*/**/*.py"):
+        if path.parts[len(ROOT.parts)] in ("build", "runs"):
+            continue
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+@pytest.mark.parametrize("name", ["task07", "task09_rope"])
+def test_the_presets_run_the_steps_of_their_logs(name):
+    for log in LOGS.glob(f"{name}_seed*.txt"):
+        text = log.read_text(encoding="utf-8").split("\n", 1)[1].split("Final")[0]
+        assert parse_log(text + "\n")[-1][0] == 1199

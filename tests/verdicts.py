@@ -1,0 +1,104 @@
+"""The check on every bug and every right file, in every style and with several seeds: python -m tests.verdicts
+
+Prints a table of the bugs (the stage that names each, by style) and how many right files pass. `--seeds 20` repeats the
+right files with so many seeds of the check. `--processes` checks the official files as a learner does, in processes,
+beside `--busy N` busy ones, and prints the seconds.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from exercises import build
+from exercises.hints import HINTS
+from tests.local import first_failure
+from tests.mutants import MUTANTS
+from tests.restylings import RESTYLINGS
+from tests.styles import STYLES, in_styles
+
+
+def bugs(folder: Path) -> int:
+    """Print the table of bugs; how many passed in some style."""
+    print(f"| file | bug | {' | '.join(STYLES)} |\n|---|---|{'---|' * len(STYLES)}")
+    missed = 0
+    for mutant in MUTANTS:
+        cells = dict.fromkeys(STYLES, "–")
+        for style, text in in_styles(mutant.task, mutant.text()).items():
+            path = folder / f"my_{mutant.task}.py"
+            path.write_text(text, encoding="utf-8")
+            found = first_failure(mutant.task, path)
+            cells[style] = found.stage if found else "PASSED"
+            missed += found is None
+        print(f"| {mutant.task} | {mutant.what} | {' | '.join(cells.values())} |", flush=True)
+    return missed
+
+
+def right_files(folder: Path, seeds: int) -> tuple[int, int]:
+    """How many right files were checked, in every style (with other seeds than 0: as they are), and how many failed."""
+    checked = failed = 0
+    files = [(task, "official", build.source(task)) for task in HINTS]
+    files += [(each.task, each.what, each.text()) for each in RESTYLINGS]
+    for seed in range(seeds):
+        progress.where = f"with seed {seed}"
+        for task, what, source in files:
+            for style, text in (in_styles(task, source) if seed == 0 else {"official": source}).items():
+                path = folder / f"my_{task}.py"
+                path.write_text(text, encoding="utf-8")
+                found = first_failure(task, path, seed)
+                checked += 1
+                if found:
+                    failed += 1
+                    print(f"FAILED: {task}, {what}, {style}, seed {seed}: {found.stage}: {found.what}: {found.got}")
+    return checked, failed
+
+
+def beside_others(busy: int) -> int:
+    """Check the official files in processes, beside busy ones; print the seconds; how many did not pass."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    failed = 0
+    try:
+        print(f"| file, beside {busy} busy processes | processor seconds | seconds | |\n|---|---|---|---|")
+        for task in HINTS:
+            line = [sys.executable, "-m", "check", task, str(build.official_path(task)), "--official"]
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            result = subprocess.run(line, cwd=build.ROOT, capture_output=True, text=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            failed += result.returncode != 0
+            said = result.stdout.splitlines()[-1] if result.stdout else result.stderr.strip()
+            print(f"| {task} | {seconds:.1f} | {time.perf_counter() - start:.1f} | {said} |", flush=True)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    return failed
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--processes", action="store_true", help="the official files, in processes")
+    parser.add_argument("--busy", type=whole_number(0), default=0, metavar="N", help="busy processes beside")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    if options.processes:
+        sys.exit(1 if beside_others(options.busy) else 0)
+    with tempfile.TemporaryDirectory() as name:
+        missed = bugs(Path(name)) if options.seeds == 1 else 0
+        checked, failed = right_files(Path(name), options.seeds)
+    print(f"\n{len(MUTANTS) if options.seeds == 1 else 'no'} bugs tried, {missed} of them passed in some style")
+    print(f"{checked} right files checked, {failed} failed")
+    sys.exit(1 if missed or failed else 0)
+
+
+if __name__ == "__main__":
+    run(main)
