@@ -106,6 +106,9 @@ class GPT(nn.Module):
 
 def sample(logits, temperature):
     """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
+    if not temperature > 0:
+        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
+    logits = logits - logits.amax(dim=-1, keepdim=True)  # (B, V), at most 0: a tiny temperature overflows nothing
     probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
     return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 

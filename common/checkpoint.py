@@ -1,9 +1,11 @@
 """Checkpoints that survive kill -9, that name their model, and that resume to the same digits."""
 
+import contextlib
+import hashlib
 import os
-import pickle
+import secrets
+import stat
 import sys
-import tempfile
 import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -19,39 +21,92 @@ from common.progress import hint
 from common.run import UserError
 
 FORMAT = "gpt-in-nine-steps 2"
+LARGEST = 4 * 2**30  # bytes that a checkpoint may hold
+
+
+def check_place(path: Path) -> None:
+    """Raise UserError where `save` could not write, or would replace a file that is no checkpoint of these scripts."""
+    place = path.resolve()
+    if place.exists():
+        if not place.is_file():
+            raise UserError(f"{path}: not a regular file; a checkpoint cannot be saved there")
+        if place.stat().st_size:
+            load(path)  # or say what it is
+    _remove_leftovers(place)
+    trial = _beside(place)
+    try:
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as error:
+        raise UserError(f"{path}: cannot save there: {error.strerror}") from error
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists and dicts of them) to `path`, atomically.
 
     The bytes go to a temporary file beside it and to the disk before the name is moved over, so that at any moment
-    `path` holds the old checkpoint or the new one, whole. Raises UserError where it cannot be written.
+    `path` holds the old checkpoint or the new one, whole. Links are followed. Raises OSError where it cannot write.
     """
+    place = path.resolve()
+    file = _beside(place)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                torch.save({"format": FORMAT} | state, file)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot save there: {error}") from error
+        with open(file, "xb") as stream:
+            torch.save({"format": FORMAT} | state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(file, place)  # closed first: Windows moves no open file
+    except RuntimeError as error:  # PyTorch's word for a full disk
+        _remove(file)
+        raise OSError(str(error).splitlines()[0]) from error
+    except BaseException:
+        _remove(file)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the new name, too, is on the disk
+        with contextlib.suppress(OSError):
+            folder = os.open(place.parent, os.O_DIRECTORY)
+            os.fsync(folder)
+            os.close(folder)
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}.saving")
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
+
+
+def _remove_leftovers(place: Path) -> None:
+    """What a killed run left beside a checkpoint."""
+    for file in place.parent.glob(f".{place.name}.*.saving"):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(file.name.split(".")[-2].split("-")[0]), 0)
+            continue  # its process is alive
+        _remove(file)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save` wrote. It runs no code from the file (`weights_only=True`).
+    """Read what `save` wrote. It runs no code from the file (`weights_only=True`), and checks the file's checksums.
 
-    Raises UserError for a file that is missing, truncated, or no checkpoint of this repository.
+    Raises UserError for a file that is missing, truncated, damaged, or no checkpoint of this repository.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: not a regular file")
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise UserError(f"{path}: not a checkpoint: it holds more than {LARGEST // 2**30} GiB")
+            damaged = archive.testzip()
+        if damaged:
+            raise UserError(f"{path}: damaged: the checksum of {damaged} is wrong")
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a checkpoint, or not all of one") from error
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of the zip format, of the pickle in it, of PyTorch: whatever a damaged file leads to
+        raise UserError(f"{path}: not a checkpoint, or not all of one") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of these scripts, or of an earlier version of them")
     return state
@@ -72,19 +127,24 @@ def save_run(
     corpus: Corpus,
     config: TrainingConfig,
     step: int,
+    seed: int = 0,
 ) -> None:
-    """Write all that a run needs to go on from `step` as if it had never stopped."""
+    """Write all that a run needs to go on from `step` as if it had never stopped. Raises OSError as `save` does."""
     if parallel.rank():
         return
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        random["mps"] = torch.mps.get_rng_state()
     state = {
         "model_name": model_name(model),
         "step": step,
         "config": asdict(config),
         "vocabulary": corpus.vocabulary,
-        "characters": len(corpus.splits["train"]),
+        "text": _fingerprint(corpus),
+        "seed": seed,
+        "threads": torch.get_num_threads(),
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "random": random,
@@ -98,36 +158,88 @@ def restore_run(
     optimizers: list[torch.optim.Optimizer],
     corpus: Corpus,
     config: TrainingConfig,
+    seed: int = 0,
 ) -> int:
     """Put back what `save_run` wrote; the step to go on with. Raises UserError where it is another run's."""
     state = load_model_state(path, model_name(model))
+    missing = {"text", "seed", "threads", "optimizers", "random"} - state.keys()
+    if missing:
+        raise UserError(f"{path}: holds weights alone, no run to resume ({', '.join(sorted(missing))} missing)")
     if state["vocabulary"] != corpus.vocabulary:
         raise UserError(f"{path}: saved with another text, of other symbols")
-    characters = len(corpus.splits["train"])
-    if state["characters"] != characters:
-        raise UserError(f"{path}: learnt from {state['characters']} characters, but this run has {characters}")
+    if state["text"] != _fingerprint(corpus):
+        raise UserError(f"{path}: saved with another text, of the same symbols")
+    if state["seed"] != seed:
+        raise UserError(f"{path}: saved with --seed {state['seed']}, but this run has {seed}")
     defaults = {field.name: field.default for field in fields(config)}
     for name, value in asdict(config).items():
         saved = state["config"].get(name, defaults[name])  # a field may be younger than the file
         if name != "max_steps" and saved != value:
             raise UserError(f"{path}: saved with {name} {saved}, but this run has {value}")
-    model.load_state_dict(state["model"])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    torch.set_rng_state(state["random"]["cpu"].cpu())
-    if "cuda" in state["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
-    hint(f"resumed {path} at step {state['step']}")
+    if state["step"] > config.max_steps:
+        raise UserError(f"{path}: has {state['step']} steps already, but this run has --steps {config.max_steps}")
+    put_weights(path, model, state["model"])
+    try:
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            _check_optimizer(optimizer, saved)
+            optimizer.load_state_dict(saved)
+        torch.set_rng_state(state["random"]["cpu"].cpu())
+        if "cuda" in state["random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random"]["cuda"].cpu())
+        if "mps" in state["random"] and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(state["random"]["mps"].cpu())
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+        raise UserError(f"{path}: its optimizer or random numbers are another model's") from error
+    if state["threads"] != torch.get_num_threads():
+        hint(f"Saved with --threads {state['threads']}: with another number the digits may differ.")
+    hint(f"Resumed {path} at step {state['step']}.")
     return state["step"]
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """Raise ValueError where a saved state is none of this optimizer's parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, state in saved["state"].items():
+        for value in state.values():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameters[index].shape:
+                raise ValueError("another shape")
+
+
+def put_weights(path: Path, model: nn.Module, weights: Any) -> None:
+    """Load a state dict. Raises UserError where its names, shapes or numbers are none of the model's."""
+    own = model.state_dict()
+    if not isinstance(weights, dict) or weights.keys() != own.keys():
+        raise UserError(f"{path}: its parameters are not those of {model_name(model)}")
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor) or value.shape != own[name].shape:
+            shape = tuple(getattr(value, "shape", ()))
+            raise UserError(f"{path}: {name} has shape {shape}, but this model's has {tuple(own[name].shape)}")
+        if not value.is_floating_point() or not value.isfinite().all():
+            raise UserError(f"{path}: {name} holds numbers that are not finite")
+    model.load_state_dict(weights)
 
 
 def load_model_state(path: Path, name: str) -> dict[str, Any]:
     """A checkpoint of the model that is so named (see `model_name`).
 
     Keys: model_name, step, config, vocabulary, model (a state dict), and what `restore_run` needs.
-    Raises UserError where `load` does, and for a checkpoint of another model.
+    Raises UserError where `load` does, and for a checkpoint of another model, or without one of these keys.
     """
     state = load(path)
     if state.get("model_name") != name:
         raise UserError(f"{path}: holds a model of {state.get('model_name', 'no script')}, not of {name}")
+    missing = {"step", "config", "vocabulary", "model"} - state.keys()
+    if missing:
+        raise UserError(f"{path}: not all of a checkpoint: {', '.join(sorted(missing))} missing")
     return state
+
+
+def _fingerprint(corpus: Corpus) -> str:
+    """Tells texts apart."""
+    digest = hashlib.sha256(corpus.vocabulary.encode("utf-8", "surrogatepass"))
+    for name in ("train", "val"):
+        tokens = corpus.splits[name].cpu()
+        places = torch.arange(len(tokens), dtype=torch.int64) % 1_000_003 + 1
+        sums = [len(tokens), int((tokens * places).sum()), int((tokens * places * places).sum())]
+        digest.update(str(sums).encode())
+    return digest.hexdigest()

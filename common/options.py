@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from common import parallel
+from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig
 from common.parser import Parser, whole_number
 from common.progress import hint
+from common.run import UserError
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
@@ -81,6 +83,10 @@ def parse_options(
         options.config = dataclasses.replace(config_class(), **changes)
         return options
     options.device = parallel.start(options.device)
+    if options.save and parallel.rank() == 0 and not parallel.restarted():
+        check_place(options.save)
+        if options.save.exists() and options.save.stat().st_size and not _same(options.save, options.resume):
+            raise UserError(f"{options.save}: a checkpoint is there already; --resume it, remove it, or save elsewhere")
     if parallel.restarted() and options.save and options.save.exists():
         options.resume = options.save
     for_gpu = options.device.type != "cpu" and "documented" in presets
@@ -89,6 +95,10 @@ def parse_options(
     sample = "the whole validation text and as much training text" if options.config.whole_split else "random batches"
     hint(f"Preset {name}: {options.config.max_steps} steps. Losses over {sample}.")
     return options
+
+
+def _same(one: Path, other: Path | None) -> bool:
+    return other is not None and other.exists() and one.resolve() == other.resolve()
 
 
 def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict]) -> None:

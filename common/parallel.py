@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import distributed, nn
 
-from common.run import UserError
+from common.run import UserError, in_torchrun
 
 
 def start(device: torch.device) -> torch.device:
@@ -20,7 +20,7 @@ def start(device: torch.device) -> torch.device:
 
     CPU processes talk through gloo, GPU processes (each its own GPU) through NCCL.
     """
-    if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
+    if not in_torchrun() or distributed.is_initialized():
         return device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -13,6 +13,9 @@ from typing import TextIO
 EXIT_OS_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+SHOW_CURSOR = "\x1b[?25h"
+TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # what it puts into the environment
 
 # Nothing here uses NumPy; PyTorch warns on import when it is absent.
 warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
@@ -34,6 +37,8 @@ def run(main: Callable[[], None]) -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
+        for number in ENDING:
+            signal.signal(number, _terminate)
     if is_silent():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -55,6 +60,14 @@ def run(main: Callable[[], None]) -> None:
         _end(0)
     except OSError as error:
         _end(EXIT_OS_ERROR, str(error))
+    except SystemExit as end:
+        if is_terminal(sys.stderr):
+            sys.stderr.write(SHOW_CURSOR)
+        raise end
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class Progress:
@@ -68,7 +81,7 @@ progress = Progress()
 
 @contextlib.contextmanager
 def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C and SIGTERM only ask the run to stop; the function given says whether one came.
+    """Inside, Ctrl-C, SIGTERM and SIGHUP only ask the run to stop; the function given says whether one came.
 
     The first calls `notice`, a second raises KeyboardInterrupt. Outside the main thread signals stay as they are.
     """
@@ -84,7 +97,7 @@ def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *ENDING)}
     try:
         yield lambda: asked
     finally:
@@ -92,9 +105,14 @@ def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def in_torchrun() -> bool:
+    """Whether torchrun started this process; a stray RANK or WORLD_SIZE is not enough."""
+    return os.environ.keys() >= TORCHRUN
+
+
 def is_silent() -> bool:
     """Whether another process of the same torchrun speaks for this one."""
-    return os.environ.get("RANK", "0") != "0"
+    return in_torchrun() and os.environ["RANK"] != "0"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -119,7 +137,7 @@ def _end(status: int, message: str = "") -> None:
     line = f"{_script()}: {printable}\n" if message and not is_silent() else ""
     if is_terminal(sys.stderr):
         # Show the cursor; go below the echoed ^C, or take the place of a progress bar.
-        line = "\x1b[?25h" + ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
+        line = SHOW_CURSOR + ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(line)
         sys.stderr.flush()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.checkpoint import load_model_state
+from common.checkpoint import load_model_state, put_weights
 from common.parser import Parser, number, whole_number
 from common.progress import hint
 from common.run import UserError
@@ -95,8 +95,11 @@ def load_model(path: Path, model_class: type, config_class: type) -> tuple[nn.Mo
         name = os.path.relpath(path)
         raise UserError(f"{name}: no such file; python {SCRIPT}.py --save {name} makes one")
     state = load_model_state(path, SCRIPT)
-    model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
-    model.load_state_dict(state["model"])
+    try:
+        model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        raise UserError(f"{path}: its sizes make no model: {str(error).splitlines()[0]}") from error
+    put_weights(path, model, state["model"])
     return model.eval(), state["vocabulary"]
 
 
@@ -121,7 +124,8 @@ def keep_likely(logits: torch.Tensor, temperature: float, top_k: int, top_p: flo
     """
     if not top_k and top_p == 1:
         return logits
-    ranked, order = F.softmax(logits / temperature, dim=-1).sort(descending=True, stable=True)  # (B, V) each
+    shifted = logits - logits.amax(dim=-1, keepdim=True)  # (B, V), at most 0
+    ranked, order = F.softmax(shifted / temperature, dim=-1).sort(descending=True, stable=True)  # (B, V) each
     before = ranked.cumsum(dim=-1) - ranked  # (B, V), the probability of those ranked higher
     unlikely = before >= top_p
     unlikely[:, top_k or len(ranked[0]) :] = True

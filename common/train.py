@@ -1,7 +1,11 @@
 """The training loop from task 7 on: schedule, gradient clipping, bfloat16, checkpoints, several processes."""
 
+import math
+import sys
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import nn
@@ -14,7 +18,7 @@ from common.data import Corpus, Tokens
 from common.evaluate import estimate_loss, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.progress import hint, log_losses, training_steps
-from common.run import Interrupted, stop_requests
+from common.run import Interrupted, UserError, stop_requests
 
 
 def train(
@@ -30,13 +34,15 @@ def train(
     if config.init_std and not options.resume:
         initialize(model, config.init_std)
     optimizers = configure_optimizers(model, config)
-    first = restore_run(options.resume, model, optimizers, corpus, config) if options.resume else 0
+    seed = getattr(options, "seed", 0)
+    first = restore_run(options.resume, model, optimizers, corpus, config, seed) if options.resume else 0
     trained = parallel.wrap(model, options.device)
     judged = judged or model
     precision = low_precision(options.device)
     model.train()
-    if options.save and parallel.size() > 1 and not options.resume:
-        save_run(options.save, model, optimizers, corpus, config, 0)  # a restart finds this run's file, no older one
+    save = partial(save_run, options.save, model, optimizers, corpus, config)
+    if options.save and parallel.size() > 1:
+        save(first, seed)  # a restart finds this run's file, no older one
 
     def say_that_it_saves() -> None:
         hint(f"Stopping after this step, to save {options.save}. Ctrl-C again stops at once, without.")
@@ -45,12 +51,16 @@ def train(
         for step in training_steps(config.max_steps, first):
             if step % config.eval_interval == 0 or step == config.max_steps - 1:
                 with precision:
-                    log_losses(step, *evaluate(judged, corpus, config))
-            update(trained, corpus, config, optimizers, step, precision)
+                    losses = evaluate(judged, corpus, config)
+                _stop_if_not_finite(step, *losses)
+                log_losses(step, *losses)
+            _stop_if_not_finite(step, update(trained, corpus, config, optimizers, step, precision).item())
             stop = any(parallel.total(stop_requested()))  # all processes or none
             due = (step + 1) % options.save_every == 0 or step + 1 == config.max_steps
             if options.save and (due or stop):
-                save_run(options.save, model, optimizers, corpus, config, step + 1)
+                last = stop or step + 1 == config.max_steps
+                _save_or_warn(save, step + 1, seed, last)
+                stop = stop or any(parallel.total(stop_requested()))  # Ctrl-C while it saved
             if stop:
                 raise Interrupted(f"after step {step} of {config.max_steps}, saved to {options.save}")
     if config.whole_split:
@@ -63,6 +73,25 @@ def train(
             flush=True,
         )
     parallel.finish()
+
+
+def _save_or_warn(save: Callable[[int, int], None], step: int, seed: int, last: bool) -> None:
+    """Save a run; where that fails in its middle (a full disk), say so and go on: the next save may succeed."""
+    try:
+        save(step, seed)
+    except OSError as error:
+        if last:
+            raise
+        print(f"Not saved at step {step}: {error}. The run goes on and tries again.", file=sys.stderr, flush=True)
+
+
+def _stop_if_not_finite(step: int, *losses: float) -> None:
+    """Raise UserError for a run that diverged; nothing of it is saved."""
+    if not all(map(math.isfinite, losses)):
+        raise UserError(
+            f"the loss at step {step} is not a finite number: the run diverged. A lower learning rate, or clipping of "
+            "gradients (grad_clip), may help"
+        )
 
 
 def update(
