@@ -9,15 +9,15 @@ Documented validation loss: 2.0771.
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.data import Corpus
 from common.evaluate import estimate_loss, evaluation_mode
 from common.options import parse_options
 from common.progress import log_losses, print_sample, training_steps
 from common.run import run
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,6 @@ Documented validation loss: 1.4868 at its lowest.
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.config import TrainingConfig
 from common.data import Corpus
 from common.evaluate import evaluation_mode
@@ -21,6 +17,10 @@ from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
 from common.train import train
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

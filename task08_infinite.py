@@ -6,14 +6,14 @@ cache, a character costs the work of one position instead of a whole window's. A
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.config import TrainingConfig
 from common.evaluate import evaluation_mode
 from common.run import run
 from common.stream import encode, keep_likely, load_model, parse_options, write
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

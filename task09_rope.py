@@ -7,10 +7,6 @@ Papers: RoFormer, https://arxiv.org/abs/2104.09864; used in LLaMA, https://arxiv
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.config import TrainingConfig
 from common.data import Corpus
 from common.evaluate import evaluation_mode
@@ -18,6 +14,10 @@ from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
 from common.train import train
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ import statistics
 import time
 from pathlib import Path
 
-import torch
-
 import task07
 from benchmarks.machine import describe
 from common.data import Corpus
@@ -20,6 +18,8 @@ from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from studies import setup
 from studies.report import add_threads
+
+import torch
 
 LOGS = Path(__file__).resolve().parent.parent / "docs" / "logs"
 BEST_STEP = 4000

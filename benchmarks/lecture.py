@@ -15,18 +15,18 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
-from rich.console import Console
-from rich.table import Table
-from torch import nn
-from torch.nn import functional as F
-
 from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import estimate_loss
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS, EVALUATIONS = 5000, 10

@@ -9,9 +9,6 @@ machine slows all.
 from collections import Counter
 from collections.abc import Callable
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 import task09_rope
 from benchmarks.machine import describe
 from common.data import Corpus
@@ -19,6 +16,9 @@ from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from studies import setup, speedrun
+
+import torch
+from torch.profiler import ProfilerActivity, profile
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
 SHOWN = 6

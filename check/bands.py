@@ -8,15 +8,15 @@ a tenth of a nat more. Losses in nats per character.
 import json
 from importlib import import_module
 
-import torch
-from torch import nn
-
 from benchmarks.machine import describe
 from check import matching
 from check.reference import TASKS, Form
 from check.suites.task import BANDS, short_run, training_sizes
 from common.optim import branch_ends
 from common.run import progress, run
+
+import torch
+from torch import nn
 
 SEEDS = 20
 MARGIN = 0.1

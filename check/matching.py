@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from check.reference import Task, Weights
+
+import torch
 
 SQUARES = 5  # at most, of one shape in a block: key, query, value, projection, feed-forward
 AXES = list(itertools.permutations(("role", "head", "dim")))  # orders in which a fused matrix can hold its rows

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from check.result import Broken, Failure, NotStarted, Result, Undecided
 from check.session import Session
 from check.subject import Subject
 from check.suites import stages_of
+
+import torch
 
 NEEDED = ("identity", "interface", "parameters", "logits")  # later stages build on these
 STATUSES = ("error", "fail", "undecided", "not started", "pass")  # the worst first

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from check import matching
 from check.matching import Arrangement, Sizes, Structure
 from check.reference import TASKS, Form, Task, Weights
 from check.result import Failure
 from check.session import Session
 from exercises.build import official_path
+
+import torch
 
 # Sizes that tell axes apart: B 3, T up to 7, V 11, C 24, H 4, D 6 (task 1: one head of 10), 3D 18, 4C 96.
 SMALL = Sizes(V=11, C=24, H=4, D=6, T=7, L=2)

@@ -17,11 +17,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from check import protocol, sandbox
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-from check import protocol, sandbox
 
 MOST_LOCALS = 12  # shapes shown of a failing line
 

@@ -11,14 +11,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from common import parallel
 from common.config import TrainingConfig
 from common.data import Corpus
 from common.progress import hint
 from common.run import UserError
+
+import torch
+from torch import nn
 
 FORMAT = "gpt-in-nine-steps 2"
 LARGEST = 4 * 2**30  # bytes that a checkpoint may hold

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import torch
-
 from common.run import UserError
+
+import torch
 
 TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
 

@@ -5,12 +5,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common import parallel
+from common.data import Tokens
+
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-from common import parallel
-from common.data import Tokens
 
 SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; one is enough for tasks 1 to 6
 

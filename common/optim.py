@@ -5,11 +5,11 @@ To add an optimizer, add its name and its parameters to `configure_optimizers`.
 
 import math
 
-import torch
-from torch import nn
-
 from common.config import TrainingConfig
 from common.run import UserError
+
+import torch
+from torch import nn
 
 
 def get_lr(step: int, config: TrainingConfig) -> float:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from common import parallel
 from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig
 from common.parser import Parser, whole_number
 from common.progress import hint
 from common.run import UserError
+
+import torch
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 

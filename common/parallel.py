@@ -9,10 +9,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from common.run import UserError, in_torchrun
+
 import torch
 from torch import distributed, nn
-
-from common.run import UserError, in_torchrun
 
 
 def start(device: torch.device) -> torch.device:

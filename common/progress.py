@@ -4,6 +4,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+from common.data import Corpus
+from common.run import is_terminal, progress
+
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -15,9 +18,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-
-from common.data import Corpus
-from common.run import is_terminal, progress
 
 REFRESH_SECONDS = 0.2
 WIDE = 75  # columns that the whole bar needs on one line

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TextIO
@@ -16,9 +15,6 @@ EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 SHOW_CURSOR = "\x1b[?25h"
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # what it puts into the environment
-
-# Nothing here uses NumPy; PyTorch warns on import when it is absent.
-warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
 
 
 class UserError(Exception):

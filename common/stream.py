@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.checkpoint import load_model_state, put_weights
 from common.parser import Parser, number, whole_number
 from common.progress import hint
 from common.run import UserError
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
 SCRIPT = "task09_rope"  # whose weights task 8 reads

@@ -7,10 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common import parallel
 from common.checkpoint import restore_run, save_run
 from common.config import TrainingConfig
@@ -19,6 +15,10 @@ from common.evaluate import estimate_loss, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.progress import hint, log_losses, training_steps
 from common.run import Interrupted, UserError, stop_requests
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 def train(

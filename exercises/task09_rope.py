@@ -8,10 +8,6 @@ Check it: python -m check task09_rope FILE; more hints: python -m check task09_r
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from common.config import TrainingConfig
 from common.data import Corpus
 from common.evaluate import evaluation_mode
@@ -19,6 +15,10 @@ from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
 from common.train import train
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

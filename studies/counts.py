@@ -12,16 +12,16 @@ https://doi.org/10.1006/csla.1999.0128.
 
 import time
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 LARGEST = 2**27  # numbers in a table, half a GiB
 

@@ -18,8 +18,6 @@ import re
 import time
 from collections.abc import Iterator
 
-import torch
-
 from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
@@ -29,6 +27,8 @@ from common.run import UserError, progress, run
 from studies import setup, speedrun
 from studies.counts import Counts
 from studies.report import DOCS, add_seed, add_threads, pyplot
+
+import torch
 
 SIZES = {
     "small": {"n_embd": 64, "n_head": 1},

@@ -18,9 +18,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import nn
-
 import task07
 import task09_rope
 from common.data import Corpus
@@ -30,6 +27,9 @@ from common.run import progress, run
 from studies import setup
 from studies.generation.writing import cached, seconds_a_token, uncached
 from studies.report import DOCS, Report, draw_runs, parse_timed, pyplot, spread, timed_parser
+
+import torch
+from torch import nn
 
 COLOURS = {"LSTM": "#D55E00", "task 7": "#0072B2", "task 9": "#009E73"}  # told apart by colour-blind eyes
 GOAL = 2.0  # nats per character

@@ -11,8 +11,6 @@ ones; for the recipe also with at least 32 characters before each.
 import dataclasses
 import time
 
-import torch
-
 import task07
 from benchmarks.machine import describe
 from common.data import Corpus
@@ -23,6 +21,8 @@ from common.run import progress, run
 from studies import setup, speedrun
 from studies.counts import Counts
 from studies.report import add_threads, spread
+
+import torch
 
 RECIPE = task07.Config(
     batch_size=12,

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.machine import describe
 from common.parser import Parser, whole_number
 from common.run import UserError
+
+import torch
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -12,14 +12,14 @@ import math
 import time
 from pathlib import Path
 
-import torch
-from torch.nn import functional as F
-
 import task07
 from common.optim import get_lr
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from studies.report import add_seed, add_threads, pyplot
+
+import torch
+from torch.nn import functional as F
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "reverse.png"
 SYMBOLS = 16

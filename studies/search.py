@@ -16,8 +16,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import task07
 from benchmarks.machine import describe
 from common.data import Corpus
@@ -27,6 +25,8 @@ from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from studies import setup, track
 from studies.report import add_threads, optional, pyplot
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"

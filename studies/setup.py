@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from common.checkpoint import load
 from common.config import PRESETS, TrainingConfig
 from common.data import Tokens
 from common.optim import configure_optimizers, initialize
 from common.run import UserError
 from common.train import low_precision, update
+
+import torch
+from torch import nn
 
 PARTS = 1000  # of the time: a schedule by the clock, because nobody knows the number of steps before
 # The registry: a checkpoint's model_name → the module that defines its Config and GPT.

@@ -25,10 +25,6 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 import task09_rope
 from common.config import TrainingConfig
 from common.data import Corpus
@@ -39,6 +35,10 @@ from common.run import run
 from common.train import low_precision, train
 from studies.counts import Counts
 from task09_rope import causal_mask, rotate, rotation_angles
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)

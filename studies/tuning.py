@@ -13,8 +13,6 @@ import importlib
 import time
 from typing import Any
 
-import torch
-
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
@@ -22,6 +20,8 @@ from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from studies import setup
 from studies.report import add_seed, add_threads
+
+import torch
 
 MODULES = {"task07": "task07", "task09_rope": "task09_rope", "speedrun": "studies.speedrun"}
 

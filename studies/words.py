@@ -29,8 +29,6 @@ import sys
 import time
 from collections import Counter
 
-import torch
-
 import task09_rope
 from common.data import Tokens, read_text
 from common.evaluate import score_split
@@ -38,6 +36,8 @@ from common.run import UserError, progress, run
 from studies import setup
 from studies.generation.writing import cached
 from studies.report import DOCS, Report, draw_runs, package_folder, parse_timed, pyplot, spread, timed_parser
+
+import torch
 
 HELD_OUT = ["king-john", "macbeth", "the-tempest", "twelfth-night"]  # one of each kind
 TUNING = ["as-you-like-it", "cymbeline", "othello", "richard-ii"]

@@ -3,12 +3,12 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-import torch
-
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from tests.lessons import CORE, full_run
+
+import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)

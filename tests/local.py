@@ -3,11 +3,11 @@
 import io
 from pathlib import Path
 
-import torch
-
 from check import protocol, run, worker
 from check.result import Result
 from check.session import Session
+
+import torch
 
 
 class LocalSession(Session):

@@ -3,12 +3,12 @@
 import os
 import signal
 
-import torch
-
 import task07
 from common import options, parallel, train
 from common.config import LAPTOP
 from common.run import run
+
+import torch
 
 SMALL = LAPTOP | {
     "batch_size": 16,

@@ -7,9 +7,6 @@ import subprocess
 import sys
 from argparse import Namespace
 
-import pytest
-import torch
-
 import task07
 import task09_rope
 from common import checkpoint, options, stream, train
@@ -17,6 +14,9 @@ from common.config import LAPTOP
 from common.data import Corpus
 from common.run import UserError
 from tests.lessons import ROOT
+
+import pytest
+import torch
 
 SMALL = LAPTOP | {
     "batch_size": 4,

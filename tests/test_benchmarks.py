@@ -3,9 +3,6 @@
 import re
 import sys
 
-import pytest
-import torch
-
 import task09_rope
 from benchmarks import gain, machine, step
 from common.checkpoint import load, save_run
@@ -17,6 +14,9 @@ from common.stream import WEIGHTS
 from studies import setup
 from tests.lessons import LOGS, parse_log
 from tools import evaluate, export, record
+
+import pytest
+import torch
 
 CARD = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
 

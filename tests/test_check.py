@@ -9,9 +9,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-import torch
-
 import task01
 import task07
 from check import matching, reference
@@ -25,6 +22,9 @@ from tests.lessons import ROOT
 from tests.mutants import ALL, MUTANTS, table
 from tests.restylings import RESTYLINGS
 from tests.styles import in_styles
+
+import pytest
+import torch
 
 # The verdicts, in this process.
 

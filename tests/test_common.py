@@ -10,11 +10,6 @@ import sys
 import time
 from argparse import Namespace
 
-import pytest
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 import task07
 import task09_rope
 from common import checkpoint, optim, options, stream, train
@@ -24,6 +19,11 @@ from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT
 from common.run import UserError
 from tests.lessons import parse_log
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 

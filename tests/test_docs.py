@@ -4,10 +4,10 @@ import ast
 import re
 import subprocess
 
-import pytest
-
 from tests.lessons import LOGS, ROOT, parse_log
 from tools.tables import PAGES, current
+
+import pytest
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"])

@@ -8,15 +8,15 @@ import subprocess
 import sys
 import tokenize
 
-import pytest
-import torch
-
 import task07
 import task08_infinite as task08
 import task09_rope as task09
 from common import stream
 from studies.generation import speculative
 from tests.lessons import CORE, ROOT, TASKS, load
+
+import pytest
+import torch
 
 STEPS = [*itertools.pairwise([*CORE, "task07", "task09_rope"]), ("task09_rope", "task08_infinite")]
 MOST_CHANGED_LINES = {

@@ -2,9 +2,9 @@
 
 import platform
 
-import pytest
-
 from tests.lessons import DOCUMENTED, full_run
+
+import pytest
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from common import checkpoint
 from tests.lessons import ROOT, parse_log
+
+import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="gloo and signals as on POSIX")]
 

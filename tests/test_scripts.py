@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 
-import pytest
-import torch
-
 from common import stream
 from common.checkpoint import load as load_checkpoint
 from common.run import UserError
 from tests.lessons import CORE, DOCUMENTED, ROOT, load, parse_log
+
+import pytest
+import torch
 
 FIRST = "task01"
 

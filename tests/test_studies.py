@@ -9,10 +9,6 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 
-import pytest
-import torch
-from torch.nn import functional as F
-
 import task01
 import task05
 import task07
@@ -28,6 +24,10 @@ from studies.generation.speculative import CountsGuess
 from studies.questions import recurrence, skips, weights
 from studies.questions.__main__ import ANSWERS
 from tests.lessons import ROOT
+
+import pytest
+import torch
+from torch.nn import functional as F
 
 V = 5
 LOSS = r"\d\.\d{4}"

@@ -13,8 +13,6 @@ import time
 import warnings
 from pathlib import Path
 
-import torch
-
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from exercises import build
@@ -23,6 +21,8 @@ from tests.local import first_failure
 from tests.mutants import MUTANTS
 from tests.restylings import RESTYLINGS
 from tests.styles import STYLES, in_styles
+
+import torch
 
 
 def bugs(folder: Path) -> int:

@@ -7,9 +7,6 @@ are also averaged with the counts. Products are in bfloat16 where the processor 
 
 from pathlib import Path
 
-import torch
-from torch import nn
-
 import task07
 from common.data import Corpus, Tokens
 from common.evaluate import estimate_loss, score_split
@@ -21,6 +18,9 @@ from common.train import low_precision
 from studies.counts import Counts
 from studies.setup import load_any
 from studies.speedrun import Average
+
+import torch
+from torch import nn
 
 DOCUMENTED = task07.Config().eval_batches, task07.Config().batch_size
 

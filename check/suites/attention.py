@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Callable
 
-import torch
-from torch.nn import functional as F
-
 from check.result import Failure
 from check.subject import Subject, close, off
 from check.suites.pieces import B, H, T, call, contract, registry
+
+import torch
+from torch.nn import functional as F
 
 D, E = 6, 5  # widths of keys and of values
 STAGES, stage = registry()

@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Callable
 
-import torch
-from torch.nn import functional as F
-
 from check.result import Failure
 from check.subject import Subject
 from check.suites.pieces import B, T, V, contract, registry
+
+import torch
+from torch.nn import functional as F
 
 STAGES, stage = registry()
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from check.result import Failure
 from check.subject import Subject
 from exercises.build import official_signature
+
+import torch
 
 V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 

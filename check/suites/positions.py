@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Callable
 
-import torch
-
 from check.result import Failure
 from check.subject import Subject, close, off
 from check.suites.pieces import C, T, call, contract, registry
+
+import torch
 
 LONG = 1000
 STAGES, stage = registry()

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.nn import functional as F
-
 from check import matching, reference
 from check.matching import Arrangement, Sizes, Unreadable
 from check.reference import RIGHT_SCALES, Form, Task, Weights
@@ -19,6 +16,9 @@ from check.result import Failure
 from check.subject import TOLERANCE, B, Model, Subject, close, off
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
+
+import torch
+from torch.nn import functional as F
 
 BANDS = Path(__file__).resolve().parent.parent / "bands.json"
 TRAINING_STEPS = 100

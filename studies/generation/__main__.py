@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from benchmarks.machine import describe
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
@@ -23,6 +21,8 @@ from common.stream import WEIGHTS
 from studies.generation import speculative
 from studies.generation.writing import cached, seconds_a_token, uncached
 from studies.setup import load_any
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIG = 2**28  # float32 numbers, 1 GiB: more than a processor's caches hold

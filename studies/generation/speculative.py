@@ -8,11 +8,11 @@ Source: https://arxiv.org/abs/2211.17192, there with other random numbers for gu
 from collections import deque
 from collections.abc import Callable, Iterator
 
-import torch
-from torch.nn import functional as F
-
 from studies.counts import Counts
 from studies.generation.cache import Cache
+
+import torch
+from torch.nn import functional as F
 
 GUESSES = 7  # at most, before the model reads them
 Guess = Callable[[list[int]], torch.Tensor | None]

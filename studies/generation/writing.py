@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import torch
-
 import task08_infinite as task08
 from task09_rope import sample
+
+import torch
 
 
 @torch.no_grad()

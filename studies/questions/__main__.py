@@ -9,8 +9,6 @@ minute of processor time.
 
 import time
 
-import torch
-
 import task01
 from benchmarks.machine import describe
 from common.data import Corpus
@@ -23,6 +21,8 @@ from studies.questions.recurrence import recurrence
 from studies.questions.skips import skips
 from studies.questions.weights import weights
 from studies.report import add_seed, pyplot
+
+import torch
 
 ANSWERS = {answer.__name__: answer for answer in (recurrence, weights, differences, skips)}
 

@@ -4,13 +4,13 @@ import copy
 import itertools
 import statistics
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 import task06
 from common.evaluate import score_split
 from studies.questions.shared import COLOURS, IMAGES, learn, table
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 
 def dense(model):

@@ -4,11 +4,11 @@ import itertools
 import statistics
 import time
 
-import torch
-from torch import nn
-
 import task07
 from studies.questions.shared import COLOURS, IMAGES, table
+
+import torch
+from torch import nn
 
 WIDTH = 64  # of the layers whose time is taken
 LENGTHS = (16, 64, 256, 1024)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch.nn import functional as F
-
 import task06
 from common.data import Corpus
+
+import torch
+from torch.nn import functional as F
 
 IMAGES = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 # Okabe and Ito's colours, told apart by colour-blind readers too: https://jfly.uni-koeln.de/color/

@@ -3,12 +3,12 @@
 import itertools
 import statistics
 
-import torch
-
 import task04
 import task05
 from common.evaluate import score_split
 from studies.questions.shared import COLOURS, IMAGES, learn, table
+
+import torch
 
 DEPTHS = (3, 6, 12)
 STYLES = ("-", "--", ":")

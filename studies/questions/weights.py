@@ -1,13 +1,13 @@
 """What shapes have queries, keys and values, why this form, and what else could give weights?"""
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 import task01
 from common.evaluate import score_split
 from common.run import progress
 from studies.questions.shared import IMAGES, learn, table
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 SCORES = {
     "dot product / √D (task 1)": lambda layer, q, k: q @ k.mT * layer.scale,
