@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from common.run import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -26,6 +28,15 @@ class TrainingConfig:
     cooldown: float = 0.0  # the share of the steps, at the end, in which it falls to zero
     first_window: int = 0  # characters a training window has at first, doubled up to block_size; 0: block_size
     init_std: float = 0.0  # of normal initial weights; 0: PyTorch's own
+
+    def __post_init__(self) -> None:
+        """Raise UserError for sizes that make no model."""
+        sizes = {name: getattr(self, name, 1) for name in ("batch_size", "block_size", "n_embd", "n_head", "n_layer")}
+        for name, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise UserError(f"{name}: expected a whole number from 1, got {size}")
+        if sizes["n_embd"] % sizes["n_head"]:
+            raise UserError(f"n_embd {sizes['n_embd']} does not divide among n_head {sizes['n_head']}")
 
 
 # Found on a part of the training text (docs/studies.md), never on the validation text.

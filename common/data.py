@@ -7,6 +7,7 @@ from common.run import UserError
 import torch
 
 TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
+LARGEST = 10**9  # bytes of a text
 
 
 def read_text(path: Path) -> str:
@@ -15,7 +16,11 @@ def read_text(path: Path) -> str:
     Raises UserError for a file that is missing, unreadable, empty or not UTF-8.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UserError(f"{path}: more than {LARGEST // 10**9} GB of text")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise UserError(f"{path}: not UTF-8 text: byte 0x{byte:02x} at offset {error.start}") from error
@@ -25,6 +30,11 @@ def read_text(path: Path) -> str:
     if not text:
         raise UserError(f"{path}: the file is empty")
     return text
+
+
+def _codes(text: str) -> torch.Tensor:
+    """The code points (N) of a text."""
+    return torch.frombuffer(bytearray(text.encode("utf-32-le")), dtype=torch.int32)
 
 
 class Tokens:
@@ -62,7 +72,8 @@ class Corpus(Tokens):
 
     def __init__(self, path: Path, block_size: int, device: torch.device | str = "cpu"):
         text = read_text(path)
-        self.vocabulary = "".join(sorted(set(text)))
+        symbols, tokens = _codes(text).unique(return_inverse=True)  # (V), in order, and (N)
+        self.vocabulary = "".join(map(chr, symbols.tolist()))
         self._token = {character: token for token, character in enumerate(self.vocabulary)}
         n = int(TRAIN_FRACTION * len(text))
         if min(n, len(text) - n) <= block_size:
@@ -70,7 +81,7 @@ class Corpus(Tokens):
             raise UserError(
                 f"{path}: {len(text)} characters are too few: blocks of {block_size} need at least {shortest}"
             )
-        tokens = self.encode(text).to(device)
+        tokens = tokens.to(device)
         super().__init__({"train": tokens[:n], "val": tokens[n:]}, block_size)
 
     def tune(self) -> None:
@@ -82,7 +93,7 @@ class Corpus(Tokens):
 
     def encode(self, text: str) -> torch.Tensor:
         """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""
-        return torch.tensor([self._token[character] for character in text])
+        return torch.tensor([self._token[character] for character in text], dtype=torch.long)
 
     def decode(self, tokens: torch.Tensor) -> str:
         """Tokens (T) → characters."""

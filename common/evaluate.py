@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+LOGITS_AT_ONCE = 2**24  # B · T · V
 SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; one is enough for tasks 1 to 6
 
 
@@ -82,7 +83,8 @@ def _score(
 ) -> Score:
     nats = hits = 0.0
     total = int(counts.sum())
-    rows = max(1, at_once // tokens.shape[1] ** 2)
+    T, symbols = tokens.shape[1], int(targets.max()) + 1  # about V
+    rows = max(1, min(at_once // T**2, LOGITS_AT_ONCE // (T * symbols)))
     with evaluation_mode(model):
         for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
             chosen = counts[part : part + rows]  # (B, T)

@@ -10,7 +10,7 @@ from typing import Any
 from common import parallel
 from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig
-from common.parser import Parser, whole_number
+from common.parser import MOST_SEED, Parser, whole_number
 from common.progress import hint
 from common.run import UserError
 
@@ -44,7 +44,7 @@ def parse_options(
     )
     parser.add_argument(
         "--seed",
-        type=whole_number(0),
+        type=whole_number(0, MOST_SEED),
         default=42,
         metavar="N",
         help="seed of all random numbers (default: %(default)s)",

@@ -6,6 +6,8 @@ from typing import NoReturn
 
 from common.run import UserError
 
+MOST_SEED = 2**32 - 1
+
 
 class Parser(argparse.ArgumentParser):
     """argparse, but its complaints are one line, and its description keeps its lines.

@@ -1,14 +1,13 @@
 """What task 8 needs beside its lesson: flags, trained weights, and writing text as it comes."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from common.checkpoint import load_model_state, put_weights
-from common.parser import Parser, number, whole_number
+from common.parser import MOST_SEED, Parser, number, whole_number
 from common.progress import hint
 from common.run import UserError
 
@@ -51,7 +50,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--seed",
-        type=whole_number(0, 2**32 - 1),
+        type=whole_number(0, MOST_SEED),
         metavar="N",
         help="the same seed writes the same text (default: another text each time)",
     )
@@ -77,7 +76,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
     )
     options = parser.parse_args()
     if options.seed is None:
-        options.seed = torch.seed() % 2**32
+        options.seed = torch.seed() % (MOST_SEED + 1)
         hint(f"--seed {options.seed}")
     options.sampling = {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
     if options.temperature == 0:
@@ -92,12 +91,11 @@ def load_model(path: Path, model_class: type, config_class: type) -> tuple[nn.Mo
     Raises UserError for a file that is missing, or that holds another model.
     """
     if not path.exists():
-        name = os.path.relpath(path)
-        raise UserError(f"{name}: no such file; python {SCRIPT}.py --save {name} makes one")
+        raise UserError(f"{path}: no such file; python {SCRIPT}.py --save {path} makes one")
     state = load_model_state(path, SCRIPT)
     try:
         model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+    except (UserError, TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise UserError(f"{path}: its sizes make no model: {str(error).splitlines()[0]}") from error
     put_weights(path, model, state["model"])
     return model.eval(), state["vocabulary"]
@@ -136,13 +134,12 @@ def keep_likely(logits: torch.Tensor, temperature: float, top_k: int, top_p: flo
 def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Namespace) -> None:
     """Print the prompt and then each token (1, 1) as it comes. Ctrl-C ends the text with a line break."""
     try:
-        sys.stdout.write(options.prompt)
+        print(options.prompt, end="", flush=True)  # print() writes nothing where stdout is closed
         start = time.monotonic()
         for written, token in enumerate(tokens):
             if options.speed:
                 time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
-            sys.stdout.write(vocabulary[token])
-            sys.stdout.flush()
+            print(vocabulary[token], end="", flush=True)
     except KeyboardInterrupt:
         pass
-    sys.stdout.write("\n")
+    print()

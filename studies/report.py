@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from common.parser import Parser, whole_number
+from common.parser import MOST_SEED, Parser, whole_number
 from common.run import UserError
 
 import torch
@@ -32,7 +32,9 @@ def add_threads(parser: argparse.ArgumentParser, default: int | None = None) -> 
 
 def add_seed(parser: argparse.ArgumentParser, default: int = 42) -> None:
     """The flag --seed."""
-    parser.add_argument("--seed", type=whole_number(0), default=default, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), default=default, metavar="N", help="(default: %(default)s)"
+    )
 
 
 def timed_parser(description: str | None, seconds: int, tune: bool = True, picture: bool = True) -> Parser:

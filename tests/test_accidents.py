@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import task07
+import task08_infinite
 import task09_rope
-from common import checkpoint, options, stream, train
+from common import checkpoint, evaluate, options, stream, train
 from common.config import LAPTOP
 from common.data import Corpus
 from common.run import UserError
@@ -258,3 +260,52 @@ def test_signals_and_stray_environments(tmp_path):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (143, b"")
+
+
+# Texts, sizes, streams
+
+
+def test_a_large_vocabulary_is_evaluated_in_parts(tmp_path, monkeypatch):
+    symbols = "".join(chr(0x4E00 + i) for i in range(300))
+    (tmp_path / "text.txt").write_text(symbols * 20, encoding="utf-8")
+    corpus = Corpus(tmp_path / "text.txt", 8)
+    assert corpus.vocabulary == symbols and corpus.decode(corpus.splits["train"][:300]) == symbols
+    assert corpus.encode("").dtype == torch.int64
+
+    sizes = []
+
+    class Model(torch.nn.Module):
+        def forward(self, tokens):
+            sizes.append(tokens.numel() * 300)
+            return torch.zeros(*tokens.shape, 300)
+
+    whole = evaluate.estimate_loss(Model(), corpus, "val", 20, 32)
+    monkeypatch.setattr(evaluate, "LOGITS_AT_ONCE", 2**16)
+    assert evaluate.estimate_loss(Model(), corpus, "val", 20, 32) == pytest.approx(whole)
+    assert sizes[0] == 20 * 32 * 8 * 300 and max(sizes[1:]) <= 2**16
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a device that never ends")
+def test_a_text_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("common.data.LARGEST", 10**6)
+    with pytest.raises(UserError, match="/dev/zero: more than 0 GB of text"):
+        Corpus(Path("/dev/zero"), 8)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"n_embd": 24, "n_head": 5}, "n_embd 24 does not divide among n_head 5"),
+        ({"n_layer": 0}, "n_layer: expected a whole number from 1, got 0"),
+        ({"block_size": 8.0}, "block_size: expected a whole number from 1, got 8.0"),
+    ],
+)
+def test_sizes_that_make_no_model_are_named(sizes, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(task07.Config(), **sizes)
+
+
+def test_task_8_with_a_closed_stdout_ends_quietly(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["task08_infinite.py", "--tokens", "3"])
+    monkeypatch.setattr(sys, "stdout", None)
+    task08_infinite.main()

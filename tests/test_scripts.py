@@ -90,7 +90,7 @@ def test_help_explains_every_flag(monkeypatch, capsys):
             f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'",
         ),
         (["--data", ""], "argument --data: expected the path of a text file"),
-        (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 1000000000, got '-1'"),
+        (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
         (["--step", "5"], "unrecognized arguments: --step 5"),
         (["--data", "none.txt"], "none.txt: No such file or directory"),
