@@ -14,6 +14,7 @@ import task07
 from check import matching, reference
 from check.run import check
 from check.suites import PIECES, stages_of
+from check.suites.task import adamw
 from common import optim
 from exercises import build
 from exercises.hints import HINTS
@@ -113,6 +114,20 @@ def test_the_reference_knows_the_official_files_scales_apart():
     tokens = torch.randint(65, (2, 8))
     torch.testing.assert_close(reference.logits(task, weights, tokens, reference.Form(scale="√C")), model(tokens))
     assert not torch.allclose(reference.logits(task, weights, tokens, reference.Form(scale="√D")), model(tokens))
+
+
+def test_the_short_runs_optimizer_is_adamw():
+    torch.manual_seed(0)
+    ours = [torch.randn(3, 2).requires_grad_(), torch.randn(2).requires_grad_()]
+    theirs = [leaf.detach().clone().requires_grad_() for leaf in ours]
+    step, optimizer = adamw(ours, lr=0.1), torch.optim.AdamW(theirs, lr=0.1)
+    for _ in range(5):
+        gradients = [torch.randn_like(leaf) for leaf in ours]
+        step(gradients)
+        for leaf, gradient in zip(theirs, gradients, strict=True):
+            leaf.grad = gradient
+        optimizer.step()
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_a_piece_computes_what_the_scripts_do():
