@@ -45,6 +45,9 @@ def _stages(name: str, path: Path, everything: bool, seed: int, official_too: bo
         yield _failed(stage_name, failure, "", "")
     except Broken as broken:
         yield Result(stage_name, "error", detail=str(broken))
+    except Exception as error:  # an answer that is none, say, from a process that was tampered with
+        detail = f"the check cannot read what came back: {type(error).__name__}: {error}"
+        yield Result(stage_name, "error", detail=detail)
 
 
 def _look(stage, subject: Subject) -> Result:

@@ -97,15 +97,8 @@ class Subject:
         for first in model.first_values:
             drawn = torch.randn(first.shape, generator=generator)
             if first.ndim >= 2:
-                drawn = (
-                    drawn
-                    * loud
-                    * (
-                        0.7
-                        if model.sizes.V in first.shape or first.shape[0] == model.sizes.T
-                        else 1.3 / model.sizes.C**0.5
-                    )
-                )
+                is_table = model.sizes.V in first.shape or first.shape[0] == model.sizes.T
+                drawn *= loud * (0.7 if is_table else 1.3 / model.sizes.C**0.5)
             else:
                 drawn = 0.3 * drawn + (1.0 if bool((first == 1).all()) else 0.0)
             values.append(drawn)

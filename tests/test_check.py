@@ -104,6 +104,22 @@ def official_weights(model):
     assert local.first_failure("task01", write(tmp_path, "task01", wrong)).stage == "logits"
 
 
+def test_parameters_that_cannot_be_told_apart_are_undecided_without_the_hook(tmp_path):
+    text = build.source("task01").replace(
+        "nn.Linear(config.head_size, vocab_size)",
+        "nn.Linear(config.head_size, vocab_size, bias=False)\n        self.shift = nn.Parameter(torch.zeros(vocab_size))",
+    )
+    text = text.replace("return self.lm_head(x)", "return self.lm_head(x) + self.shift")
+    found = local.first_failure("task01", write(tmp_path, "task01", text))
+    assert (found.stage, found.status) == ("parameters", "undecided") and "shift" in found.detail
+    hook = """
+
+def official_weights(model):
+    return {name.replace("shift", "lm_head.bias"): value for name, value in model.state_dict().items()}
+"""
+    assert local.first_failure("task01", write(tmp_path, "task01", text + hook)) is None
+
+
 def test_the_reference_knows_the_official_files_scales_apart():
     task = reference.TASKS["task02"]
     model = __import__("task02").GPT(__import__("task02").Config(), 65)
@@ -186,6 +202,8 @@ ATTACKS = {
     "a patched tensor comparison": "import torch\ntorch.Tensor.__le__ = lambda *a: torch.tensor(True)\n",
     "a replaced answer": "import sys\nfrom check import worker\nworker.Learner.logits = lambda self, model, tokens, training=False: "
     "{{'logits': __import__('torch').zeros(*tokens.shape, 11)}}\n",
+    "an answer that is no tensor": "from check import worker\nworker.Learner.logits = lambda *a, **k: {{'logits': 'abc'}}\n",
+    "an answer that is empty": "from check import worker\nworker.Learner.build = lambda *a, **k: {{}}\n",
     "the parent's modules": "import sys\nsys.modules['check.run'] = None\n",
 }
 

@@ -8,4 +8,6 @@ PIECES = ("attention", "positions", "optimizers", "schedule", "generate")
 
 def stages_of(name: str) -> list[Callable]:
     """The stages of a task or piece, in an order in which a failure has one suspect."""
-    return import_module(f"check.suites.{name if name in PIECES else 'task'}").stages(name)
+    if name in PIECES:
+        return import_module(f"check.suites.{name}").STAGES
+    return import_module("check.suites.task").stages(name)

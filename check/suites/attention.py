@@ -1,7 +1,6 @@
 """attention(q, k, v, mask) and causal_mask(T)."""
 
 import contextlib
-from collections.abc import Callable
 
 from check.result import Failure
 from check.subject import Subject, close, off
@@ -12,11 +11,6 @@ from torch.nn import functional as F
 
 D, E = 6, 5  # widths of keys and of values
 STAGES, stage = registry()
-
-
-def stages(name: str) -> list[Callable[[Subject], str]]:
-    """The stages of the piece."""
-    return STAGES
 
 
 @stage

@@ -1,7 +1,6 @@
 """generate(model, x, max_new_tokens, temperature=1.0)."""
 
 import contextlib
-from collections.abc import Callable
 
 from check.result import Failure
 from check.subject import Subject
@@ -11,11 +10,6 @@ import torch
 from torch.nn import functional as F
 
 STAGES, stage = registry()
-
-
-def stages(name: str) -> list[Callable[[Subject], str]]:
-    """The stages of the piece."""
-    return STAGES
 
 
 @stage

@@ -1,7 +1,5 @@
 """configure_optimizers(model, weight_decay, learning_rate, betas)."""
 
-from collections.abc import Callable
-
 from check.result import Failure
 from check.subject import Subject
 from check.suites.pieces import C, D, H, V, contract, registry
@@ -9,11 +7,6 @@ from check.suites.pieces import C, D, H, V, contract, registry
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
 AXES = {"embedding.weight": 2, "heads": 3, "gain": 1, "norm.weight": 1, "norm.bias": 1, "output.bias": 1}
 STAGES, stage = registry()
-
-
-def stages(name: str) -> list[Callable[[Subject], str]]:
-    """The stages of the piece."""
-    return STAGES
 
 
 @stage

@@ -1,7 +1,6 @@
 """positional_encoding(T, C)."""
 
 import contextlib
-from collections.abc import Callable
 
 from check.result import Failure
 from check.subject import Subject, close, off
@@ -11,11 +10,6 @@ import torch
 
 LONG = 1000
 STAGES, stage = registry()
-
-
-def stages(name: str) -> list[Callable[[Subject], str]]:
-    """The stages of the piece."""
-    return STAGES
 
 
 @stage

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections.abc import Callable
 
 from check.result import Failure
 from check.subject import Subject
@@ -15,11 +14,6 @@ RUNS = [  # peak, warmup_iters, decay_iters, minimum
     (6e-4, 2000, 6000, 6e-5),
 ]
 STAGES, stage = registry()
-
-
-def stages(name: str) -> list[Callable[[Subject], str]]:
-    """The stages of the piece."""
-    return STAGES
 
 
 @stage

@@ -12,7 +12,7 @@ from typing import Any
 from check import matching, reference
 from check.matching import Arrangement, Sizes, Unreadable
 from check.reference import RIGHT_SCALES, Form, Task, Weights
-from check.result import Failure
+from check.result import Failure, Undecided
 from check.subject import TOLERANCE, B, Model, Subject, close, off
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
@@ -282,12 +282,9 @@ def parameters(subject: Subject) -> str:
         subject.structure(model)
     except Unreadable as unreadable:
         if subject.session.ask("official_weights", model=model.number) is None:
-            raise Failure(
-                what="the parameters are those of the lesson's layers",
-                expected="the lesson's layers, in any order, layout and under any names",
-                got=str(unreadable),
-                question="Which of your parameters has no place in the lesson? If they are right all the same, "
-                "official_weights(model) can say which is which (docs/check.md).",
+            raise Undecided(
+                f"as many parameters as in the lesson, but the check cannot tell which is which: {unreadable}. "
+                "official_weights(model) can say so (docs/check.md)."
             ) from None
     return f"{got:,} at the check's sizes"
 
