@@ -91,12 +91,13 @@ class Plain:
     """The lecture's training."""
 
     def __init__(self, number, task, corpus):
-        self.config, self.corpus = task.Config(), corpus
+        self.config = task.Config()
+        self.splits = {name: tokens.long() for name, tokens in corpus.splits.items()}
         self.model = PlainGPT(number, self.config, len(corpus.vocabulary))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.config.learning_rate)
 
     def batch(self, split):
-        data, T = self.corpus.splits[split], self.config.block_size
+        data, T = self.splits[split], self.config.block_size
         starts = torch.randint(len(data) - T, (self.config.batch_size,))
         return torch.stack([data[i : i + T] for i in starts]), torch.stack([data[i + 1 : i + T + 1] for i in starts])
 

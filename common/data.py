@@ -1,5 +1,7 @@
 """Text → characters → tokens → random batches."""
 
+import hashlib
+import sys
 from pathlib import Path
 
 from common.run import UserError
@@ -8,6 +10,7 @@ import torch
 
 TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
 LARGEST = 10**9  # bytes of a text
+CODES_AT_ONCE = 2**22
 
 
 def read_text(path: Path) -> str:
@@ -32,13 +35,27 @@ def read_text(path: Path) -> str:
     return text
 
 
+def tokenize(text: str) -> tuple[str, torch.Tensor]:
+    """A text's distinct characters, sorted, and its characters (N) as indices into them.
+
+    The indices are of the smallest integer type that holds them all: a byte each, in most texts.
+    """
+    vocabulary = "".join(sorted(set(text)))
+    symbols = _codes(vocabulary)  # (V)
+    small = torch.uint8 if len(symbols) <= 2**8 else torch.int16 if len(symbols) <= 2**15 else torch.int32
+    table = torch.zeros(sys.maxunicode + 1, dtype=small)
+    table[symbols] = torch.arange(len(symbols)).to(small)
+    starts = range(0, len(text), CODES_AT_ONCE)
+    return vocabulary, torch.cat([table[_codes(text[i : i + CODES_AT_ONCE])] for i in starts])
+
+
 def _codes(text: str) -> torch.Tensor:
     """The code points (N) of a text."""
     return torch.frombuffer(bytearray(text.encode("utf-32-le")), dtype=torch.int32)
 
 
 class Tokens:
-    """Rows of tokens, read in windows: `splits` (name → int64 tensor), `block_size` (the T of the windows)."""
+    """Rows of tokens, read in windows: `splits` (name → integers), `block_size` (the T of the windows)."""
 
     def __init__(self, splits: dict[str, torch.Tensor], block_size: int):
         self.splits = splits
@@ -56,8 +73,8 @@ class Tokens:
         return self.windows(tokens, starts)
 
     def windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, (B, T) each."""
-        windows = tokens[starts[:, None] + self._window]  # (B, T + 1)
+        """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, int64, (B, T) each."""
+        windows = tokens[starts[:, None] + self._window].long()  # (B, T + 1)
         return windows[:, :-1], windows[:, 1:]
 
 
@@ -65,15 +82,19 @@ class Corpus(Tokens):
     """A text as tokens, one a character, split into `train` (the first 90%) and `val`.
 
     Attributes besides those of `Tokens`: `vocabulary` (str: its V distinct characters, sorted; a token is an
-    index into it).
+    index into it) and `text_hash` (str: SHA-256 of the text, to tell texts apart).
 
     Raises UserError where the file is unusable or too short for a window of block_size + 1 tokens.
     """
 
     def __init__(self, path: Path, block_size: int, device: torch.device | str = "cpu"):
-        text = read_text(path)
-        symbols, tokens = _codes(text).unique(return_inverse=True)  # (V), in order, and (N)
-        self.vocabulary = "".join(map(chr, symbols.tolist()))
+        try:
+            text = read_text(path)
+            self.vocabulary, tokens = tokenize(text)
+            self.text_hash = hashlib.sha256(text.encode()).hexdigest()
+        except MemoryError as error:
+            size = path.stat().st_size / 1e6
+            raise UserError(f"{path}: too little memory: {size:,.0f} MB of text need several times as much") from error
         self._token = {character: token for token, character in enumerate(self.vocabulary)}
         n = int(TRAIN_FRACTION * len(text))
         if min(n, len(text) - n) <= block_size:
@@ -90,6 +111,7 @@ class Corpus(Tokens):
         text = self.splits["train"]
         n = int(TRAIN_FRACTION * len(text))
         self.splits = {"train": text[:n], "val": text[n:]}
+        self.text_hash += " tuning"
 
     def encode(self, text: str) -> torch.Tensor:
         """Characters → int64 tokens (T). Raises KeyError for a character outside the vocabulary."""

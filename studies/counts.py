@@ -36,6 +36,7 @@ class Counts(nn.Module):
     def __init__(self, tokens, vocab_size, n=7):
         super().__init__()
         self.vocab_size = vocab_size
+        tokens = tokens.long()  # for numbers of many digits
         grams, times = self.count(tokens, n)
         while n > 0 and (grams is None or len((grams // vocab_size).unique()) * vocab_size > LARGEST):
             n -= 1

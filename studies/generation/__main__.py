@@ -84,7 +84,7 @@ def main() -> None:
     torch.set_num_threads(1)  # a position's work is too small to share
     model, config, _, _ = load_any(WEIGHTS)
     weights = sum(parameter.numel() * 4 for parameter in model.parameters())
-    prompt = Corpus(DEFAULT_TEXT, config.block_size).splits["val"][: config.block_size]
+    prompt = Corpus(DEFAULT_TEXT, config.block_size).splits["val"][: config.block_size].long()
     medians = {way: statistics.median(times) for way, times in measure(model, config, prompt, options.rounds).items()}
     print(f"block size {model.block_size}, {weights / 1e6:.1f} MB of weights, medians of {options.rounds} rounds")
     print()
