@@ -9,7 +9,7 @@ Documented validation loss: 2.2645.
 from dataclasses import dataclass
 
 from common.data import Corpus
-from common.evaluate import estimate_loss, evaluation_mode
+from common.evaluate import check_prompt, estimate_loss, evaluation_mode
 from common.options import parse_options
 from common.progress import log_losses, print_sample, training_steps
 from common.run import run
@@ -96,6 +96,7 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
         """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        check_prompt(tokens)
         with evaluation_mode(self):
             for _ in range(max_new_tokens):
                 logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)

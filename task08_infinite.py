@@ -7,7 +7,7 @@ cache, a character costs the work of one position instead of a whole window's. A
 from dataclasses import dataclass
 
 from common.config import TrainingConfig
-from common.evaluate import evaluation_mode
+from common.evaluate import check_prompt, evaluation_mode
 from common.run import run
 from common.stream import encode, keep_likely, load_model, parse_options, write
 
@@ -48,6 +48,8 @@ def attention(q, k, v, mask, scale, dropout):
 
 def rotation_angles(T, D):
     """(T, D/2): position times frequency, from 1 radian a step for the first pair to 1/10,000 for the last."""
+    if D % 2:
+        raise ValueError(f"head size: expected an even number, to turn pairs of coordinates, got {D}")
     frequencies = 10_000.0 ** (-torch.arange(0, D, 2) / D)  # (D/2)
     return torch.arange(T)[:, None] * frequencies  # (T, D/2)
 
@@ -154,6 +156,7 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0):
         """Yield one by one the tokens (1, 1) that follow a text (1, T)."""
+        check_prompt(tokens)
         with evaluation_mode(self):
             tokens = unread = self.restart(tokens[:, -self.block_size :])  # (1, T)
             for _ in range(max_new_tokens):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from common.config import TrainingConfig
 from common.data import Corpus
-from common.evaluate import evaluation_mode
+from common.evaluate import check_prompt, evaluation_mode
 from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
@@ -52,6 +52,8 @@ def attention(q, k, v, mask, scale, dropout):
 
 def rotation_angles(T, D):
     """(T, D/2): position times frequency, from 1 radian a step for the first pair to 1/10,000 for the last."""
+    if D % 2:
+        raise ValueError(f"head size: expected an even number, to turn pairs of coordinates, got {D}")
     frequencies = 10_000.0 ** (-torch.arange(0, D, 2) / D)  # (D/2)
     return torch.arange(T)[:, None] * frequencies  # (T, D/2)
 
@@ -136,6 +138,7 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
         """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        check_prompt(tokens)
         with evaluation_mode(self):
             for _ in range(max_new_tokens):
                 logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)

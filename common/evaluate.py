@@ -27,6 +27,14 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+def check_prompt(tokens: torch.Tensor) -> None:
+    """Raise ValueError for a prompt that no model can continue: expected are int64 tokens (B, T), T at least 1."""
+    if tokens.ndim != 2 or not tokens.numel() or tokens.dtype != torch.int64:
+        raise ValueError(
+            f"tokens: expected int64 of shape (B, T), T at least 1, got {tokens.dtype} of {tuple(tokens.shape)}"
+        )
+
+
 @torch.no_grad()
 def estimate_loss(model: nn.Module, corpus: Tokens, split: str, batches: int, batch_size: int) -> float:
     """Mean cross-entropy over random batches of a split: the protocol of the documented logs.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from common.config import TrainingConfig
 from common.data import Corpus
-from common.evaluate import evaluation_mode
+from common.evaluate import check_prompt, evaluation_mode
 from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
@@ -106,6 +106,7 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
         """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
+        check_prompt(tokens)
         with evaluation_mode(self):
             for _ in range(max_new_tokens):
                 logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
