@@ -60,6 +60,13 @@ def hint(text: str) -> None:
         Console(stderr=True, highlight=False).print(text, style="dim", markup=False)
 
 
+class _Console(Console):
+    """Leaves the cursor alone: a run that is stopped or killed then cannot leave it hidden."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        return False
+
+
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> str:
         speed = task.speed or 0
@@ -67,7 +74,7 @@ class _Speed(ProgressColumn):
 
 
 def _start_bar(total: int, first: int) -> Progress:
-    console = Console(stderr=True)
+    console = _Console(stderr=True)
     columns = [
         TextColumn("Step"),
         MofNCompleteColumn(),

@@ -89,7 +89,7 @@ def test_help_explains_every_flag(monkeypatch, capsys):
             ["--threads", "99999"],
             f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'",
         ),
-        (["--data", ""], "argument --data: expected the path of a text file"),
+        (["--data", ""], "argument --data: expected a path, got ''"),
         (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
         (["--step", "5"], "unrecognized arguments: --step 5"),
@@ -179,7 +179,7 @@ class Terminal:
         return self.process.returncode, out
 
     def shows_its_cursor(self):
-        return self.shown.rfind(b"\x1b[?25h") >= self.shown.rfind(b"\x1b[?25l")
+        return b"\x1b[?25l" not in self.shown
 
 
 @posix
@@ -197,7 +197,7 @@ def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("moment", "steps"), [(b"\x1b[?25l", 5000), (b"Epoch 0: ", 5000), (b"20/20", 20), (b"Sampling", 20)]
+    ("moment", "steps"), [(b"Step", 5000), (b"Epoch 0: ", 5000), (b"20/20", 20), (b"Sampling", 20)]
 )
 def test_ctrl_c_on_a_terminal_gives_it_back_as_it_was(moment, steps):
     terminal = Terminal("--steps", steps, stdout_too=True, columns=40)
