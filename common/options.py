@@ -10,7 +10,7 @@ from typing import Any
 from common import parallel
 from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig
-from common.parser import MOST_SEED, Parser, whole_number
+from common.parser import MOST_SEED, Parser, path, whole_number
 from common.progress import hint
 from common.run import UserError
 
@@ -58,7 +58,7 @@ def parse_options(
     )
     parser.add_argument(
         "--data",
-        type=_text_file,
+        type=path,
         default=DEFAULT_TEXT,
         metavar="PATH",
         help="your own text, UTF-8 (default: input.txt)",
@@ -83,12 +83,14 @@ def parse_options(
         options.config = dataclasses.replace(config_class(), **changes)
         return options
     options.device = parallel.start(options.device)
-    if options.save and parallel.rank() == 0 and not parallel.restarted():
+    if options.save and parallel.restarted():
+        if options.save.exists():
+            options.resume = options.save
+    elif options.save and parallel.rank() == 0:
         check_place(options.save)
         if options.save.exists() and options.save.stat().st_size and not _same(options.save, options.resume):
             raise UserError(f"{options.save}: a checkpoint is there already; --resume it, remove it, or save elsewhere")
-    if parallel.restarted() and options.save and options.save.exists():
-        options.resume = options.save
+        parallel.begin()
     for_gpu = options.device.type != "cpu" and "documented" in presets
     name = options.preset or ("documented" if for_gpu else "laptop")
     options.config = dataclasses.replace(config_class(), **presets[name] | changes)
@@ -112,20 +114,14 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict
         metavar="N",
         help="steps between them (default: %(default)s)",
     )
-    parser.add_argument("--resume", type=Path, metavar="PATH", help="go on from a checkpoint")
-
-
-def _text_file(name: str) -> Path:
-    if not name:
-        raise argparse.ArgumentTypeError("expected the path of a text file")
-    return Path(name)
+    parser.add_argument("--resume", type=path, metavar="PATH", help="go on from a checkpoint")
 
 
 def _file_to_write(name: str) -> Path:
-    path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():  # said now, not when the first save is due
+    place = path(name)
+    if place.is_dir() or not place.parent.is_dir():  # said now, not when the first save is due
         raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got '{name}'")
-    return path
+    return place
 
 
 def _device(name: str) -> torch.device:

@@ -14,6 +14,8 @@ from common.run import UserError, in_torchrun
 import torch
 from torch import distributed, nn
 
+_store: distributed.Store | None = None  # torchrun's, which outlives a restart
+
 
 def start(device: torch.device) -> torch.device:
     """Join the run that torchrun started, if it did; the device this process is to use.
@@ -28,9 +30,10 @@ def start(device: torch.device) -> torch.device:
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     torchrun_serves = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    tcp = distributed.TCPStore(*address, size, is_master=rank == 0 and not torchrun_serves)
+    global _store
+    _store = distributed.TCPStore(*address, size, is_master=rank == 0 and not torchrun_serves)
     # torchrun's store outlives a restart: under the same names, processes would find the addresses of dead ones.
-    store = distributed.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", tcp)
+    store = distributed.PrefixStore(f"restart {_restarts()}", _store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     return device
@@ -54,8 +57,18 @@ def size() -> int:
 
 
 def restarted() -> bool:
-    """Whether torchrun started this process anew after one of the run had died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Whether torchrun started this process anew, after one of a run that had begun (see `begin`) had died."""
+    return _store is not None and any(_store.check([f"begun {count}"]) for count in range(_restarts()))
+
+
+def begin() -> None:
+    """Tell a later restart that this run's checkpoint may be written from now on."""
+    if _store is not None:
+        _store.set(f"begun {_restarts()}", "yes")
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def wrap(model: nn.Module, device: torch.device) -> nn.Module:

@@ -1,7 +1,9 @@
 """argparse as every command here uses it. It does without PyTorch, so that a command may."""
 
 import argparse
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from common.run import UserError
@@ -46,6 +48,20 @@ def number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def path(text: str) -> Path:
+    """A type for argparse: a path that may or may not exist."""
+    try:
+        if not text:
+            raise ValueError("expected a path, got ''")
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # what uses the path says so
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise argparse.ArgumentTypeError(f"{_short(text)}: {reason}" if text else reason) from error
+    return Path(text)
 
 
 def _short(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.checkpoint import load_model_state, put_weights
-from common.parser import MOST_SEED, Parser, number, whole_number
+from common.parser import MOST_SEED, Parser, number, path, whole_number
 from common.progress import hint
 from common.run import UserError
 
@@ -69,7 +69,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--weights",
-        type=Path,
+        type=path,
         default=WEIGHTS,
         metavar="PATH",
         help="what `--save` of task 9 wrote (default: weights/shakespeare.pt)",
@@ -85,19 +85,19 @@ def parse_options(description: str | None) -> argparse.Namespace:
     return options
 
 
-def load_model(path: Path, model_class: type, config_class: type) -> tuple[nn.Module, str]:
+def load_model(place: Path, model_class: type, config_class: type) -> tuple[nn.Module, str]:
     """The trained model that a checkpoint of task 9 holds, in evaluation mode, and its vocabulary.
 
     Raises UserError for a file that is missing, or that holds another model.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; python {SCRIPT}.py --save {path} makes one")
-    state = load_model_state(path, SCRIPT)
+    if not place.exists():
+        raise UserError(f"{place}: no such file; python {SCRIPT}.py --save {place} makes one")
+    state = load_model_state(place, SCRIPT)
     try:
         model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
     except (UserError, TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
-        raise UserError(f"{path}: its sizes make no model: {str(error).splitlines()[0]}") from error
-    put_weights(path, model, state["model"])
+        raise UserError(f"{place}: its sizes make no model: {str(error).splitlines()[0]}") from error
+    put_weights(place, model, state)
     return model.eval(), state["vocabulary"]
 
 

@@ -19,10 +19,10 @@ def text(tmp_path_factory):
     return path
 
 
-def run(text, *flags, processes=1, **environment):
+def start(text, *flags, processes=1, **environment):
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "--max-restarts=1"]
     command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "tests.small_task07"]
-    result = subprocess.run(
+    return subprocess.run(
         [*command, "--device", "cpu", "--data", str(text), *flags],
         cwd=ROOT,
         capture_output=True,
@@ -30,6 +30,10 @@ def run(text, *flags, processes=1, **environment):
         timeout=300,
         env=os.environ | environment,
     )
+
+
+def run(*arguments, **options):
+    result = start(*arguments, **options)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -60,3 +64,27 @@ def test_a_run_outlives_the_death_of_one_process(text, alone, tmp_path):
     assert [line.split(":")[0] for line in lines[:before]] == ["Epoch 0", "Epoch 5", "Epoch 10"]
     assert_close(parse_log("\n".join(lines[before:])), alone[-2:])
     assert checkpoint.load(tmp_path / "run.pt")["step"] == 21
+
+
+def test_an_error_is_the_same_line_as_alone(text):
+    for arguments, processes in (((text.with_name("none.txt"),), 2), ((text,), 3)):
+        result = start(*arguments, processes=processes)
+        lines = {line for line in result.stderr.split("\n") if line.startswith("small_task07.py: ")}
+        assert result.returncode and len(lines) == 1  # at the start, and again at torchrun's restart
+        expected = "No such file or directory" if processes == 2 else "a batch of 16 does not divide among 3 processes"
+        assert lines.pop().endswith(expected)
+
+
+def test_a_restart_never_goes_on_with_another_run(text, tmp_path):
+    new, old = tmp_path / "new.pt", tmp_path / "old.pt"
+    run(text, "--steps", "6", "--save", str(new), processes=2)
+    run(text, "--save", str(old), processes=2)
+    result = start(text, "--resume", str(new), "--save", str(old), processes=2)
+    assert result.returncode and "a checkpoint is there already" in result.stderr
+    assert checkpoint.load(old)["step"] == 21
+    old.unlink()
+    # The second process dies before the first save that is due: the restart finds the one of the start.
+    flags = ["--steps", "21", "--resume", str(new), "--save", str(old), "--save-every", "100"]
+    result = start(text, *flags, processes=2, DIE_AT="6")
+    assert "Resumed" not in result.stdout and result.stdout.count("Sampling") == 1
+    assert checkpoint.load(old)["step"] == 21
