@@ -1,7 +1,6 @@
 """Checkpoints that survive kill -9, that name their model, and that resume to the same digits."""
 
 import contextlib
-import hashlib
 import os
 import secrets
 import stat
@@ -14,6 +13,7 @@ from typing import Any
 from common import parallel
 from common.config import TrainingConfig
 from common.data import Corpus
+from common.evaluate import evaluation_mode
 from common.progress import hint
 from common.run import UserError
 
@@ -22,6 +22,9 @@ from torch import nn
 
 FORMAT = "gpt-in-nine-steps 2"
 LARGEST = 4 * 2**30  # bytes that a checkpoint may hold
+TRIAL = 8  # tokens that a model reads to show what it computes
+MODEL_PARTS = {"model_name": str, "step": int, "config": dict, "vocabulary": str, "model": dict}
+RUN_PARTS = {"text": str, "seed": int, "threads": int, "trial": torch.Tensor, "optimizers": list, "random": dict}
 
 
 def check_place(path: Path) -> None:
@@ -142,10 +145,11 @@ def save_run(
         "step": step,
         "config": asdict(config),
         "vocabulary": corpus.vocabulary,
-        "text": _fingerprint(corpus),
+        "text": corpus.text_hash,
         "seed": seed,
         "threads": torch.get_num_threads(),
         "model": model.state_dict(),
+        "trial": _trial(model, min(TRIAL, config.block_size), len(corpus.vocabulary)),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "random": random,
     }
@@ -162,12 +166,12 @@ def restore_run(
 ) -> int:
     """Put back what `save_run` wrote; the step to go on with. Raises UserError where it is another run's."""
     state = load_model_state(path, model_name(model))
-    missing = {"text", "seed", "threads", "optimizers", "random"} - state.keys()
-    if missing:
-        raise UserError(f"{path}: holds weights alone, no run to resume ({', '.join(sorted(missing))} missing)")
+    if not state.keys() & RUN_PARTS.keys():
+        raise UserError(f"{path}: holds weights alone, no run to resume")
+    _expect(path, state, RUN_PARTS)
     if state["vocabulary"] != corpus.vocabulary:
         raise UserError(f"{path}: saved with another text, of other symbols")
-    if state["text"] != _fingerprint(corpus):
+    if state["text"] != corpus.text_hash:
         raise UserError(f"{path}: saved with another text, of the same symbols")
     if state["seed"] != seed:
         raise UserError(f"{path}: saved with --seed {state['seed']}, but this run has {seed}")
@@ -178,10 +182,10 @@ def restore_run(
             raise UserError(f"{path}: saved with {name} {saved}, but this run has {value}")
     if state["step"] > config.max_steps:
         raise UserError(f"{path}: has {state['step']} steps already, but this run has --steps {config.max_steps}")
-    put_weights(path, model, state["model"])
+    put_weights(path, model, state)
     try:
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            _check_optimizer(optimizer, saved)
+            _check_optimizer(optimizer, saved, state["step"])
             optimizer.load_state_dict(saved)
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if "cuda" in state["random"] and torch.cuda.is_available():
@@ -196,18 +200,27 @@ def restore_run(
     return state["step"]
 
 
-def _check_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
+def _check_optimizer(optimizer: torch.optim.Optimizer, saved: dict, step: int) -> None:
     """Raise ValueError where a saved state is none of this optimizer's parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, state in saved["state"].items():
-        for value in state.values():
-            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameters[index].shape:
-                raise ValueError("another shape")
+    states = saved["state"]
+    if states.keys() != (set(range(len(parameters))) if step else set()):
+        raise ValueError("other parameters")
+    for index, parameter in enumerate(parameters if step else []):
+        if states[index].keys() != states[0].keys() or not states[0]:
+            raise ValueError("not all of a state")
+        for name, value in states[index].items():
+            if value.shape != (() if name == "step" else parameter.shape) or not value.isfinite().all():
+                raise ValueError("another shape, or numbers that are not finite")
 
 
-def put_weights(path: Path, model: nn.Module, weights: Any) -> None:
-    """Load a state dict. Raises UserError where its names, shapes or numbers are none of the model's."""
-    own = model.state_dict()
+def put_weights(path: Path, model: nn.Module, state: dict[str, Any]) -> None:
+    """Load the weights of a checkpoint.
+
+    Raises UserError where their names, shapes or numbers are none of the model's, and where the model does not compute
+    with them what the one that was saved did (ReLU became GELU, say).
+    """
+    weights, own = state["model"], model.state_dict()
     if not isinstance(weights, dict) or weights.keys() != own.keys():
         raise UserError(f"{path}: its parameters are not those of {model_name(model)}")
     for name, value in weights.items():
@@ -217,6 +230,21 @@ def put_weights(path: Path, model: nn.Module, weights: Any) -> None:
         if not value.is_floating_point() or not value.isfinite().all():
             raise UserError(f"{path}: {name} holds numbers that are not finite")
     model.load_state_dict(weights)
+    if "trial" in state:
+        logits = state["trial"]  # (T, V)
+        try:
+            off = (_trial(model, *logits.shape) - logits).abs().max() / (1 + logits.abs().max())
+        except (TypeError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{path}: not all of a checkpoint: trial is unreadable") from error
+        if not off < 1e-3:
+            raise UserError(f"{path}: weights of another model: {model_name(model)} computes something else with them")
+
+
+@torch.no_grad()
+def _trial(model: nn.Module, T: int, V: int) -> torch.Tensor:
+    """The logits (T, V) of a fixed row of tokens: what tells apart models whose parameters have the same names."""
+    with evaluation_mode(model):
+        return model(torch.arange(T, device=next(model.parameters()).device)[None] % V)[0].float().cpu()
 
 
 def load_model_state(path: Path, name: str) -> dict[str, Any]:
@@ -226,20 +254,18 @@ def load_model_state(path: Path, name: str) -> dict[str, Any]:
     Raises UserError where `load` does, and for a checkpoint of another model, or without one of these keys.
     """
     state = load(path)
-    if state.get("model_name") != name:
-        raise UserError(f"{path}: holds a model of {state.get('model_name', 'no script')}, not of {name}")
-    missing = {"step", "config", "vocabulary", "model"} - state.keys()
-    if missing:
-        raise UserError(f"{path}: not all of a checkpoint: {', '.join(sorted(missing))} missing")
+    _expect(path, state, MODEL_PARTS)
+    if state["model_name"] != name:
+        raise UserError(f"{path}: holds a model of {state['model_name']}, not of {name}")
+    if state["step"] < 0 or not state["vocabulary"]:
+        raise UserError(f"{path}: not a checkpoint: step {state['step']}, vocabulary {state['vocabulary']!r}")
     return state
 
 
-def _fingerprint(corpus: Corpus) -> str:
-    """Tells texts apart."""
-    digest = hashlib.sha256(corpus.vocabulary.encode("utf-8", "surrogatepass"))
-    for name in ("train", "val"):
-        tokens = corpus.splits[name].cpu()
-        places = torch.arange(len(tokens), dtype=torch.int64) % 1_000_003 + 1
-        sums = [len(tokens), int((tokens * places).sum()), int((tokens * places * places).sum())]
-        digest.update(str(sums).encode())
-    return digest.hexdigest()
+def _expect(path: Path, state: dict[str, Any], parts: dict[str, type]) -> None:
+    """Raise UserError where a part of a checkpoint is missing, or of another type."""
+    for name, kind in parts.items():
+        if name not in state:
+            raise UserError(f"{path}: not all of a checkpoint: {name} is missing")
+        if not isinstance(state[name], kind):
+            raise UserError(f"{path}: not a checkpoint: {name} is no {kind.__name__}")

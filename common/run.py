@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,7 +14,6 @@ EXIT_OS_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-SHOW_CURSOR = "\x1b[?25h"
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # what it puts into the environment
 
 
@@ -28,8 +28,8 @@ class Interrupted(Exception):
 def run(main: Callable[[], None]) -> None:
     """Call `main` and end the process: exit code 0, or a line on stderr instead of a traceback.
 
-    Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write (disk full) with 1. A pipe whose reader left
-    (`python task01.py | head -3`) ends quietly with 0. Of the processes that torchrun starts, only the first prints.
+    Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write or too little memory with 1. A pipe whose
+    reader left (`python task01.py | head -3`) ends quietly with 0. Of torchrun's processes only the first prints.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
@@ -56,10 +56,12 @@ def run(main: Callable[[], None]) -> None:
         _end(0)
     except OSError as error:
         _end(EXIT_OS_ERROR, str(error))
-    except SystemExit as end:
-        if is_terminal(sys.stderr):
-            sys.stderr.write(SHOW_CURSOR)
-        raise end
+    except (MemoryError, RuntimeError) as error:  # PyTorch has words of its own for too little memory
+        asked = re.search(r"allocate (\d+ bytes|[\d.]+ .iB)", str(error))
+        if not isinstance(error, MemoryError) and not asked:
+            raise
+        wanted = f": {_readable(asked[1])} more were asked for" if asked else ""
+        _end(EXIT_OS_ERROR, f"too little memory {progress.where}{wanted}")
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -116,6 +118,12 @@ def is_terminal(stream: TextIO | None) -> bool:
     return not is_silent() and stream is not None and stream.isatty()
 
 
+def _readable(amount: str) -> str:
+    """A number of bytes as people say it; GPUs' allocators say it already."""
+    number, unit = amount.split()
+    return f"{int(number) / 1e6:,.0f} MB" if unit == "bytes" else amount
+
+
 def _script() -> str:
     """The name of the script, or of the package that `python -m` runs."""
     folder, name = os.path.split(sys.argv[0])
@@ -123,7 +131,7 @@ def _script() -> str:
 
 
 def _end(status: int, message: str = "") -> None:
-    """Give the terminal back as it was, print `message` on stderr, and exit."""
+    """Clear a progress bar from the terminal, print `message` on stderr, and exit."""
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -132,8 +140,8 @@ def _end(status: int, message: str = "") -> None:
     printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
     line = f"{_script()}: {printable}\n" if message and not is_silent() else ""
     if is_terminal(sys.stderr):
-        # Show the cursor; go below the echoed ^C, or take the place of a progress bar.
-        line = SHOW_CURSOR + ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
+        # Go below the echoed ^C, or take the place of a progress bar.
+        line = ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(line)
         sys.stderr.flush()

@@ -131,7 +131,12 @@ def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[
 
 
 def low_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 for matrix products where the processor has instructions for it, and float32 where not."""
-    abilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    fast = device.type == "cuda" or any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    """bfloat16 for matrix products where the device has instructions for it, and float32 where not."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "mps":
+        fast = torch.backends.mps.is_macos_or_newer(14, 0)
+    else:
+        abilities = torch.cpu.get_capabilities()
+        fast = any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return torch.autocast(device.type, torch.bfloat16, enabled=bool(fast))

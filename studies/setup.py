@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from common.checkpoint import load
+from common.checkpoint import load, put_weights
 from common.config import PRESETS, TrainingConfig
 from common.data import Tokens
 from common.optim import configure_optimizers, initialize
@@ -118,5 +118,5 @@ def load_any(path: Path) -> tuple[nn.Module, Any, str, dict]:
     known = {field.name for field in fields(module.Config)}
     config = module.Config(**{key: value for key, value in state["config"].items() if key in known})
     model = module.GPT(config, len(state["vocabulary"]))
-    model.load_state_dict(state["model"])
+    put_weights(path, model, state)
     return model.eval(), config, state["vocabulary"], state

@@ -2,19 +2,23 @@
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from argparse import Namespace
 from pathlib import Path
 
+import task01
 import task07
 import task08_infinite
 import task09_rope
 from common import checkpoint, evaluate, options, stream, train
 from common.config import LAPTOP
-from common.data import Corpus
+from common.data import Corpus, tokenize
 from common.run import UserError
+from common.run import run as run_script
 from tests.lessons import ROOT
 
 import pytest
@@ -230,6 +234,19 @@ def test_sizes_that_make_no_model_are_one_line(corpus, tmp_path, sizes):
     assert "\n" not in str(error.value)
 
 
+def test_another_model_under_the_same_names_is_refused(corpus, tmp_path, monkeypatch):
+    """GELU for ReLU, say, edited into task 9: task 8 would write nonsense with its weights."""
+    config = dataclasses.replace(task09_rope.Config(), **SMALL)
+    monkeypatch.setattr(task09_rope.nn, "ReLU", torch.nn.GELU)
+    run(corpus, config, save=tmp_path / "gelu.pt", model_class=task09_rope.GPT)
+    stream.load_model(tmp_path / "gelu.pt", task08_infinite.GPT, task08_infinite.Config)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="weights of another model: task08_infinite computes something else with them"):
+        stream.load_model(tmp_path / "gelu.pt", task08_infinite.GPT, task08_infinite.Config)
+    with pytest.raises(UserError, match="weights of another model: task09_rope computes something else with them"):
+        run(corpus, config, resume=tmp_path / "gelu.pt", model_class=task09_rope.GPT)
+
+
 # Runs
 
 
@@ -262,7 +279,86 @@ def test_signals_and_stray_environments(tmp_path):
     assert (process.returncode, err) == (143, b"")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_kills_and_stops_at_random_moments(tmp_path):
+    line = [sys.executable, "-m", "tests.saving", "--kills", "8", "--stops", "3"]
+    result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_outside_the_main_thread_a_script_runs_and_saves(corpus, tmp_path):
+    """As in a notebook's thread, where no signal handler can be set."""
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(run_script(lambda: run(corpus, save=tmp_path / "run.pt"))))
+    thread.start()
+    thread.join(60)
+    assert ended == [None] and checkpoint.load(tmp_path / "run.pt")["step"] == 6
+
+
+def test_too_little_memory_is_one_line(capsys):
+    def ask():
+        torch.empty(2**60, dtype=torch.uint8)
+
+    with pytest.raises(SystemExit) as end:
+        run_script(ask)
+    assert end.value.code == 1
+    expected = r".*: too little memory .*: 1,152,921,504,607 MB more were asked for\n"
+    assert re.fullmatch(expected, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_bfloat16_is_used_where_the_device_can(monkeypatch, device, able):
+    asked = {}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able == (device == "cpu")})
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able == (device == "cuda"))
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: able == (device == "mps"))
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: asked.update({device: (dtype, enabled)}))
+    train.low_precision(torch.device(device))
+    assert asked == {device: (torch.bfloat16, able)}
+
+
 # Texts, sizes, streams
+
+
+def test_a_text_takes_a_byte_a_character_or_two_or_four(tmp_path):
+    for symbols, dtype in ((65, torch.uint8), (300, torch.int16), (40_000, torch.int32)):
+        text = "".join(map(chr, range(0x10000, 0x10000 + symbols)))
+        vocabulary, tokens = tokenize(text[::-1] + text)
+        assert vocabulary == text and tokens.dtype == dtype
+        assert tokens.tolist() == [*reversed(range(symbols)), *range(symbols)]
+
+
+def test_a_prompt_that_no_model_can_continue_is_refused():
+    small = dataclasses.replace(task08_infinite.Config(), **SMALL)
+    for module, config in ((task01, task01.Config()), (task07, CONFIG), (task08_infinite, small)):
+        model = module.GPT(config, 20)
+        for tokens in (torch.zeros(1, 0, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.zeros(1, 3)):
+            with pytest.raises(ValueError, match=r"tokens: expected int64 of shape \(B, T\), T at least 1, got"):
+                list(model.generate(tokens, 2))
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interrupted_generate_leaves_the_model_in_its_mode(stop):
+    model = task07.GPT(CONFIG, 20).train()
+
+    def interrupt(*_):
+        raise stop
+
+    model.lm_head.register_forward_hook(interrupt)
+    with pytest.raises(stop):
+        model.generate(torch.zeros(1, 1, dtype=torch.long), 2)
+    assert model.training
+
+
+def test_an_odd_head_size_cannot_rotate():
+    with pytest.raises(ValueError, match="head size: expected an even number, to turn pairs of coordinates, got 3"):
+        task09_rope.GPT(dataclasses.replace(task09_rope.Config(), n_embd=24, n_head=8), 20)
+
+
+def test_a_text_without_line_break_begins_with_its_first_symbol():
+    assert stream.encode("", "abc").tolist() == [[0]] and stream.encode("", "\nab").tolist() == [[0]]
 
 
 def test_a_large_vocabulary_is_evaluated_in_parts(tmp_path, monkeypatch):

@@ -1,0 +1,248 @@
+"""Kill and stop small runs at random moments, and look at what they left: python -m tests.saving --kills 200 --stops 50
+
+A kill (SIGKILL) hits a run that saves at every step. After each, the file must be whole and hold the newest save that
+was completed, and after the next save no temporary file may be left. A stop (SIGINT, SIGTERM, SIGHUP or SIGKILL) hits
+a run of task 7 (dropout, two batches a step), task 9 (Muon) or the speedrun (short windows). The run is resumed until
+it ends. All the lines that it printed, and its last checkpoint, must be those of a run without stops.
+"""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import task07
+import task09_rope
+from common import checkpoint, options
+from common.config import LAPTOP
+from common.parser import Parser, whole_number
+from common.run import run
+from studies import speedrun
+
+import torch
+import torch._dynamo  # what the first step imports: before the runs are forked
+
+TEXT = "To be, or not to be, that is the question:\n" * 25
+SMALL = LAPTOP | {
+    "batch_size": 4,
+    "block_size": 16,
+    "n_embd": 24,
+    "n_head": 3,
+    "n_layer": 2,
+    "dropout": 0.1,
+    "max_steps": 40,
+    "eval_interval": 1,
+    "whole_split": False,
+    "eval_batches": 2,
+}
+SIZES = {name: value for name, value in SMALL.items() if name != "paper_scale"}
+SCRIPTS = [
+    (task07, SMALL | {"accumulate": 2, "optimizer": "adamw"}),
+    (task09_rope, SMALL),
+    (speedrun, speedrun.PRESETS["best"] | SIZES | {"first_window": 4}),
+]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+
+
+def start(script, preset, folder: Path, *flags: str) -> int:
+    """Fork a run of a script, its output added to files of the folder; its process number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    for number, name in ((1, "out.txt"), (2, "err.txt")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
+    save = checkpoint.save
+
+    def save_and_tell(path, state):
+        save(path, state)
+        with open(folder / "completed.txt", "a") as file:
+            file.write(f"{state['step']}\n")
+
+    checkpoint.save = save_and_tell
+    script.parse_options = partial(_parse, preset)
+    sys.argv = [
+        f"{script.__name__}.py",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--data",
+        str(folder / "text.txt"),
+        *flags,
+    ]
+    status = 1
+    try:
+        run(script.main)
+        status = 0
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _parse(preset, description, config, presets=None, add_flags=None):
+    return options.parse_options(description, config, {"laptop": preset}, add_flags)
+
+
+def hit(child: int, number: int, after: float) -> None:
+    """Send a run a signal after some seconds, and wait until it has ended."""
+    time.sleep(after)
+    try:
+        os.kill(child, number)
+    finally:
+        os.waitpid(child, 0)
+
+
+def resume_or_begin(path: Path) -> list[str]:
+    return ["--save", str(path), "--save-every", "1", *(["--resume", str(path)] if path.exists() else [])]
+
+
+def kill(folder: Path, seconds: float) -> str:
+    """One kill; what was wrong afterwards, or nothing."""
+    path, completed = folder / "run.pt", folder / "completed.txt"
+    script, preset = SCRIPTS[0]
+    hit(start(script, preset | {"max_steps": 10**6}, folder, *resume_or_begin(path)), signal.SIGKILL, seconds)
+    if not completed.exists():
+        return "" if not path.exists() else _state(path)
+    newest = int(completed.read_text().split()[-1])
+    try:
+        step = checkpoint.load(path)["step"]
+    except checkpoint.UserError as error:
+        return f"not whole: {error}"
+    return "" if step in (newest, newest + 1) else f"step {step} instead of {newest}"
+
+
+def _state(path: Path) -> str:
+    try:
+        return "" if checkpoint.load(path)["step"] == 1 else "a step that was never completed"
+    except checkpoint.UserError as error:
+        return f"not whole: {error}"
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What one more start and one more save leave beside the checkpoint."""
+    path = folder / "run.pt"
+    script, preset = SCRIPTS[0]
+    child = start(script, preset | {"max_steps": 10**6}, folder, *resume_or_begin(path))
+    before = size(folder / "completed.txt")
+    while size(folder / "completed.txt") == before:
+        time.sleep(0.01)
+    os.kill(child, signal.SIGINT)
+    os.waitpid(child, 0)
+    return sorted(file.name for file in folder.glob(".*"))
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def finish(script, preset, folder: Path) -> None:
+    """Run a script from where it is to its end."""
+    _, status = os.waitpid(start(script, preset, folder, *resume_or_begin(folder / "run.pt")), 0)
+    assert status == 0, (folder / "err.txt").read_text()
+
+
+def same(one, other) -> bool:
+    """Whether two checkpoints' parts are equal, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def lines(folder: Path) -> dict[str, set[str]]:
+    """Start of a line of the log → all its versions."""
+    found: dict[str, set[str]] = {}
+    for line in (folder / "out.txt").read_text().split("\n\nSampling")[0].splitlines():
+        found.setdefault(line.split(":")[0], set()).add(line)
+    return found
+
+
+def stops(script, preset, folder: Path, count: int, total_seconds: float) -> tuple[int, Counter]:
+    """Stop and resume one run so many times at random moments; how often it was stopped, and by what."""
+    by: Counter = Counter()
+    for _ in range(count):
+        child = start(script, preset, folder, *resume_or_begin(folder / "run.pt"))
+        number = random.choice(SIGNALS)
+        time.sleep(random.uniform(0, total_seconds / count * 1.5))
+        if os.waitpid(child, os.WNOHANG)[0]:
+            break  # it had ended
+        os.kill(child, number)
+        os.waitpid(child, 0)
+        by[number.name] += 1
+    return sum(by.values()), by
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "text.txt").write_text(TEXT)
+    return folder
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--kills", type=whole_number(0), default=200, metavar="N")
+    parser.add_argument("--stops", type=whole_number(0), default=50, metavar="N")
+    parser.add_argument("--seed", type=whole_number(0), default=1, metavar="N")
+    flags = parser.parse_args()
+    random.seed(flags.seed)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        folder = make(home / "kills")
+        wrong, temporary = [], 0
+        for _ in range(flags.kills):
+            wrong += filter(None, [kill(folder, random.uniform(0, 1))])
+            temporary += len(list(folder.glob(".*")))
+        after = leftovers(folder)
+        completed = len((folder / "completed.txt").read_text().split())
+        print(f"{flags.kills} kills, {completed} saves completed: {len(wrong)} files not whole or not the newest")
+        print(f"temporary files: {temporary} kills left one, and {len(after)} were there after the next save")
+        failed = bool(wrong or after)
+        for number, (script, preset) in enumerate(SCRIPTS):
+            share = flags.stops // 3 + (number < flags.stops % 3)
+            reference = make(home / f"reference {number}")
+            began = time.monotonic()
+            finish(script, preset, reference)
+            seconds = time.monotonic() - began
+            done, by, runs = 0, Counter(), 0
+            unequal = 0
+            while done < share:
+                folder = make(home / f"stopped {number} {runs}")
+                more, signals = stops(script, preset, folder, min(5, share - done), seconds)
+                if not _ended(folder, preset):
+                    finish(script, preset, folder)
+                done, by, runs = done + more, by + signals, runs + 1
+                one, other = (checkpoint.load(place / "run.pt") for place in (reference, folder))
+                unequal += not same(one, other) or lines(reference) != lines(folder)
+            print(
+                f"{script.__name__}: {done} stops of {runs} runs ({_list(by)}): {unequal} runs not bit for bit the same"
+            )
+            failed |= bool(unequal)
+    sys.exit(failed)
+
+
+def _ended(folder: Path, preset: dict) -> bool:
+    path = folder / "run.pt"
+    return path.exists() and checkpoint.load(path)["step"] == preset["max_steps"]
+
+
+def _list(by: Counter) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(by.items()))
+
+
+if __name__ == "__main__":
+    run(main)
