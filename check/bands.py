@@ -83,7 +83,7 @@ def measure(name: str, initialize, seed: int) -> tuple[float, float]:
 def main() -> None:
     torch.set_num_threads(1)
     bands = {}
-    for name in TASKS:
+    for name in (name for name in TASKS if name.startswith("task")):
         ranges = []
         for kind, initialize in INITIALIZATIONS.items():
             progress.where = f"while {name} was measured"

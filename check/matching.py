@@ -102,11 +102,12 @@ def read(
 
 
 def _complain(task: Task, structure: Structure, beyond: list[Unit]) -> None:
-    expected = {"(V, C) tables": (len(structure.tables), 2)}
+    expected = {"(V, C) tables": (len(structure.tables), 1 if task.tied else 2)}
     if not task.rotary:
         expected["position tables"] = (int(structure.position is not None), 1)
-    if task.norms:
+    if task.last_norm:
         expected["last norms"] = (int(structure.norm is not None), 1)
+    if task.norms:
         expected["norms in a block"] = (len(structure.blocks[0].norms), 2)
     if task.feed_forward == "mlp":
         expected["matrices of the MLP in a block"] = (len(structure.blocks[0].wide), 2)
@@ -218,7 +219,7 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
     # With squares of one role, orders already try every role; else the roles do.
     by_order = count >= 3 and not fused and not separate
     for choice in itertools.product(
-        [(0, 1), (1, 0)],
+        [(0, 0)] if task.tied else [(0, 1), (1, 0)],
         [(0, 1), (1, 0)] if task.norms else [()],
         orders,
         [False, True] if raw else [False],
@@ -236,7 +237,7 @@ def official(task: Task) -> Arrangement:
     """The arrangement of the official files."""
     squares = {"": 0, "linear": 1, "mlp": 1}[task.feed_forward]
     return Arrangement(
-        tables=(0, 1),
+        tables=(0, 0) if task.tied else (0, 1),
         norms=(0, 1) if task.norms else (),
         attention=tuple(range(squares)),
         transposed=False,
@@ -262,20 +263,21 @@ def weights(
     """
     V, C = sizes.V, sizes.C
     token, head = (structure.tables[i] for i in how.tables)
-    if head.vector is None or token.vector is not None:
-        raise Unreadable("the output has a bias, the token embedding none")
+    if (head.vector is None) != task.tied or token.vector is not None:
+        raise Unreadable(f"the output has {'no' if task.tied else 'a'} bias, the token embedding none")
     made: Weights = {
         "token": _oriented(token, values, (V, C)),
         "head": _oriented(head, values, (V, C if task.feed_forward else sizes.H * sizes.D)),
-        "head_bias": values[head.vector],
         "blocks": [_block(task, block, values, sizes, how) for block in structure.blocks],
     }
+    if head.vector is not None:
+        made["head_bias"] = values[head.vector]
     if structure.position is not None:
         made["position"] = values[structure.position.matrix].reshape(sizes.T, C)
     if structure.norm is not None:
         made["norm"], made["norm_bias"] = _pair(structure.norm, values)
     merge = sizes.C if task.n_head else sizes.D
-    if how.merged_last and not task.feed_forward:
+    if how.merged_last and not task.feed_forward and not task.projection:
         made["head"] = _columns(made["head"], sizes, merge)
     return made
 
@@ -333,8 +335,9 @@ def _block(task: Task, block: Block, values: Sequence[torch.Tensor], sizes: Size
         made["narrow"], made["narrow_bias"] = _oriented(narrow, values, (C, 4 * C)), _bias(narrow, values)
     for number, index in enumerate(how.norms, 1):
         made[f"norm{number}"], made[f"norm{number}_bias"] = _pair(block.norms[index], values)
-    made |= _queries_keys_values(task, [*squares, *others], square, values, sizes, how)
-    if how.merged_last and task.feed_forward:
+    if task.attention:
+        made |= _queries_keys_values(task, [*squares, *others], square, values, sizes, how)
+    if how.merged_last and task.attention and (task.feed_forward or task.projection):
         name = "projection" if task.projection else "widen"
         made[name] = _columns(made[name], sizes, C)
     return made

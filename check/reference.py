@@ -23,6 +23,7 @@ class Form:
     layout: str = "halves"  # of rotated pairs: (i, i + D/2), or "neighbours": (2i, 2i + 1)
     direction: int = 1  # of the rotation
     swapped: bool = False  # queries and keys in each other's place
+    causal: bool = True
     # Wrong forms.
     base: float = 10_000.0
     exponent: str = "2i/D"
@@ -30,7 +31,7 @@ class Form:
     opposite: bool = False  # keys turned against queries
     rotary_blocks: str = "all"  # or first
     rotary_heads: str = "all"  # or first
-    activation: str = "relu"
+    activation: str = ""  # the task's
     last_activation: bool = False  # a ReLU at the end of the feed-forward, too
     attention_skip: bool | None = None  # None: as the task has it
     feed_forward_skip: bool | None = None
@@ -53,6 +54,7 @@ class Task:
     """What the model of a task consists of."""
 
     name: str
+    attention: bool = True
     n_head: bool = True  # several heads
     feed_forward: str = ""  # linear or mlp
     blocks: bool = False
@@ -60,26 +62,40 @@ class Task:
     norms: bool = False
     dropout: bool = False
     rotary: bool = False
+    projection: bool = False
+    activation: str = "relu"
+    last_norm: bool = False  # one before the output
+    tied: bool = False  # the output layer has the token embedding's weights, and no bias
+    embedding_dropout: bool = False
 
-    @property
-    def projection(self) -> bool:
-        return self.skips
 
-
+PRE_NORM: dict = {
+    "feed_forward": "mlp",
+    "blocks": True,
+    "skips": True,
+    "projection": True,
+    "norms": True,
+    "last_norm": True,
+}
 TASKS = {
     "task01": Task("task01", n_head=False),
     "task02": Task("task02"),
     "task03": Task("task03", feed_forward="linear"),
     "task04": Task("task04", feed_forward="linear", blocks=True),
-    "task05": Task("task05", feed_forward="mlp", blocks=True, skips=True),
-    "task06": Task("task06", feed_forward="mlp", blocks=True, skips=True, norms=True),
-    "task07": Task("task07", feed_forward="mlp", blocks=True, skips=True, norms=True, dropout=True),
-    "task09_rope": Task(
-        "task09_rope", feed_forward="mlp", blocks=True, skips=True, norms=True, dropout=True, rotary=True
-    ),
+    "task05": Task("task05", feed_forward="mlp", blocks=True, skips=True, projection=True),
+    "task06": Task("task06", **PRE_NORM),
+    "task07": Task("task07", **PRE_NORM, dropout=True),
+    "task09_rope": Task("task09_rope", **PRE_NORM, dropout=True, rotary=True),
+    # Pieces: modules of a model of which the check makes the rest.
+    "mlp": Task("mlp", attention=False, n_head=False, feed_forward="mlp", dropout=True, activation="gelu"),
+    "multi_head_attention": Task("multi_head_attention", projection=True, dropout=True),
+    "block": Task("block", **PRE_NORM | {"blocks": False, "last_norm": False}, dropout=True, activation="gelu"),
+    "encoder": Task("encoder", **PRE_NORM, dropout=True),  # only its sizes are used
+    "gpt": Task("gpt", **PRE_NORM, dropout=True, activation="gelu", tied=True, embedding_dropout=True),
 }
 
 RIGHT_SCALES = ("√D", "√C")
+RIGHT_ACTIVATIONS = {"relu": ("relu",), "gelu": ("gelu", "gelu (tanh)")}
 
 
 def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form(), gains: dict | None = None):
@@ -108,10 +124,12 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict)
     skips = [task.skips if chosen is None else chosen for chosen in (form.attention_skip, form.feed_forward_skip)]
     branches = [
         (1, lambda y: _attention(block, y, form, gains), skips[0]),
-        (2, lambda y: _feed_forward(block, y, form, gains), skips[1]),
+        (2, lambda y: _feed_forward(block, y, form.activation or task.activation, form, gains), skips[1]),
     ]
     if not task.feed_forward:
         branches.pop()
+    if not task.attention:
+        del branches[0]
     if form.feed_forward_first:
         branches.reverse()
     start = x
@@ -146,7 +164,9 @@ def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torc
     scores = q @ k.transpose(-2, -1) * scale(form.scale, q.shape[-1], C)  # (B, H, T, T)
     past = torch.ones(T, T, dtype=torch.bool).tril()
     axis = {"keys": -1, "queries": -2, "heads": 1}[form.softmax]
-    weights = F.softmax(scores.masked_fill(~past, float("-inf")), dim=axis) * gains.get("weights", 1.0)
+    if form.causal:
+        scores = scores.masked_fill(~past, float("-inf"))
+    weights = F.softmax(scores, dim=axis) * gains.get("weights", 1.0)
     y = (weights @ v).transpose(1, 2).flatten(2)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
@@ -210,8 +230,8 @@ ACTIVATIONS = {
 }
 
 
-def _feed_forward(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
-    x = ACTIVATIONS[form.activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
+def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, gains: dict) -> torch.Tensor:
+    x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
     if "narrow" in block:
         x = F.linear(x, block["narrow"], block.get("narrow_bias"))
     if form.last_activation:

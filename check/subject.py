@@ -21,6 +21,7 @@ SMALL = Sizes(V=11, C=24, H=4, D=6, T=7, L=2)
 SMALL_ONE_HEAD = Sizes(V=11, C=24, H=1, D=10, T=7, L=1)
 B = 3
 TOLERANCE = 2e-4
+MODULES = ("mlp", "multi_head_attention", "block", "gpt", "encoder")  # pieces that are classes, not functions
 
 
 @dataclass
@@ -84,9 +85,13 @@ class Subject:
 
     def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
         """A model with its own initial values."""
-        answer = self.session.ask(
-            "build", sizes=self.config(sizes, **changes), vocab_size=sizes.V, seed=seed + self.seed
-        )
+        config = self.config(sizes, **changes)
+        if self.name in MODULES:
+            names = {"n_embd": "hidden_size", "block_size": "context_size"}
+            config = {names.get(name, name): value for name, value in config.items()}
+            config = {"causal": True, "n_head": sizes.H} | config
+        piece = self.name if self.name in MODULES else ""
+        answer = self.session.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)
         values = answer["values"]
         return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values)
 

@@ -24,6 +24,47 @@ from torch import nn
 from torch.nn import functional as F
 
 MOST_LOCALS = 12  # shapes shown of a failing line
+ARGUMENTS = {  # what courses call the arguments of their modules
+    "hidden_size": (
+        "hidden",
+        "n_embd",
+        "d_model",
+        "embed_dim",
+        "embedding_dim",
+        "hidden_dim",
+        "input_size",
+        "dim",
+        "C",
+    ),
+    "n_head": ("num_heads", "n_heads", "heads", "num_attention_heads", "nhead"),
+    "dropout": ("p", "dropout_rate", "dropout_p", "drop", "attention_dropout"),
+    "vocab_size": ("vocabulary_size", "n_vocab", "num_tokens"),
+    "context_size": ("block_size", "max_seq_len", "context_length", "n_ctx", "max_len", "seq_len"),
+    "n_layer": ("n_layers", "num_layers", "layers", "depth"),
+    "causal": ("is_causal",),
+}
+CLASSES = {
+    "mlp": ("MLP", "FeedForward", "Mlp", "FFN"),
+    "multi_head_attention": (
+        "MultiHeadCausalSelfAttention",
+        "CausalMultiHeadSelfAttention",
+        "MultiHeadSelfAttention",
+        "MultiHeadAttention",
+        "CausalSelfAttention",
+        "SelfAttention",
+    ),
+    "block": ("Block", "TransformerBlock"),
+    "gpt": ("GPT",),
+    "encoder": ("Encoder", "TransformerEncoder", "TransformerLM"),
+}
+WHOLE = ("gpt", "encoder")  # models; the rest are parts of one
+ORDER = {
+    "mlp": ("hidden_size", "dropout"),
+    "multi_head_attention": ("hidden_size", "n_head", "dropout"),
+    "block": ("hidden_size", "n_head", "dropout"),
+    "gpt": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout"),
+    "encoder": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout", "causal"),
+}
 
 
 class Learner:
@@ -33,6 +74,8 @@ class Learner:
         self.path = path
         self.module: Any = None
         self.models: list[Any] = []
+        self.with_targets = False  # whether forward takes tokens and targets
+        self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
     def load(self) -> dict:
         """Import the file. Training during the import is refused."""
@@ -61,12 +104,15 @@ class Learner:
     def has(self, function: str) -> bool:
         return self._find(function) is not None
 
-    def build(self, sizes: dict, vocab_size: int, seed: int) -> dict:
+    def build(self, sizes: dict, vocab_size: int, seed: int, piece: str = "") -> dict:
         """A GPT; its number, its parameters (name, kind of their module) and their first values."""
         torch.manual_seed(seed)
-        known = _fields(self.module.Config)
-        config = self.module.Config(**{name: value for name, value in sizes.items() if name in known})
-        model = self.module.GPT(config, vocab_size)
+        if piece:
+            model = self._piece(piece, sizes | {"vocab_size": vocab_size})
+        else:
+            known = _fields(self.module.Config)
+            config = self.module.Config(**{name: value for name, value in sizes.items() if name in known})
+            model = self.module.GPT(config, vocab_size)
         self.models.append(model)
         owners = {
             id(parameter): type(module).__name__
@@ -81,6 +127,37 @@ class Learner:
             "values": [parameter for _, parameter in named],
         }
 
+    def _piece(self, piece: str, sizes: dict) -> nn.Module:
+        """The learner's GPT with its course's arguments, or a model that reads with a module of the learner's."""
+        kind = self.piece_class(piece)
+        if kind is None:
+            raise AttributeError(f"no class {CLASSES[piece][0]}")
+        made = _make(getattr(self.module, kind), ORDER[piece], sizes)
+        if piece in WHOLE:
+            self.with_targets = piece == "gpt"
+            return made
+        return Reader(made, sizes)
+
+    def piece_class(self, piece: str) -> str | None:
+        """The name of the class that is a piece."""
+        return next((name for name in CLASSES[piece] if inspect.isclass(getattr(self.module, name, None))), None)
+
+    def piece_takes(self, piece: str) -> list[str]:
+        """Which of the arguments that a piece may have its class takes."""
+        taken = inspect.signature(getattr(self.module, self.piece_class(piece) or "")).parameters
+        return [name for name, others in ARGUMENTS.items() if taken.keys() & {name, *others}]
+
+    def module_output(self, model: int, x: torch.Tensor) -> Any:
+        """What the module of a Reader gives for vectors."""
+        with torch.no_grad():
+            return self.models[model].eval().module(x)
+
+    def loss(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> Any:
+        """What forward(x, y) returns, as a list of tensors and None."""
+        with torch.no_grad():
+            output = self.models[model].eval()(tokens, targets)
+        return list(output) if isinstance(output, tuple | list) else output
+
     def fill(self, model: int, values: list) -> None:
         """Give the parameters these values."""
         with torch.no_grad():
@@ -91,13 +168,16 @@ class Learner:
         """Logits, and whether they can be told from the same call again."""
         network = self.models[model].train(training)
         with torch.no_grad():
-            return {"logits": _logits(network(tokens))}
+            return {"logits": _logits(self._forward(network, tokens))}
+
+    def _forward(self, network: nn.Module, tokens: torch.Tensor) -> Any:
+        return network(tokens, tokens) if self.with_targets else network(tokens)
 
     def gradients(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> dict:
         """The loss, and the gradient of each parameter (or None)."""
         network = self.models[model].train()
         network.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(_logits(network(tokens)).flatten(0, 1), targets.flatten())
+        loss = F.cross_entropy(_logits(self._forward(network, tokens)).flatten(0, 1), targets.flatten())
         loss.backward()
         return {"loss": loss.item(), "gradients": [parameter.grad for parameter in network.parameters()]}
 
@@ -165,6 +245,34 @@ class Learner:
         ]
         return {"kind": type(optimizer).__name__, "adamw": isinstance(optimizer, torch.optim.AdamW), "groups": groups}
 
+    def train(self, batches: list, rates: list, losses: list, settings: list, grad_clip: float) -> list[dict]:
+        """What the learner's training loop does with a table of logits, in order: batches, steps, evaluations, logs."""
+        events: list[dict] = []
+        model, rows, answers = Table(V=8), iter(batches), iter(losses)
+        optimizer = Noted(model, events)
+
+        def note(kind: str, **more: Any) -> None:
+            events.append({"kind": kind, "training": model.training, **more})
+
+        def get_batch() -> Any:
+            note("batch")
+            return tuple(next(rows))
+
+        def estimate_loss(network: Any) -> float:
+            note("evaluation", value=model.table.detach().clone())
+            return next(answers)
+
+        def log(n: int, loss: float, rate: float) -> None:
+            note("log", n=int(n), loss=float(loss), lr=float(rate))
+
+        def save(n: int, loss: float) -> None:
+            note("save", n=int(n), loss=float(loss))
+
+        max_iters, eval_iters, log_interval, accumulation = settings
+        limits = max_iters, eval_iters, log_interval, grad_clip, accumulation
+        self._find("train")(model, optimizer, get_batch, rates.__getitem__, estimate_loss, *limits, log, save)
+        return events
+
     def predictor(
         self,
         table: torch.Tensor,
@@ -176,7 +284,9 @@ class Learner:
         training: bool,
     ) -> dict:
         """generate() with a model whose logits are known; the text and how the model was called."""
-        model = Predictor(table, block_size).train(training)
+        if self.with_tuple is None:
+            self.with_tuple = self._unpacks(table, block_size, len(tokens))
+        model = Predictor(table, block_size, self.with_tuple).train(training)
         torch.manual_seed(seed)
         with torch.enable_grad():
             text = self._find("generate")(model, tokens, count, temperature)
@@ -188,6 +298,17 @@ class Learner:
             "gradients": any(model.gradients),
             "next": torch.rand(2),
         }
+
+    def _unpacks(self, table: torch.Tensor, block_size: int, rows: int) -> bool:
+        """Whether the learner's generate takes what the model returns for (logits, loss)."""
+        prompt = torch.zeros(max(rows, 3), 1, dtype=torch.long)
+        for with_tuple in (False, True):
+            try:
+                self._find("generate")(Predictor(table, block_size, with_tuple), prompt, 1, 1.0)
+                return with_tuple
+            except Exception:
+                continue
+        return False
 
     def _find(self, function: str) -> Any:
         found = getattr(self.module, function, None)
@@ -207,23 +328,83 @@ class Layers(nn.Module):
         self.output.weight = self.embedding.weight
 
 
-class Predictor(nn.Module):
-    """Logits (B, T, V) that depend on all tokens so far; notes how it is called."""
+class Table(nn.Module):
+    """Logits (N, T, V) from a table, and their mean cross-entropy."""
 
-    def __init__(self, table: torch.Tensor, block_size: int):
+    def __init__(self, V: int):
         super().__init__()
-        self.block_size = block_size
+        self.table = nn.Parameter(torch.zeros(V, V))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
+        logits = self.table[x]  # (N, T, V)
+        return logits, None if y is None else F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+class Noted(torch.optim.SGD):
+    """Plain SGD that notes each step: the gradient, the learning rates, the mode of the model."""
+
+    def __init__(self, model: Table, events: list):
+        groups = [{"params": [model.table]}, {"params": [nn.Parameter(torch.zeros(1))]}]
+        super().__init__(groups, lr=1e-9)
+        self.model, self.events = model, events
+
+    def step(self, closure: Any = None) -> Any:
+        gradient = self.model.table.grad
+        rates = [float(group["lr"]) for group in self.param_groups]
+        value = torch.zeros_like(self.model.table) if gradient is None else gradient.clone()
+        self.events.append({"kind": "step", "training": self.model.training, "lr": rates, "gradient": value})
+        return super().step(closure)
+
+
+class Predictor(nn.Module):
+    """Logits (B, T, V) that depend on all tokens so far, alone or with a loss; notes how it is called."""
+
+    def __init__(self, table: torch.Tensor, block_size: int, with_tuple: bool = False):
+        super().__init__()
+        for name in ARGUMENTS["context_size"] + ("context_size",):
+            setattr(self, name, block_size)
+        self.with_tuple = with_tuple
         self.table = nn.Parameter(table)
         self.calls: list[torch.Tensor] = []
         self.modes: list[bool] = []
         self.gradients: list[bool] = []
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
         self.calls.append(tokens.clone())
         self.modes.append(self.training)
         self.gradients.append(torch.is_grad_enabled())
         seen = self.table[tokens]  # (B, T, V)
-        return seen + seen.cumsum(dim=1) / 2
+        logits = seen + seen.cumsum(dim=1) / 2
+        return (logits, None) if self.with_tuple else logits
+
+
+class Reader(nn.Module):
+    """A model that reads with one module: token and position embeddings, the module, an output layer."""
+
+    def __init__(self, module: nn.Module, sizes: dict):
+        super().__init__()
+        self.token_embedding = nn.Embedding(sizes["vocab_size"], sizes["hidden_size"])
+        self.position_embedding = nn.Embedding(sizes["context_size"], sizes["hidden_size"])
+        self.module = module
+        self.lm_head = nn.Linear(sizes["hidden_size"], sizes["vocab_size"])
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]  # (B, T, C)
+        return self.lm_head(self.module(x))  # (B, T, V)
+
+
+def _make(kind: type, order: tuple[str, ...], sizes: dict) -> Any:
+    """An object of a class whose arguments have the courses' names, or others in the same order."""
+    parameters = inspect.signature(kind).parameters.values()
+    named = {}
+    for parameter in parameters:
+        for name, others in ARGUMENTS.items():
+            if parameter.name in (name, *others) and name in sizes:
+                named[parameter.name] = sizes[name]
+    known = {parameter.name for parameter in parameters if parameter.name in named}
+    if all(parameter.name in known for parameter in parameters if parameter.default is parameter.empty):
+        return kind(**named)
+    return kind(*(sizes[name] for name in order))
 
 
 class Trained(Exception):

@@ -26,8 +26,14 @@ LEFT_OUT = {
     "task09_rope": ["rotation_angles", "rotate", "SelfAttention.__init__", "SelfAttention.forward"],
     "attention": ["causal_mask", "attention"],
     "positions": ["positional_encoding"],
+    "multi_head_attention": ["MultiHeadCausalSelfAttention.__init__", "MultiHeadCausalSelfAttention.forward"],
+    "mlp": ["MLP.__init__", "MLP.forward"],
+    "block": ["Block.__init__", "Block.forward"],
+    "gpt": ["GPT.__init__", "GPT.forward", "GPT.configure_optimizers", "GPT.generate"],
+    "encoder": ["Encoder.__init__", "Encoder.forward"],
     "optimizers": ["configure_optimizers"],
     "schedule": ["get_lr"],
+    "training": ["train"],
     "generate": ["generate"],
 }
 
@@ -57,18 +63,28 @@ def starter(task: str) -> str:
     text = source(task)
     lines = text.split("\n")
     for first, last, indent, name in sorted(_bodies(ast.parse(text), LEFT_OUT[task]), reverse=True):
-        lines[first - 1 : last] = [f'{" " * indent}raise NotImplementedError("write {name}")']
+        steps = [] if task.startswith("task") else _steps(lines, first, last, indent)
+        lines[first - 1 : last] = [*steps, f'{" " * indent}raise NotImplementedError("write {name}")']
     doc = ast.parse(text).body[0]
     title = lines[0].removeprefix('"""').rstrip(".")
+    first = HINTS[task][0]
+    if any(line.strip().startswith("#") for line in text.split("\n")[doc.end_lineno :]) and not task.startswith("task"):
+        first = "The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each."
     lines[: doc.end_lineno] = [
         f'"""{title}: yours to write.',
         "",
-        *textwrap.wrap(HINTS[task][0], width=100),
+        *textwrap.wrap(first, width=100),
         "",
         f"Check it: python -m check {task} FILE; more hints: python -m check {task} --hint 2",
         '"""',
     ]
     return "\n".join(lines)
+
+
+def _steps(lines, first, last, indent):
+    """The comment lines of a body, and those right above it: the steps that a piece's starter names."""
+    inside = [line.strip() for line in lines[first - 1 : last] if line.strip().startswith("#")]
+    return [" " * indent + line for line in inside]
 
 
 def _bodies(tree, names):

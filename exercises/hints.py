@@ -24,8 +24,8 @@ HINTS = {
     ],
     "task05": [
         "Three blocks learn worse than one layer. What way could a gradient take past a branch?",
-        "Add what a branch computes to what it was given, twice a block. What mixes the heads before the sum, and how "
-        "wide is the MLP inside?",
+        "Add what a branch computes to what it was given, twice a block. What mixes the heads before the sum, and "
+        "how wide is the MLP inside?",
         "x = x + projection(heads(x)); x = x + W₂ max(0, W₁ x + b₁) + b₂, where W₁ is 4C × C and W₂ C × 4C.",
     ],
     "task06": [
@@ -48,33 +48,76 @@ HINTS = {
     "attention": [
         "Every query is compared with every key. What turns comparisons into weights that sum to one, and what must "
         "have happened to the future before that?",
-        "Scores (…, T, T) are one matrix product with the last two axes of k exchanged; scale them, hide what the mask "
-        "hides, softmax along each row, and one more product.",
-        "softmax(q kᵀ / √D + m) v over the last axis, where m is 0 where the mask lets look and -inf where not; "
-        "the causal mask lets look where column ≤ row.",
+        "Scores (…, T, T) are one matrix product with the last two axes of k exchanged; scale them, hide what the "
+        "mask hides, softmax along each row, and one more product.",
+        "softmax(q kᵀ / √D + m) v over the last axis, where m is 0 where the mask lets look and -inf where not; the "
+        "causal mask lets look where column ≤ row.",
     ],
     "positions": [
         "A clock tells the time of day with hands of different speeds. Which hands would tell apart thousands of "
         "positions, and why does a hand need two numbers?",
-        "Make angles (T, C/2) as positions (T, 1) times speeds (C/2), the speeds a geometric series from 1 down; then "
-        "let sines and cosines take turns along the last axis.",
+        "Make angles (T, C/2) as positions (T, 1) times speeds (C/2), the speeds a geometric series from 1 down; "
+        "then let sines and cosines take turns along the last axis.",
         "PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i + 1) = cos(t / 10000^(2i/C)).",
     ],
+    "multi_head_attention": [
+        "Write down the shape after each step before you write the step. Where do two axes change places, and where "
+        "are they only glued together?",
+        "view or reshape cuts and glues neighbours; transpose moves an axis. Heads are cut from C, moved before T, "
+        "glued to B, and at the end all of it backwards. The mask is an upper triangle that starts above the "
+        "diagonal.",
+        "A = softmax(Q Kᵀ / √D + M) with Q, K (B·H, T, D) and M = -inf where column > row; output = W · "
+        "concat(A₁V₁, …, A_H V_H) + b, (B, T, C), with dropout on A and on the output.",
+    ],
+    "mlp": [
+        "A position has gathered what others know. Where does it think about it by itself, and how much room has it?",
+        "nn.Linear(C, 4C), F.gelu, nn.Linear(4C, C), nn.Dropout, in this order, on the last axis; B and T stay.",
+        "MLP(x) = dropout(W₂ · gelu(W₁ x + b₁) + b₂), W₁ (4C, C), W₂ (C, 4C); gelu(z) = z · Φ(z).",
+    ],
+    "block": [
+        "A branch reads a normed copy, and what it finds is added to the original. How often does that happen here?",
+        "Two sums in a row: the second reads what the first made. The norms stand inside the sums, none around them.",
+        "x ← x + attention(norm₁(x)); x ← x + MLP(norm₂(x)); each norm with its own gain and bias.",
+    ],
+    "gpt": [
+        "Which parameters does the text meet first, and which last? Two of them have the same shape (V, C): why "
+        "could one do for both?",
+        "Tie by assigning the Parameter, not a copy of it: a.weight = b.weight. Draw the weights after that, the "
+        "ends of the MLPs last. Positions are torch.arange(T). F.cross_entropy takes (N·T, V) and (N·T).",
+        "logits = norm(blocks(dropout(E[x] + P[0…T-1]))) Eᵀ; loss = -mean log softmax(logits)[y]; std 0.02, at the "
+        "MLPs' ends 0.02 / √(2L).",
+    ],
+    "encoder": [
+        "An encoder and a decoder-only model are made of the same layer. Which one argument of its call tells them "
+        "apart?",
+        "nn.TransformerEncoderLayer wants batch_first=True for (B, T, C); src_mask is True where a position may not "
+        "look. It has no embeddings and no output layer: those are yours.",
+        "x = dropout(E[tokens] + P[0…T-1]); x = layer(x, src_mask) L times; logits = W norm(x) + b; src_mask = "
+        "ones(T, T).triu(1) as bool, or None.",
+    ],
     "optimizers": [
-        "Decay pulls a weight to zero at each step. For which parameters would zero be a harmless place, and for which "
-        "would it switch something off?",
-        "Two groups, told apart by the number of axes of each parameter: dicts with params and weight_decay. What does "
-        "AdamW do in a group that names no weight_decay?",
+        "Decay pulls a weight to zero at each step. For which parameters would zero be a harmless place, and for "
+        "which would it switch something off?",
+        "Two groups, told apart by the number of axes of each parameter: dicts with params and weight_decay. What "
+        "does AdamW do in a group that names no weight_decay?",
         "AdamW(groups, lr, betas), where one group holds the parameters with ndim ≥ 2 and weight_decay λ, the other "
         "those with ndim < 2 and weight_decay 0.",
     ],
     "schedule": [
-        "Large steps at the start spoil what Adam has not measured yet, large ones at the end never settle. What shape "
-        "has the learning rate between?",
+        "Large steps at the start spoil what Adam has not measured yet, large ones at the end never settle. What "
+        "shape has the learning rate between?",
         "Three cases: before warmup_iters, up to decay_iters, after. In the second, how far along is the iteration, "
         "from 0 to 1, and which function goes from 1 to 0 over that, flat at both ends?",
         "lr · (n + 1) / (w + 1) for n < w; then min + (lr - min) · (1 + cos(π p)) / 2, where p = (n - w) / (d - w), "
         "at most 1.",
+    ],
+    "training": [
+        "A loop has an order: what needs the weights as they are, what changes them, what is only told. Put "
+        "evaluation, learning rate, gradients, update and log in that order.",
+        "backward() adds to .grad, so zero it once an iteration and divide each batch's loss by their number. Clip "
+        "once, after the last backward. Set group['lr'] before step(). Back to train() after the evaluation.",
+        "g = Σᵢ ∇loss(xᵢ, yᵢ) / m; g ← g · min(1, grad_clip / ‖g‖); one step with lr = get_lr(n); n = 0, …, "
+        "max_iters - 1.",
     ],
     "generate": [
         "The model says how likely each token is to come next. How do you choose one, and what do you ask next?",

@@ -246,6 +246,80 @@ RESTYLINGS = [
     Restyling("schedule", "tensors", (
         ("import math\n", "import math\n\nimport torch\n"),
         ("math.cos(math.pi * progress)", "torch.cos(torch.tensor(math.pi * progress, dtype=torch.float64))"),)),
+    Restyling("multi_head_attention", "one fused layer without biases, scaled_dot_product_attention, no flag", (
+        ("class MultiHeadCausalSelfAttention", "class CausalSelfAttention"),
+        ("hidden_size, n_head, dropout, causal=True):", "d_model, num_heads, p):"),
+        (("        self.n_head, self.causal", "    def forward"),
+         "        self.n_head, self.p = num_heads, p\n"
+         "        self.c_attn = nn.Linear(d_model, 3 * d_model, bias=False)\n"
+         "        self.c_proj = nn.Linear(d_model, d_model, bias=False)\n\n"),
+        (("        q, k, v = self.query", "        return"),
+         "        q, k, v = (h.view(B, T, self.n_head, -1).transpose(1, 2) for h in self.c_attn(x).chunk(3, -1))\n"
+         "        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.p if self.training else 0.0, is_causal=True)\n"),
+        ("self.output_dropout(self.projection(output))",
+         "F.dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)), self.p, self.training)"),)),
+    Restyling("multi_head_attention", "a list of heads", (
+        (("        self.query =", "        self.projection"),
+         "        D = hidden_size // n_head\n"
+         "        self.qs, self.ks, self.vs = (nn.ModuleList([nn.Linear(hidden_size, D) for _ in range(n_head)]) for _ in range(3))\n"),
+        (("        q, k, v = self.query", "        output = output.view"),
+         "        outputs = []\n"
+         "        for q, k, v in zip(self.qs, self.ks, self.vs):\n"
+         "            scores = q(x) @ k(x).transpose(1, 2) / math.sqrt(C / self.n_head)\n"
+         "            if self.causal:\n"
+         "                scores = scores + torch.full((T, T), float('-inf')).triu(1)\n"
+         "            outputs.append(self.weights_dropout(scores.softmax(-1)) @ v(x))\n"
+         "        output = torch.cat(outputs, dim=-1)\n"),
+        (("        output = output.view", "        return"), ""),)),
+    Restyling("multi_head_attention", "with input_size and hidden, by einsum", (
+        ("hidden_size, n_head, dropout, causal=True):", "input_size, hidden, num_heads, causal=True, dropout=0.1):\n        hidden_size, n_head = hidden, num_heads"),
+        ("torch.bmm(q, k.transpose(1, 2))", 'torch.einsum("btd,bsd->bts", q, k)'),)),
+    Restyling("mlp", "nn.Sequential, the GELU of GPT-2", (
+        (("        self.widen", "    def forward"),
+         "        self.net = nn.Sequential(nn.Linear(hidden_size, 4 * hidden_size), nn.GELU(approximate='tanh'),\n"
+         "                                 nn.Linear(4 * hidden_size, hidden_size), nn.Dropout(dropout))\n\n"),
+        (("        x = F.gelu", "        return"), ""),
+        ("self.dropout(self.narrow(x))", "self.net(x)"),)),
+    Restyling("mlp", "the course's other names", (
+        ("class MLP", "class FeedForward"), ("hidden_size, dropout):", "n_embd, dropout_rate):\n        hidden_size, dropout = n_embd, dropout_rate"),)),
+    Restyling("block", "other names, the sum in place", (
+        ("class Block", "class TransformerBlock"),
+        ("x = x + self.attention(self.attention_norm(x))", "x = torch.add(self.attention(self.attention_norm(x)), x)"),
+        ("F.gelu(", "nn.GELU()("),)),
+    Restyling("gpt", "as nanoGPT writes it", (
+        ("vocab_size, context_size, hidden_size, n_layer, n_head, dropout):", "vocab_size, block_size, n_embd, n_layer, n_head, dropout):\n        context_size, hidden_size = block_size, n_embd"),
+        ("self.lm_head.weight = self.token_embedding.weight", "self.token_embedding.weight = self.lm_head.weight"),
+        (("        loss = None if y", "        return logits"),
+         "        loss = None\n        if y is not None:\n"
+         "            loss = F.cross_entropy(logits.view(-1, logits.size(-1)), y.view(-1), ignore_index=-1)\n"
+         "        else:\n            logits = logits[:, [-1], :]\n"),
+        (("        for module in self.modules", "        for block"),
+         "        self.apply(self._init)\n"),
+        (("    def configure_optimizers", '        """AdamW'),
+         "    def _init(self, module):\n"
+         "        if isinstance(module, (nn.Linear, nn.Embedding)):\n            torch.nn.init.normal_(module.weight, 0.0, 0.02)\n"
+         "        if getattr(module, 'bias', None) is not None:\n            torch.nn.init.zeros_(module.bias)\n\n"
+         "    def configure_optimizers(self, weight_decay, learning_rate, betas):\n"),)),
+    Restyling("gpt", "y has no default, projections start smaller too", (
+        ("x, y=None):", "x, y):"), ("self(x[:, -self.context_size :])", "self(x[:, -self.context_size :], None)"),
+        ("        for block in self.blocks:\n",
+         "        for name, weight in self.named_parameters():\n            if name.endswith('projection.weight'):\n"
+         "                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * n_layer))\n        for block in self.blocks:\n"),)),
+    Restyling("encoder", "nn.TransformerEncoder, norms after the sums", (
+        (("        self.layers = nn.ModuleList(", "        self.final_norm"),
+         "        layer = nn.TransformerEncoderLayer(hidden_size, n_head, 2 * hidden_size, dropout, batch_first=True)\n"
+         "        self.layers = nn.TransformerEncoder(layer, n_layer)\n"),
+        (("        for layer in self.layers:", "        # 3."), "        x = self.layers(x, mask=future)\n"),)),
+    Restyling("encoder", "its mask made of -inf", (
+        ("torch.ones(T, T, dtype=torch.bool, device=tokens.device).triu(1)", "nn.Transformer.generate_square_subsequent_mask(T)"),)),
+    Restyling("training", "a while loop that counts, gradients zeroed at the end", (
+        ("    for n in range(max_iters):\n", "    n = -1\n    while n + 1 < max_iters:\n        n += 1\n"),
+        ("        optimizer.zero_grad()\n", ""),
+        ("        optimizer.step()\n", "        optimizer.step()\n        optimizer.zero_grad(set_to_none=True)\n"),)),
+    Restyling("training", "the last batch's loss in the log, a last evaluation", (
+        ("log(n, total, get_lr(n))", 'log(n, loss.item(), optimizer.param_groups[0]["lr"])\n    model.eval()\n    estimate_loss(model)'),)),
+    Restyling("generate", "a model that returns logits and loss, context_size", (
+        ("        logits = model(x[:, -model.block_size :])[:, -1]", "        logits, _ = model(x[:, -model.context_size :], None)\n        logits = logits[:, -1]"),)),
     Restyling("generate", "Categorical, inference mode", (
         ("@torch.no_grad()", "@torch.inference_mode()"),
         (("        probabilities =", "        x = torch.cat"),

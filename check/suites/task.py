@@ -5,13 +5,13 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from check import matching, reference
 from check.matching import Arrangement, Sizes, Unreadable
-from check.reference import RIGHT_SCALES, Form, Task, Weights
+from check.reference import RIGHT_ACTIVATIONS, RIGHT_SCALES, Form, Task, Weights
 from check.result import Failure, Undecided
 from check.subject import TOLERANCE, B, Model, Subject, close, off
 from common.data import Corpus
@@ -263,7 +263,7 @@ def parameters(subject: Subject) -> str:
     model = subject.small_model()
     expected, got = count(subject, model.sizes), model.count()
     width, layers = model.sizes.H * model.sizes.D, model.sizes.L
-    allowed = {layers * extra * width for extra in range(4)}
+    allowed = {layers * extra * width for extra in range(4 if subject.task.attention else 1)}
     if subject.task.projection:
         allowed |= {extra - layers * model.sizes.C for extra in allowed}
     if got - expected not in allowed:
@@ -293,10 +293,10 @@ def count(subject: Subject, sizes: Sizes) -> int:
     """Parameters of the lesson's model."""
     task, V, C = subject.task, sizes.V, sizes.C
     width = sizes.H * sizes.D
-    block = 3 * width * C + (C * C + C) * task.projection + 4 * C * task.norms
+    block = 3 * width * C * task.attention + (C * C + C) * task.projection + 4 * C * task.norms
     block += {"": 0, "linear": C * C + C, "mlp": 8 * C * C + 5 * C}[task.feed_forward]
-    output = V * (width if not task.feed_forward else C) + V
-    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.norms
+    output = (V * (width if not task.feed_forward else C) + V) * (not task.tied)
+    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.last_norm
 
 
 # Logits against the reference
@@ -307,8 +307,16 @@ def right_forms(subject: Subject) -> Iterator[Form]:
     layouts = [("halves", 1)]
     if subject.task.rotary:
         layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
-    for (layout, direction), swapped, scale in itertools.product(layouts, (False, True), RIGHT_SCALES):
-        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped)
+    activations = RIGHT_ACTIVATIONS[subject.task.activation]
+    for activation, (layout, direction), swapped, scale in itertools.product(
+        activations, layouts, (False, True), RIGHT_SCALES
+    ):
+        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation)
+
+
+def _parts(subject: Subject) -> list[Form]:
+    """The right forms that one token tells apart."""
+    return [Form(activation=activation) for activation in RIGHT_ACTIVATIONS[subject.task.activation]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,12 +338,14 @@ ACTIVATION = "Which activation has this task?"
 EXPONENT = "Which exponent has pair i: -2i/D or another?"
 TURNED = "Which of q, k and v are turned?"
 BASE = "Which number is raised to a power: 10,000 or another?"
-OTHER_ACTIVATIONS = ("gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "leaky relu", "elu", "relu²")
+OTHER_ACTIVATIONS = ("relu", "gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "leaky relu", "elu", "relu²")
 
 # Those that one token shows.
 WRONG_PARTS = [
-    wrong("without the ReLU", "What stands between the feed-forward part's layers, or after it?", activation="none"),
-    *(wrong(f"with {name} in place of the ReLU", ACTIVATION, activation=name) for name in OTHER_ACTIVATIONS),
+    wrong(
+        "without its activation", "What stands between the feed-forward part's layers, or after it?", activation="none"
+    ),
+    *(wrong(f"with {name} as activation", ACTIVATION, activation=name) for name in OTHER_ACTIVATIONS),
     wrong("with a ReLU after the MLP's last layer", "Which layer of the MLP is the last?", last_activation=True),
     wrong("without the skip around attention", "What is added to attention's output?", attention_skip=False),
     wrong("without the skip around the MLP", "What is added to the MLP's output?", feed_forward_skip=False),
@@ -392,12 +402,14 @@ def logits(subject: Subject) -> str:
         return f"equal to the lesson's, by official_weights; scores divided by {subject.form.scale}"
     structure = subject.structure(model)
     all_hows = list(matching.arrangements(subject.task, structure, model.sizes))
-    fitting = [how for how in all_hows if _agrees(subject, model, how, Form(), alone, got_alone)]
+    fitting = [
+        how for how in all_hows if any(_agrees(subject, model, how, form, alone, got_alone) for form in _parts(subject))
+    ]
     for how, form in itertools.product(fitting, right_forms(subject)):
         if _agrees(subject, model, how, form, batch, got):
-            subject.arrangement, subject.form = how, form
+            subject.arrangement, subject.form = how, _nearest(subject, model, how, form, batch, got)
             _zero_scores(subject, model, batch)
-            return f"equal to the lesson's; scores divided by {form.scale}"
+            return "equal to the lesson's" + (f"; scores divided by {form.scale}" if subject.task.attention else "")
     if fitting:
         raise _wrong_scores(subject, model, fitting, batch, got)
     raise _wrong_parts(subject, model, all_hows, alone, got_alone, batch, got)
@@ -412,6 +424,13 @@ def _agrees(
         return close(got, reference.logits(subject.task, weights, tokens, form))
     except (Unreadable, KeyError, RuntimeError, IndexError):
         return False
+
+
+def _nearest(subject: Subject, model: Model, how: Arrangement, form: Form, tokens, got: torch.Tensor) -> Form:
+    """Of the activations that are right, and nearly alike, the one that fits best."""
+    weights = matching.weights(subject.task, subject.structure(model), model.values, model.sizes, how)
+    forms = [dataclasses.replace(form, activation=part.activation) for part in _parts(subject)]
+    return min(forms, key=lambda each: (reference.logits(subject.task, weights, tokens, each) - got).abs().max())
 
 
 def _use_hook(subject: Subject, model: Model, batch: torch.Tensor, got: torch.Tensor) -> bool:
@@ -434,6 +453,8 @@ def _use_hook(subject: Subject, model: Model, batch: torch.Tensor, got: torch.Te
 
 def _zero_scores(subject: Subject, model: Model, batch: torch.Tensor) -> None:
     """Scores of exactly zero are scores like others."""
+    if not subject.task.attention:
+        return
     leaves = [value.clone().requires_grad_() for value in model.values]
     blocks = subject.weights(model, leaves)["blocks"]
     total = sum(block[name].sum() for block in blocks for name in ("q", "q_bias") if name in block)
@@ -503,7 +524,7 @@ def _wrong_scores(subject: Subject, model: Model, fitting: list[Arrangement], ba
 
 def _wrong_parts(subject: Subject, model: Model, hows: list[Arrangement], alone, got_alone, batch, got) -> Failure:
     """Not even one token gives the right logits: a layer differs."""
-    named = _named(subject, model, hows[:200], WRONG_PARTS, [Form()], alone, got_alone, MOST_WRONG)
+    named = _named(subject, model, hows[:200], WRONG_PARTS, _parts(subject), alone, got_alone, MOST_WRONG)
     if named:
         return _failure(named)
     part, question = _differing_part(subject, model, hows, alone)
@@ -529,7 +550,10 @@ def _differing_part(subject: Subject, model: Model, hows: list[Arrangement], alo
         indices = {index for unit in units for index in (unit.matrix, unit.vector)}
         subject.set(model, [value * 0 if i in indices else value for i, value in enumerate(before)])
         logits = subject.logits(model, alone)
-        agrees = bool(units) and any(_agrees(subject, model, how, Form(), alone, logits) for how in hows[:200])
+        forms = _parts(subject)
+        agrees = bool(units) and any(
+            _agrees(subject, model, how, form, alone, logits) for how in hows[:200] for form in forms
+        )
         subject.set(model, before)
         if agrees:
             return part, question
@@ -594,13 +618,17 @@ def dropout(subject: Subject) -> str:
     case = Sizes(V=11, C=8, H=2, D=4, T=2, L=1)  # few numbers, so that all are often kept
     model = subject.fill(subject.build(case, dropout=KEPT), salt=9)
     weights = subject.weights(model)
-    places = ("weights", "attention", "feed_forward", "inside", "embedding")
+    places = [*NAMES_OF_PLACES]
+    if not subject.task.attention:
+        places = ["feed_forward", "inside", "embedding"]
+    elif not subject.task.feed_forward:
+        places = ["weights", "attention", "embedding"]
     one, two = (_most_frequent(subject, model, length) for length in (1, 2))
     for chosen in itertools.product((1 / (1 - KEPT), 1.0), repeat=len(places)):
         gains = dict(zip(places, chosen, strict=True))
         expected = reference.logits(subject.task, weights, torch.tensor([[2, 2]]), subject.form, gains)[0]
         if close(one, expected[0], 1e-4):
-            found = _judge_dropout({place for place in places if gains[place] != 1.0})
+            found = _judge_dropout(subject.task, {place for place in places if gains[place] != 1.0})
             if not close(two, expected[1], 1e-4):
                 raise Failure(
                     what="dropout acts where the lesson has it",
@@ -611,7 +639,7 @@ def dropout(subject: Subject) -> str:
             return found
     raise Failure(
         what="dropout acts where the lesson has it",
-        expected="on the attention weights, after the projection, after the MLP",
+        expected=_listed(_places(subject.task)),
         got="somewhere else, or at another rate than config.dropout",
         question="Which places has dropout, and which rate?",
     )
@@ -624,25 +652,36 @@ def _most_frequent(subject: Subject, model: Model, length: int) -> torch.Tensor:
     return rows[(row_of == counts.argmax()).nonzero()[0, 0]]
 
 
-def _judge_dropout(found: set[str]) -> str:
-    names = {
-        "weights": "on the attention weights",
-        "attention": "after the projection",
-        "feed_forward": "after the MLP",
-        "inside": "inside the MLP",
-        "embedding": "on the embeddings",
-    }
-    missing = [names[place] for place in ("weights", "attention", "feed_forward") if place not in found]
+def _places(task: Task) -> list[str]:
+    """Where dropout must act."""
+    places = ["weights", "attention"] * task.attention + ["feed_forward"] * (task.feed_forward == "mlp")
+    return places + ["embedding"] * task.embedding_dropout
+
+
+NAMES_OF_PLACES = {
+    "weights": "on the attention weights",
+    "attention": "after the projection",
+    "feed_forward": "after the MLP",
+    "embedding": "on the embeddings",
+    "inside": "inside the MLP",
+}
+
+
+def _listed(places: Iterable[str]) -> str:
+    return ", ".join(NAMES_OF_PLACES[place] for place in NAMES_OF_PLACES if place in places)
+
+
+def _judge_dropout(task: Task, found: set[str]) -> str:
+    missing = [place for place in _places(task) if place not in found]
     if missing or "inside" in found:
-        got = f"none {' and '.join(missing)}" if missing else "one inside the MLP"
         raise Failure(
             what="dropout acts where the lesson has it",
-            expected="on the attention weights, after the projection, after the MLP",
-            got=got,
-            question="In which three places does the paper's dropout, or the lesson's, act?",
+            expected=_listed(_places(task)),
+            got=f"none {_listed(missing)}" if missing else "one inside the MLP",
+            question="In which places does the paper's dropout, or the lesson's, act?",
         )
-    more = " (and on the embeddings, as in the paper)" if "embedding" in found else ""
-    return f"on the attention weights, after the projection, after the MLP{more}"
+    more = " (as in the paper)" if "embedding" in found and not task.embedding_dropout else ""
+    return f"{_listed(found)}{more}"
 
 
 @stage

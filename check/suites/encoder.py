@@ -1,0 +1,105 @@
+"""Encoder(vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal), from torch.nn's layers or others.
+
+Norms, activations and parameters are free; the check looks at what the model does.
+"""
+
+import contextlib
+import math
+
+from check.result import Failure
+from check.subject import B, Subject, close
+from check.suites import task
+
+import torch
+
+STEPS = 120
+SIGNATURE = "Encoder(vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal)"
+
+
+def interface(subject: Subject) -> str:
+    """The class, its arguments, and a forward pass."""
+    if subject.session.ask("piece_class", piece="encoder") is None:
+        raise Failure(
+            what="the file defines Encoder",
+            expected=SIGNATURE,
+            got=f"no such class among {', '.join(subject.defined[-8:])}",
+            question="What is the class called that is the encoder?",
+        )
+    if "causal" not in subject.session.ask("piece_takes", piece="encoder"):
+        raise Failure(
+            what="Encoder takes its arguments",
+            expected=SIGNATURE,
+            got="no argument causal",
+            question="How do you ask for an encoder without a mask?",
+        )
+    model = subject.build(subject.small_sizes)
+    with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
+        subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
+    return f"{SIGNATURE}: there"
+
+
+def bidirectional(subject: Subject) -> str:
+    """With causal=False every position sees every other."""
+    sizes = subject.small_sizes
+    model = subject.fill(subject.build(sizes, causal=False))
+    batch = subject.tokens(1, sizes.T, sizes.V)
+    before = subject.logits(model, batch)[0]
+    for place in range(sizes.T):
+        changed = batch.clone()
+        changed[0, place] = (changed[0, place] + 1) % sizes.V
+        after = subject.logits(model, changed)[0]
+        blind = [t for t in range(sizes.T) if close(after[t], before[t], 1e-6)]
+        if blind:
+            raise Failure(
+                what="with causal=False every position sees every other",
+                expected=f"all positions see position {place}",
+                got=f"position {blind[0]} does not",
+                question="Is there still a mask where causal is False?",
+            )
+    return "every position sees every other where causal is False"
+
+
+def learning(subject: Subject) -> str:
+    """Every parameter gets a gradient, and a short run learns to go on with a pattern."""
+    sizes = subject.small_sizes
+    model = subject.build(sizes)
+    leaves = [value.clone().requires_grad_() for value in model.first_values]
+    step = task.adamw(leaves, lr=1e-2)
+    start = torch.arange(8)[:, None] % sizes.V
+    rows = (start + torch.arange(sizes.T + 1) * (1 + start % 3)) % sizes.V  # (8, T + 1), steps of 1, 2 or 3
+    first = last = math.inf
+    for number in range(STEPS):
+        subject.set(model, [leaf.detach() for leaf in leaves])
+        got = subject.session.ask("gradients", model=model.number, tokens=rows[:, :-1], targets=rows[:, 1:])
+        last = got["loss"]
+        if number == 0:
+            first = last
+            still = [name for name, grad in zip(model.names, got["gradients"], strict=True) if grad is None]
+            if still:
+                raise Failure(
+                    what="every parameter gets a gradient",
+                    expected="all of them",
+                    got=f"none for {', '.join(still)}",
+                    question="Is each layer used in forward, and nothing detached?",
+                )
+        step(got["gradients"])
+    if not last < 0.6 * first:
+        raise Failure(
+            what=f"{STEPS} steps learn a pattern",
+            expected=f"a loss below {0.6 * first:.2f}",
+            got=f"{last:.2f}, after {first:.2f} at the start",
+            question="Do logits have a position's own place, and does each layer get what the one before made?",
+        )
+    return f"loss {first:.2f} before, {last:.2f} after {STEPS} steps"
+
+
+STAGES = [
+    task.identity,
+    interface,
+    task.shapes,
+    task.steadiness,
+    task.causality,
+    bidirectional,
+    task.position,
+    learning,
+]

@@ -1,0 +1,184 @@
+"""The pieces that are modules of a model: multi_head_attention, mlp, block and gpt, with their courses' arguments.
+
+The check puts a module between token and position embeddings and an output layer, and looks at the model that results
+as at a task's (suites/task.py). What is here is what those stages lack.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable
+from importlib import import_module
+
+from check import reference
+from check.matching import Sizes
+from check.result import Failure
+from check.subject import B, Subject, close, off
+from check.suites import task
+
+import torch
+from torch.nn import functional as F
+
+OF_THE_TASKS = ("multi_head_attention", "mlp", "block", "gpt")
+CLASS = {"multi_head_attention": "MultiHeadCausalSelfAttention", "mlp": "MLP", "block": "Block", "gpt": "GPT"}
+
+
+def stages(name: str) -> list[Callable[[Subject], str]]:
+    """The stages of such a piece."""
+    found: list[Callable[[Subject], str]] = [task.identity, interface]
+    found += [task.shapes if name == "gpt" else shapes, task.steadiness]
+    found += [] if name == "mlp" else [task.causality]
+    found += [task.position] if name == "gpt" else []
+    found += [task.parameters, task.logits, task.sizes, task.dropout]
+    found += [bidirectional] if name == "multi_head_attention" else []
+    found += [loss, initialization, task.generation] if name == "gpt" else []
+    return [*found, task.gradients]
+
+
+def official_signature(name: str) -> str:
+    """A piece's class and its arguments, as its official file has them."""
+    kind = getattr(import_module(f"exercises.official.{name}"), CLASS[name])
+    return f"{CLASS[name]}{inspect.signature(kind)}"
+
+
+def interface(subject: Subject) -> str:
+    """The class, its arguments, and a forward pass."""
+    name, signature = subject.name, official_signature(subject.name)
+    if subject.session.ask("piece_class", piece=name) is None:
+        raise Failure(
+            what=f"the file defines {CLASS[name]}",
+            expected=signature,
+            got=f"no such class among {', '.join(subject.defined[-8:])}",
+            question=f"What is the class called that is {CLASS[name]}?",
+        )
+    try:
+        model = subject.build(subject.small_sizes)
+    except Failure as failure:
+        if "TypeError" not in failure.got and "KeyError" not in failure.got:
+            raise
+        raise Failure(
+            what=f"{CLASS[name]} takes its arguments",
+            expected=signature,
+            got=failure.got,
+            question="Which arguments, in which order, has the exercise?",
+        ) from None
+    if name == "gpt" and not subject.session.ask("has", function="generate"):
+        raise Failure(
+            what="GPT generates",
+            expected="generate(x, max_new_tokens, temperature=1.0)",
+            got="no such method",
+            question="How does your model write?",
+        )
+    with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
+        subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
+    return f"{signature}: there"
+
+
+def shapes(subject: Subject) -> str:
+    """Vectors (B, T, C) → (B, T, C), for T from one to the longest."""
+    model = subject.small_model()
+    sizes = model.sizes
+    for rows, length in ((1, 1), (B, 3), (B, sizes.T)):
+        subject.sizes_used = f"B = {rows}, T = {length}, hidden_size = {sizes.C}, n_head = {sizes.H}"
+        x = torch.randn(rows, length, sizes.C, generator=subject.generator(31))
+        output = subject.session.ask("module_output", model=model.number, x=x)
+        got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        if got != tuple(x.shape):
+            raise Failure(
+                what="the output has the shape of the input",
+                expected=tuple(x.shape),
+                got=got,
+                question="Which line changes an axis that it should keep, and does forward return one tensor?",
+            )
+    return f"(B, T, C) → (B, T, C) for T = 1, 3, {sizes.T}"
+
+
+def bidirectional(subject: Subject) -> str:
+    """Without the causal flag every position sees all."""
+    if "causal" not in subject.session.ask("piece_takes", piece=subject.name):
+        return "no argument causal: always causal"
+    sizes = subject.small_sizes
+    model = subject.fill(subject.build(sizes, causal=False))
+    tokens = subject.tokens(B, sizes.T, sizes.V)
+    got = subject.logits(model, tokens)
+    form = dataclasses.replace(subject.form, causal=False)
+    expected = reference.logits(subject.task, subject.weights(model), tokens, form)
+    if not close(got, expected):
+        causal = reference.logits(subject.task, subject.weights(model), tokens, subject.form)
+        raise Failure(
+            what="with causal=False every position sees all others",
+            expected="the same attention without a mask",
+            got="the causal one" if close(got, causal) else off(got, expected),
+            question="What does the flag switch: the mask alone?",
+        )
+    return "with causal=False without a mask"
+
+
+def loss(subject: Subject) -> str:
+    """forward(x, y) returns the logits and the mean cross-entropy of y."""
+    model = subject.small_model()
+    x, y = (subject.tokens(B, model.sizes.T, model.sizes.V, salt=salt) for salt in (41, 42))
+    output = subject.session.ask("loss", model=model.number, tokens=x, targets=y)
+    logits = subject.logits(model, x)
+    expected = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+    got = next((part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0), None)
+    if not isinstance(output, list) or got is None:
+        raise Failure(
+            what="forward(x, y) returns (logits, loss)",
+            expected="two tensors: (N, T, V) and a number",
+            got=[tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in output]
+            if isinstance(output, list)
+            else f"one tensor {tuple(output.shape)}",
+            question="What does forward return?",
+        )
+    if not close(got, expected):
+        question = "Which targets belong to which logits, and is the loss a mean over all N · T of them?"
+        raise Failure(
+            what="the loss is the mean cross-entropy of y",
+            expected=f"{expected:.4f}",
+            got=f"{got:.4f}",
+            question=question,
+        )
+    return "(logits, loss), the mean cross-entropy"
+
+
+def initialization(subject: Subject) -> str:
+    """Normal weights of standard deviation 0.02, smaller at the end of each MLP, zero biases."""
+    sizes = Sizes(V=65, C=64, H=4, D=16, T=64, L=8)
+    model = subject.build(sizes)
+    weights = subject.weights(model)
+    small = 0.02 / math.sqrt(2 * sizes.L)
+    wanted: dict[str, tuple[float, ...]] = {"token": (0.02,), "position": (0.02,)}
+    found = {name: weights[name] for name in wanted}
+    inside = {
+        "q": (0.02,),
+        "k": (0.02,),
+        "v": (0.02,),
+        "projection": (0.02, small),
+        "widen": (0.02,),
+        "narrow": (small,),
+    }
+    for name, stds in inside.items():
+        wanted[name] = stds
+        found[name] = torch.stack([block[name] for block in weights["blocks"]])
+    names = {"narrow": "the MLPs' output layers", "widen": "the MLPs' first layers", "projection": "the projections"}
+    for name, values in found.items():
+        std, mean = float(values.std()), float(values.mean())
+        if not any(abs(std / right - 1) < 0.1 for right in wanted[name]) or abs(mean) > 0.1 * std:
+            raise Failure(
+                what="weights are drawn from a normal distribution",
+                expected=f"{names.get(name, name)}: mean 0, deviation {wanted[name][0]:.4f} at n_layer = {sizes.L}",
+                got=f"mean {mean:.4f}, deviation {std:.4f}",
+                question="Which layers does the initialization reach, and which have another standard deviation?",
+            )
+    biases = [(name, block[name]) for block in weights["blocks"] for name in block if name.endswith("bias")]
+    wrong = [name for name, values in biases if values.abs().max() > 0]
+    if wrong:
+        raise Failure(
+            what="biases start at zero",
+            expected="all biases 0",
+            got=f"not {wrong[0].replace('_', ' ')}",
+            question="Which biases does the initialization leave as PyTorch draws them?",
+        )
+    return f"normal, 0.02 and {small:.4f} at n_layer = {sizes.L}; biases 0"

@@ -1,0 +1,93 @@
+"""A block of attention and MLP as a module: yours to write.
+
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+
+Check it: python -m check block FILE; more hints: python -m check block --hint 2
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class MultiHeadCausalSelfAttention(nn.Module):
+    """(B, T, C) → (B, T, C): every position reads itself and the past, in H heads of D = C / H numbers each.
+
+    The course's names: hidden_size is C. Dropout acts on the attention weights and on the output. With causal=False
+    every position reads all others, as in an encoder.
+    """
+
+    def __init__(self, hidden_size, n_head, dropout, causal=True):
+        super().__init__()
+        # Linear layers C → C for queries, keys and values, and one for the output; dropout in two places.
+        self.n_head, self.causal = n_head, causal
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.projection = nn.Linear(hidden_size, hidden_size)
+        self.weights_dropout = nn.Dropout(dropout)
+        self.output_dropout = nn.Dropout(dropout)
+
+    def forward(self, x):  # (B, T, C)
+        # 1. Queries, keys and values of all heads: (B, T, C) each.
+        #    Question: what does a linear layer multiply, and along which axis of x?
+        B, T, C = x.shape
+        q, k, v = self.query(x), self.key(x), self.value(x)  # (B, T, C) each
+        # 2. Heads apart: a view as (B, T, H, D), then T and H exchanged: (B, H, T, D).
+        #    Question: why is a view as (B, H, T, D) wrong, although it has the right shape?
+        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
+        # 3. Batch and heads merged: (B · H, T, D).
+        #    Question: torch.bmm knows one axis of matrices. What is a head to it?
+        q, k, v = (part.reshape(B * self.n_head, T, -1) for part in (q, k, v))  # (B · H, T, D)
+        # 4. Scores of all queries and keys, divided by √D: (B · H, T, T).
+        #    Question: which axes of k are exchanged before the product?
+        scores = torch.bmm(q, k.transpose(1, 2)) / math.sqrt(C // self.n_head)  # (B · H, T, T)
+        # 5. Scores of the future become -inf, where the attention is causal.
+        #    Question: why before the softmax, and why not zero?
+        if self.causal:
+            future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(1)  # (T, T)
+            scores = scores.masked_fill(future, float("-inf"))
+        # 6. Softmax along the keys, then dropout.
+        #    Question: which axis sums to one?
+        weights = self.weights_dropout(F.softmax(scores, dim=-1))  # (B · H, T, T)
+        # 7. Averages of the values: (B · H, T, D).
+        output = torch.bmm(weights, v)  # (B · H, T, D)
+        # 8. Heads side by side again, (B, H, T, D) → (B, T, H, D) → (B, T, C); then the projection and dropout.
+        #    Question: what would the next layer see without the projection?
+        output = output.view(B, self.n_head, T, -1).transpose(1, 2).reshape(B, T, C)  # (B, T, C)
+        return self.output_dropout(self.projection(output))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """(B, T, C) → (B, T, C): each position by itself, 4C numbers wide inside, with GELU, dropout at the end."""
+
+    def __init__(self, hidden_size, dropout):
+        super().__init__()
+        # Two linear layers with biases, C → 4C and 4C → C; GELU (https://arxiv.org/abs/1606.08415); dropout.
+        self.widen = nn.Linear(hidden_size, 4 * hidden_size)
+        self.narrow = nn.Linear(4 * hidden_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):  # (B, T, C)
+        # 1. Widen: (B, T, 4C), then GELU.
+        #    Question: what would two linear layers be without it?
+        x = F.gelu(self.widen(x))  # (B, T, 4C)
+        # 2. Narrow: (B, T, C), then dropout.
+        return self.dropout(self.narrow(x))  # (B, T, C)
+
+
+class Block(nn.Module):
+    """(B, T, C) → (B, T, C): a norm and attention, a norm and an MLP, each added to what it read."""
+
+    def __init__(self, hidden_size, n_head, dropout):
+        super().__init__()
+        # Two norms, the attention, the MLP.
+        raise NotImplementedError("write Block.__init__")
+
+    def forward(self, x):  # (B, T, C)
+        # 1. x plus the attention of the normed x.
+        #    Question: what does the sum carry past the branch: x, or its norm?
+        # 2. That plus the MLP of its norm.
+        raise NotImplementedError("write Block.forward")
