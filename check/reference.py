@@ -90,7 +90,8 @@ TASKS = {
     "mlp": Task("mlp", attention=False, n_head=False, feed_forward="mlp", dropout=True, activation="gelu"),
     "multi_head_attention": Task("multi_head_attention", projection=True, dropout=True),
     "block": Task("block", **PRE_NORM | {"blocks": False, "last_norm": False}, dropout=True, activation="gelu"),
-    "encoder": Task("encoder", **PRE_NORM, dropout=True),  # only its sizes are used
+    "transformer": Task("transformer", **PRE_NORM, dropout=True),  # of these two only the sizes are used
+    "encoder": Task("encoder", **PRE_NORM, dropout=True),
     "gpt": Task("gpt", **PRE_NORM, dropout=True, activation="gelu", tied=True, embedding_dropout=True),
 }
 

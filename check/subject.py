@@ -21,7 +21,14 @@ SMALL = Sizes(V=11, C=24, H=4, D=6, T=7, L=2)
 SMALL_ONE_HEAD = Sizes(V=11, C=24, H=1, D=10, T=7, L=1)
 B = 3
 TOLERANCE = 2e-4
-MODULES = ("mlp", "multi_head_attention", "block", "gpt", "encoder")  # pieces that are classes, not functions
+MODULES = (
+    "mlp",
+    "multi_head_attention",
+    "block",
+    "gpt",
+    "transformer",
+    "encoder",
+)  # pieces that are classes, not functions
 
 
 @dataclass

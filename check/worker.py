@@ -55,14 +55,16 @@ CLASSES = {
     ),
     "block": ("Block", "TransformerBlock"),
     "gpt": ("GPT",),
+    "transformer": ("Transformer", "TransformerLM", "Decoder", "DecoderOnlyTransformer", "GPT", "LanguageModel"),
     "encoder": ("Encoder", "TransformerEncoder", "TransformerLM"),
 }
-WHOLE = ("gpt", "encoder")  # models; the rest are parts of one
+WHOLE = ("gpt", "transformer", "encoder")  # models; the rest are parts of one
 ORDER = {
     "mlp": ("hidden_size", "dropout"),
     "multi_head_attention": ("hidden_size", "n_head", "dropout"),
     "block": ("hidden_size", "n_head", "dropout"),
     "gpt": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout"),
+    "transformer": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout"),
     "encoder": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout", "causal"),
 }
 
@@ -134,7 +136,7 @@ class Learner:
             raise AttributeError(f"no class {CLASSES[piece][0]}")
         made = _make(getattr(self.module, kind), ORDER[piece], sizes)
         if piece in WHOLE:
-            self.with_targets = piece == "gpt"
+            self.with_targets = piece == "gpt" or _needs_targets(made)
             return made
         return Reader(made, sizes)
 
@@ -157,6 +159,21 @@ class Learner:
         with torch.no_grad():
             output = self.models[model].eval()(tokens, targets)
         return list(output) if isinstance(output, tuple | list) else output
+
+    def learn_reversal(self, model: int, symbols: int, length: int, steps: int, seed: int) -> None:
+        """Train on random symbols, each row followed by its own reverse."""
+        network = self.models[model].train()
+        optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+        torch.manual_seed(seed)
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = 3e-3 * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
+            first = torch.randint(symbols, (64, length))
+            rows = torch.cat([first, first.flip(1)], dim=1)  # (B, T + 1)
+            logits = _logits(self._forward(network, rows[:, :-1]))
+            optimizer.zero_grad()
+            F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).backward()
+            optimizer.step()
 
     def fill(self, model: int, values: list) -> None:
         """Give the parameters these values."""
@@ -405,6 +422,15 @@ def _make(kind: type, order: tuple[str, ...], sizes: dict) -> Any:
     if all(parameter.name in known for parameter in parameters if parameter.default is parameter.empty):
         return kind(**named)
     return kind(*(sizes[name] for name in order))
+
+
+def _needs_targets(model: nn.Module) -> bool:
+    """Whether forward has a second argument that must be given."""
+    try:
+        inspect.signature(model.forward).bind(None)
+        return False
+    except TypeError:
+        return True
 
 
 class Trained(Exception):

@@ -87,6 +87,14 @@ HINTS = {
         "logits = norm(blocks(dropout(E[x] + P[0…T-1]))) Eᵀ; loss = -mean log softmax(logits)[y]; std 0.02, at the "
         "MLPs' ends 0.02 / √(2L).",
     ],
+    "transformer": [
+        "Build in this order and try each part alone: positions, attention, mask, block, model. What would each "
+        "print for a text of three tokens?",
+        "Copy your own pieces in. The block cuts C into heads before attention() and glues them after it; the mask "
+        "is (T, T) for any axes in front. Positions are added once, before the first block.",
+        "x = E[tokens] + PE[0…T-1]; x ← x + W_o heads(attention(norm(x))); x ← x + MLP(norm(x)), n_layer times; "
+        "logits = W norm(x) + b.",
+    ],
     "encoder": [
         "An encoder and a decoder-only model are made of the same layer. Which one argument of its call tells them "
         "apart?",

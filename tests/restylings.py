@@ -305,6 +305,19 @@ RESTYLINGS = [
         ("        for block in self.blocks:\n",
          "        for name, weight in self.named_parameters():\n            if name.endswith('projection.weight'):\n"
          "                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * n_layer))\n        for block in self.blocks:\n"),)),
+    Restyling("transformer", "learnt positions, norms after the sums, forward(x, y)", (
+        ("self.register_buffer(\"positions\", positional_encoding(context_size, hidden_size))",
+         "self.positions = nn.Parameter(0.1 * torch.randn(context_size, hidden_size))"),
+        ("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets):  # (B, T)"),
+        ("return self.lm_head(self.final_norm(x))", "logits = self.lm_head(x)\n        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())"),
+        ("        return x + self.dropout(self.mlp(self.mlp_norm(x)))", "        return self.mlp_norm(x + self.dropout(self.mlp(x)))"),
+        ("self.qkv(self.attention_norm(x))", "self.qkv(x)"),
+        ("        x = x + self.dropout(self.projection(output.transpose(1, 2).reshape(B, T, C)))",
+         "        x = self.attention_norm(x + self.dropout(self.projection(output.transpose(1, 2).reshape(B, T, C))))"),)),
+    Restyling("transformer", "called GPT, with the lessons' names", (
+        ("class Transformer(nn.Module)", "class GPT(nn.Module)"),
+        ("vocab_size, context_size, hidden_size, n_layer, n_head, dropout):\n", "n_vocab, block_size, n_embd, n_layer, n_head, dropout):\n"
+         "        vocab_size, context_size, hidden_size = n_vocab, block_size, n_embd\n"),)),
     Restyling("encoder", "nn.TransformerEncoder, norms after the sums", (
         (("        self.layers = nn.ModuleList(", "        self.final_norm"),
          "        layer = nn.TransformerEncoderLayer(hidden_size, n_head, 2 * hidden_size, dropout, batch_first=True)\n"

@@ -12,6 +12,7 @@ PIECES = (
     "mlp",
     "block",
     "gpt",
+    "transformer",
     "encoder",
     "optimizers",
     "schedule",

@@ -13,29 +13,31 @@ from check.suites import task
 import torch
 
 STEPS = 120
-SIGNATURE = "Encoder(vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal)"
+ARGUMENTS = "(vocab_size, context_size, hidden_size, n_layer, n_head, dropout"
 
 
 def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
-    if subject.session.ask("piece_class", piece="encoder") is None:
+    encoder = subject.name == "encoder"
+    signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * encoder})"
+    if subject.session.ask("piece_class", piece=subject.name) is None:
         raise Failure(
-            what="the file defines Encoder",
-            expected=SIGNATURE,
+            what=f"the file defines {subject.name.title()}",
+            expected=signature,
             got=f"no such class among {', '.join(subject.defined[-8:])}",
-            question="What is the class called that is the encoder?",
+            question=f"What is the class called that is the {subject.name}?",
         )
-    if "causal" not in subject.session.ask("piece_takes", piece="encoder"):
+    if encoder and "causal" not in subject.session.ask("piece_takes", piece="encoder"):
         raise Failure(
             what="Encoder takes its arguments",
-            expected=SIGNATURE,
+            expected=signature,
             got="no argument causal",
             question="How do you ask for an encoder without a mask?",
         )
     model = subject.build(subject.small_sizes)
     with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
         subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
-    return f"{SIGNATURE}: there"
+    return f"{signature}: there"
 
 
 def bidirectional(subject: Subject) -> str:
