@@ -35,14 +35,19 @@ def check_prompt(tokens: torch.Tensor) -> None:
         )
 
 
-@torch.no_grad()
 def estimate_loss(model: nn.Module, corpus: Tokens, split: str, batches: int, batch_size: int) -> float:
-    """Mean cross-entropy over random batches of a split: the protocol of the documented logs.
+    """Mean cross-entropy over random batches of a split: the protocol of the documented logs."""
+    return estimate_score(model, corpus, split, batches, batch_size).nats
+
+
+@torch.no_grad()
+def estimate_score(model: nn.Module, corpus: Tokens, split: str, batches: int, batch_size: int) -> "Score":
+    """How well a model predicts random batches of a split.
 
     The batches go through the model together, as many at once as memory allows, in evaluation mode.
     """
     tokens, targets = corpus.batch(split, batches * batch_size)  # (B, T) each
-    return _score(model, tokens, targets, torch.ones_like(targets, dtype=torch.bool)).nats
+    return _score(model, tokens, targets, torch.ones_like(targets, dtype=torch.bool))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import parallel
+from common import parallel, track
 from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig
 from common.parser import MOST_SEED, Parser, path, whole_number
@@ -113,6 +113,9 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict
         default=100,
         metavar="N",
         help="steps between them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--track", choices=track.KINDS, help="note the log's numbers, perplexity and accuracy there too"
     )
     parser.add_argument("--resume", type=path, metavar="PATH", help="go on from a checkpoint")
 

@@ -2,19 +2,22 @@
 
 import math
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 
 from common import parallel
-from common.checkpoint import restore_run, save_run
+from common.checkpoint import model_name, restore_run, save_run
 from common.config import TrainingConfig
 from common.data import Corpus, Tokens
-from common.evaluate import estimate_loss, score_split
+from common.evaluate import Score, estimate_loss, estimate_score, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.progress import hint, log_losses, training_steps
 from common.run import Interrupted, UserError, stop_requests
+from common.track import run as start_tracking
 
 import torch
 from torch import nn
@@ -47,14 +50,23 @@ def train(
     def say_that_it_saves() -> None:
         hint(f"Stopping after this step, to save {options.save}. Ctrl-C again stops at once, without.")
 
-    with stop_requests(say_that_it_saves) if options.save else nullcontext(lambda: False) as stop_requested:
+    kind = getattr(options, "track", None) if parallel.rank() == 0 else None
+    seconds = 0.0  # in steps, evaluations and saves not counted
+    with (
+        start_tracking(kind, f"{model_name(model)} seed {seed}", asdict(config)) as track,
+        stop_requests(say_that_it_saves) if options.save else nullcontext(lambda: False) as stop_requested,
+    ):
         for step in training_steps(config.max_steps, first):
             if step % config.eval_interval == 0 or step == config.max_steps - 1:
                 with precision:
-                    losses = evaluate(judged, corpus, config)
-                _stop_if_not_finite(step, *losses)
-                log_losses(step, *losses)
+                    scores = evaluate(judged, corpus, config)
+                _stop_if_not_finite(step, *(score.nats for score in scores))
+                log_losses(step, *(score.nats for score in scores))
+                speed = (step - first) * config.batch_size * config.accumulate * config.block_size / max(seconds, 1e-9)
+                track(step, tracked(scores, get_lr(step, config) * config.learning_rate, speed))
+            start = time.perf_counter()
             _stop_if_not_finite(step, update(trained, corpus, config, optimizers, step, precision).item())
+            seconds += time.perf_counter() - start
             stop = any(parallel.total(stop_requested()))  # all processes or none
             due = (step + 1) % options.save_every == 0 or step + 1 == config.max_steps
             if options.save and (due or stop):
@@ -122,12 +134,21 @@ def update(
     return loss.detach()
 
 
-def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[float, float]:
-    """Train and validation loss: of random batches, or of the whole validation text and as much training text."""
+def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[Score, Score]:
+    """Scores of training and validation text: random batches, or all of the latter and as much of the former."""
     if config.whole_split:
-        return score_split(model, corpus, "train").nats, score_split(model, corpus, "val").nats
+        return score_split(model, corpus, "train"), score_split(model, corpus, "val")
     sizes = config.eval_batches, config.batch_size
-    return estimate_loss(model, corpus, "train", *sizes), estimate_loss(model, corpus, "val", *sizes)
+    return estimate_score(model, corpus, "train", *sizes), estimate_score(model, corpus, "val", *sizes)
+
+
+def tracked(scores: tuple[Score, Score], lr: float, tokens_per_second: float) -> dict[str, float]:
+    """What --track notes at a line of the log: a name for each number."""
+    numbers = {"learning rate": lr, "tokens per second": tokens_per_second}
+    for name, score in zip(("train", "val"), scores, strict=True):
+        numbers |= {f"{name} loss": score.nats, f"{name} perplexity": score.perplexity}
+        numbers[f"{name} accuracy"] = score.accuracy
+    return numbers
 
 
 def low_precision(device: torch.device) -> torch.autocast:

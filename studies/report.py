@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from common.extras import missing, optional
 from common.parser import MOST_SEED, Parser, whole_number
-from common.run import UserError
 
 import torch
 
@@ -120,19 +120,11 @@ def draw_runs(axes: Any, seconds: list[float], runs: list, colour: str, label: s
     axes.fill_between(seconds, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def optional(package: str, extra: str) -> Any:
-    """The imported package. Raises UserError that names the extra to install where it is missing."""
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise _missing(package, extra) from error
-
-
 def package_folder(package: str, extra: str) -> Path:
     """Where a package keeps its files; none of its code is run. Raises UserError as `optional` does."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise _missing(package, extra)
+        raise missing(package, extra)
     return Path(spec.submodule_search_locations[0])
 
 
@@ -140,7 +132,3 @@ def pyplot() -> Any:
     """matplotlib.pyplot, drawing to files."""
     optional("matplotlib", "plots").use("Agg")
     return optional("matplotlib.pyplot", "plots")
-
-
-def _missing(package: str, extra: str) -> UserError:
-    return UserError(f'this needs {package}: pip install ".[{extra}]"')

@@ -5,7 +5,8 @@ first half, so an honest model cannot get below ln V nats there (V symbols); a m
 follows from the first, and attention must look back along an anti-diagonal to predict it. Sequences are drawn anew for
 each step, so nothing can be learned by heart.
 
-Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks.
+Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks. With
+`--model my_gpt.py` your own model learns instead, without a picture.
 """
 
 import math
@@ -16,6 +17,7 @@ import task07
 from common.optim import get_lr
 from common.parser import Parser, whole_number
 from common.run import progress, run
+from studies import own
 from studies.report import add_seed, add_threads, pyplot
 
 import torch
@@ -33,8 +35,8 @@ def draw(rows: int, length: int) -> torch.Tensor:
     return torch.cat([first, first.flip(1)], dim=1)
 
 
-def build(length: int, steps: int):
-    """A small GPT of task 7 whose block holds a whole sequence, and its Config."""
+def build(length: int, steps: int, path: Path | None = None):
+    """A small GPT of task 7, or of a file, whose block holds a whole sequence, and its Config."""
     config = task07.Config(
         block_size=2 * length - 1,
         n_embd=64,
@@ -47,7 +49,7 @@ def build(length: int, steps: int):
         warmup=50 / steps,
         cooldown=0.5,
     )
-    return task07.GPT(config, SYMBOLS), config
+    return own.load(path, config, SYMBOLS) if path else task07.GPT(config, SYMBOLS), config
 
 
 def learn(model, config, length: int) -> None:
@@ -69,6 +71,7 @@ def learn(model, config, length: int) -> None:
 def judge(model, length: int) -> tuple[float, float]:
     """Loss of the first half (nats a symbol; its first symbol is given), accuracy of the second."""
     sequences = draw(TESTED, length)
+    model.eval()
     logits, targets = model(sequences[:, :-1]), sequences[:, 1:]  # (B, T, V), (B, T)
     known = length - 1  # from here on the target is a symbol that was shown
     first = F.cross_entropy(logits[:, :known].flatten(0, 1), targets[:, :known].flatten()).item()
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--steps", type=whole_number(50), default=800, metavar="N", help="(default: %(default)s)")
     add_seed(parser)
     add_threads(parser, 1)
+    parser.add_argument("--model", type=Path, metavar="FILE", help="your own model, without the picture")
     parser.add_argument("--no-picture", action="store_true", help="print only")
     parser.add_argument("--quick", action="store_true", help="length 8, 200 steps, no picture: a try, no result")
     options = parser.parse_args()
@@ -126,14 +130,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     start = time.perf_counter()
-    model, config = build(options.length, options.steps)
+    model, config = build(options.length, options.steps, options.model)
     learn(model, config, options.length)
     first, accuracy = judge(model, options.length)
     blind = math.log(SYMBOLS)
     print(f"\nFirst half: loss {first:.4f}, ln {SYMBOLS} = {blind:.4f}, {first / blind - 1:+.2%}")
     print(f"Second half: accuracy {accuracy:.4%}")
     print(f"# length {options.length}, seed {options.seed}, {time.perf_counter() - start:.0f} s")
-    if not options.no_picture:
+    if not options.no_picture and not options.model:
         plot(attention_maps(model, options.length), options.length, PICTURE)
 
 

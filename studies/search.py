@@ -18,13 +18,15 @@ from typing import Any
 
 import task07
 from benchmarks.machine import describe
+from common import track
 from common.data import Corpus
 from common.evaluate import score_split
+from common.extras import optional
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
-from studies import setup, track
-from studies.report import add_threads, optional, pyplot
+from studies import setup
+from studies.report import add_threads, pyplot
 
 import torch
 
@@ -125,8 +127,11 @@ def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = 
                 f"trial {trial.number}: {moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}",
                 flush=True,
             )
-            if part < REPORTS and trial.should_prune():
-                raise optional("optuna", "search").TrialPruned
+            pruned = part < REPORTS and trial.should_prune()
+            if pruned:
+                break
+    if pruned:  # after the tracker's run has ended, which would show it as an error
+        raise optional("optuna", "search").TrialPruned
     return score.nats
 
 

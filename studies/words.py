@@ -18,6 +18,9 @@ were that held out. This is a probability for each text, as the character model'
 Perplexity per word is of all the nats (those of spaces and punctuation too) divided by the number of words,
 for both models.
 
+`--data PATH` takes another text, a file or a folder of .txt files, and holds out its last tenth. `--model my_gpt.py`
+trains your own model with AdamW.
+
 `--tune` tries SIZES, judged on other plays (TUNING); the first is the one in use.
 """
 
@@ -28,13 +31,17 @@ import statistics
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import task09_rope
 from common.data import Tokens, read_text
-from common.evaluate import score_split
+from common.evaluate import evaluation_mode, score_split
+from common.parser import path as path_or_folder
 from common.run import UserError, progress, run
-from studies import setup
-from studies.generation.writing import cached
+from studies import own, setup
+from studies.generation.writing import cached, uncached
 from studies.report import DOCS, Report, draw_runs, package_folder, parse_timed, pyplot, spread, timed_parser
 
 import torch
@@ -163,6 +170,9 @@ class Sequences(Tokens):
 
 def prepare(options, report: Report) -> tuple[dict[str, Sequences], int]:
     """Kind of token → sequences; and how many words the held-out plays have. Reports what they are."""
+    if options.data:
+        train, held_out, out = read_own(options.data)
+        return describe(options, train, held_out, out, report)
     plays = read_plays()
     out = HELD_OUT
     if options.tune:
@@ -171,13 +181,35 @@ def prepare(options, report: Report) -> tuple[dict[str, Sequences], int]:
         out = out[-1:]
     held_out = "\n\n".join(plays[name] for name in out)
     train = [text for name, text in plays.items() if name not in {*HELD_OUT, *out}][: 3 if options.quick else None]
+    return describe(options, train, held_out, out, report)
+
+
+def read_own(path: Path) -> tuple[list[str], str, list[str]]:
+    """The parts of another text to learn from, what is held out of it, and how that is called."""
+    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: no .txt file there")
+    texts = [read_text(file) for file in files]
+    if len(texts) < 10:  # cut into parts, at the ends of lines where there are some
+        lines = "".join(texts).splitlines(keepends=True)
+        size = max(1, len(lines) // 20)
+        texts = ["".join(lines[i : i + size]) for i in range(0, len(lines), size)]
+    count = max(1, len(texts) // 10)
+    if len(texts) < 2:
+        raise UserError(f"{path}: one line of text; nothing to hold out")
+    return texts[:-count], "".join(texts[-count:]), [f"the last tenth of {path.name}"]
+
+
+def describe(options, train: list[str], held_out: str, out: list[str], report: Report) -> tuple[dict, int]:
+    """The sequences of a text, and how many words are held out. Reports what they are."""
     blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
     sequences = {
         "words": Sequences(train, held_out, cut_words, CUTOFF, blocks["words"]),
         "characters": Sequences(train, held_out, list, 1, blocks["characters"]),
     }
     words = len(re.findall(r"\w+", held_out))
-    report(f"{len(train)} plays to learn from; held out: {', '.join(out)}")
+    what = "parts" if options.data else "plays"
+    report(f"{len(train)} {what} to learn from; held out: {', '.join(out)}")
     for kind, corpus in sequences.items():
         sizes = (len(corpus.splits["train"]), len(corpus.splits["val"]), len(corpus.vocabulary))
         report("{}: {:,} tokens to learn from, {:,} held out, a vocabulary of {:,}".format(kind, *sizes))
@@ -201,10 +233,13 @@ def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
     )
 
 
-def make(kind: str, corpus: Sequences, sizes: dict, seed: int, quick: bool) -> setup.Run:
+def make(kind: str, corpus: Sequences, sizes: dict, seed: int, quick: bool, path: Path | None = None) -> setup.Run:
     """A run that has not begun. Words are read with the weights that write them, because there are many."""
     tiny = {"n_embd": 32, "n_layer": 1, "batch_size": 8} if quick else {}
     config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, **sizes | tiny))
+    if path:
+        config = replace(config, optimizer="adamw", init_std=0.0)
+        return setup.build(partial(own.load, path), config, len(corpus.vocabulary), seed)
     return setup.build(task09_rope.GPT, config, len(corpus.vocabulary), seed, tied=kind == "words")
 
 
@@ -212,7 +247,7 @@ def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, opti
     """Train a model; it, its curve of (named, spelled) nats per character, and the run as numbers."""
     progress.where = f"while the model of {kind} learned with seed {seed}"
     corpus.begin()
-    run = make(kind, corpus, sizes, seed, options.quick)
+    run = make(kind, corpus, sizes, seed, options.quick, options.model)
     curve = []
     for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
         with run.precision:
@@ -273,7 +308,18 @@ def write(kind: str, run: setup.Run, corpus: Sequences) -> str:
     """The prompt and what a trained model makes of it."""
     prompt = cut_words(PROMPT) if kind == "words" else list(PROMPT)
     text = PROMPT
-    for token in cached(run.model, run.config, corpus.encode(prompt)[None]):
+    start = corpus.encode(prompt)[None]  # (1, T)
+    own_model = isinstance(run.model, own.Own)
+    with evaluation_mode(run.model):
+        return text + _written(
+            uncached(run.model, start) if own_model else cached(run.model, run.config, start), corpus
+        )
+
+
+def _written(tokens, corpus: Sequences) -> str:
+    """So many characters of what a model writes."""
+    text = ""
+    for token in tokens:
         text += corpus.vocabulary[int(token)]
         if len(text) >= SAMPLE:
             break
@@ -308,7 +354,12 @@ def plot(curves: dict, seconds: int) -> None:
 
 
 def main() -> None:
-    options = parse_timed(timed_parser(__doc__, seconds=200))
+    parser = timed_parser(__doc__, seconds=200)
+    parser.add_argument(
+        "--data", type=path_or_folder, metavar="PATH", help="your own text: a file, or a folder of .txt"
+    )
+    parser.add_argument("--model", type=path_or_folder, metavar="FILE", help="your own model")
+    options = parse_timed(parser)
     start = time.perf_counter()
     report = Report()
     sequences, words = prepare(options, report)

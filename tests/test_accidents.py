@@ -1,6 +1,8 @@
 """What people's accidents do: to checkpoints, to runs that diverge, with signals and stray environments."""
 
+import contextlib
 import dataclasses
+import math
 import os
 import re
 import signal
@@ -317,6 +319,26 @@ def test_bfloat16_is_used_where_the_device_can(monkeypatch, device, able):
     monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: asked.update({device: (dtype, enabled)}))
     train.low_precision(torch.device(device))
     assert asked == {device: (torch.bfloat16, able)}
+
+
+def test_what_is_tracked_has_a_number_for_each_curve(corpus, monkeypatch):
+    noted = []
+
+    @contextlib.contextmanager
+    def tracker(kind, name, settings):
+        assert (kind, name, settings["n_embd"]) == ("tensorboard", "task07 seed 42", 24)
+        yield lambda step, numbers: noted.append((step, numbers))
+
+    monkeypatch.setattr(train, "start_tracking", tracker)
+    config = dataclasses.replace(CONFIG, eval_interval=2)
+    torch.manual_seed(42)
+    model = task07.GPT(config, len(corpus.vocabulary))
+    flags = {"device": torch.device("cpu"), "save": None, "save_every": 2, "resume": None, "track": "tensorboard"}
+    train.train(model, corpus, config, Namespace(**flags, seed=42))
+    assert [step for step, _ in noted] == [0, 2, 4, 5]
+    names = {f"{split} {what}" for split in ("train", "val") for what in ("loss", "perplexity", "accuracy")}
+    assert all(numbers.keys() == names | {"learning rate", "tokens per second"} for _, numbers in noted)
+    assert noted[1][1]["val perplexity"] == pytest.approx(math.exp(noted[1][1]["val loss"]))
 
 
 # Texts, sizes, streams

@@ -13,11 +13,12 @@ import task01
 import task05
 import task07
 import task09_rope
+from common import extras
 from common.checkpoint import save_run
 from common.data import Corpus, Tokens
 from common.options import DEFAULT_TEXT
 from common.run import UserError
-from studies import ablation, counts, growth, lstm, recipe, report, reverse, search, setup, speedrun, tuning, words
+from studies import ablation, counts, growth, lstm, own, recipe, report, reverse, search, setup, speedrun, tuning, words
 from studies.counts import Counts
 from studies.generation import speculative
 from studies.generation.speculative import CountsGuess
@@ -305,7 +306,7 @@ def test_a_leaking_mask_shows_in_the_first_half(monkeypatch):
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r'this needs matplotlib: pip install "\.\[plots\]"'):
-        report.optional("matplotlib", "plots")
+        extras.optional("matplotlib", "plots")
 
 
 def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
@@ -669,3 +670,41 @@ def test_the_speedruns_dropout_zeroes_the_asked_share_and_keeps_the_mean(p):
     assert torch.equal(speedrun.Dropout(p).eval()(x), x)
     with pytest.raises(ValueError, match="expected 0 ≤ p < 1, got 1"):
         speedrun.Dropout(1)
+
+
+# Your own model and text.
+
+
+@pytest.mark.parametrize("name", ["exercises/official/transformer", "exercises/official/gpt", "task06", "task07"])
+def test_a_model_of_your_own_learns_in_a_study(monkeypatch, capsys, name):
+    config = dataclasses.replace(task09_rope.Config(), block_size=5, n_embd=8, n_head=2, n_layer=1)
+    assert own.load(ROOT / f"{name}.py", config, 7)(torch.zeros(2, 4, dtype=torch.long)).shape == (2, 4, 7)
+    monkeypatch.setattr(reverse, "TESTED", 5)
+    out = run(monkeypatch, capsys, reverse, "--model", ROOT / f"{name}.py", "--steps", 50, "--length", 8)
+    assert re.search(r"First half: loss \d\.\d{4}, ln 16 = 2\.7726", out)
+
+
+def test_a_file_without_a_model_is_named(tmp_path):
+    (tmp_path / "empty.py").write_text("")
+    config = task09_rope.Config()
+    for path, message in (
+        (tmp_path / "none.py", "no such file"),
+        (ROOT / "README.md", "expected a .py file"),
+        (tmp_path / "empty.py", "defines no Transformer or GPT"),
+    ):
+        with pytest.raises(UserError, match=message):
+            own.load(path, config, 7)
+
+
+def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number:02}.txt").write_text(f"play {number}\n" * 3)
+    train, held_out, _ = words.read_own(tmp_path)
+    assert len(train) == 18 and held_out == "play 18\n" * 3 + "play 19\n" * 3
+    (tmp_path / "one.txt").write_text("".join(f"line {number}\n" for number in range(100)))
+    train, held_out, _ = words.read_own(tmp_path / "one.txt")
+    assert "".join(train) + held_out == (tmp_path / "one.txt").read_text()
+    assert held_out == "".join(f"line {number}\n" for number in range(90, 100))
+    (tmp_path / "short.txt").write_text("one line")
+    with pytest.raises(UserError, match="one line of text; nothing to hold out"):
+        words.read_own(tmp_path / "short.txt")

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from studies.report import optional
+from common.extras import optional
 
 FOLDER = Path("runs")
 KINDS = ("tensorboard", "wandb")
