@@ -19,7 +19,7 @@ from typing import Any
 import task07
 from benchmarks.machine import describe
 from common import track
-from common.data import Corpus
+from common.data import Corpus, Tokens
 from common.evaluate import score_split
 from common.extras import optional
 from common.options import DEFAULT_TEXT
@@ -45,6 +45,7 @@ FIRST: list[dict[str, Any]] = [
     {"n_embd": 384, "n_layer": 4},
     {"n_embd": 256, "n_layer": 4},
     {"dropout": 0.1},
+    {"block_size": 128},
 ]
 MIDDLE: dict[str, Any] = {
     "n_embd": 256,
@@ -58,6 +59,7 @@ MIDDLE: dict[str, Any] = {
     "dropout": 0.0,
     "cooldown": 0.7,
     "tie_weights": False,
+    "block_size": 256,
 }
 
 
@@ -75,25 +77,27 @@ def suggest(trial) -> dict:
         "dropout": trial.suggest_categorical("dropout", [0.0, 0.05, 0.1]),
         "cooldown": trial.suggest_float("cooldown", 0.3, 1.0),  # as a fraction of the time
         "tie_weights": trial.suggest_categorical("tie_weights", [False, True]),
+        "block_size": trial.suggest_categorical("block_size", [128, 256]),
     }
 
 
-def build(chosen: dict, corpus: Corpus) -> setup.Run:
+def build(chosen: dict, vocab_size: int) -> setup.Run:
     """A run of what `suggest` gives."""
     apart = ("head_size", "cooldown", "tie_weights")
     sizes = {name: value for name, value in chosen.items() if name not in apart}
-    config = setup.preset(task07, **sizes, n_head=chosen["n_embd"] // chosen["head_size"], block_size=corpus.block_size)
+    config = setup.preset(task07, **sizes, n_head=chosen["n_embd"] // chosen["head_size"])
     config = setup.by_the_clock(config, chosen["cooldown"])
-    return setup.build(task07.GPT, config, len(corpus.vocabulary), seed=42, tied=chosen["tie_weights"])
+    return setup.build(task07.GPT, config, vocab_size, seed=42, tied=chosen["tie_weights"])
 
 
 def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = None) -> float:
     """Train for so many seconds; the tuning loss in nats per character."""
     chosen = suggest(trial)
-    run = build(chosen, corpus)
+    run = build(chosen, len(corpus.vocabulary))
+    windows = Tokens(corpus.splits, chosen["block_size"])
     trial.set_user_attr("parameters", setup.parameters(run.model))
     with track.run(tracker, f"trial_{trial.number}", chosen) as log:
-        for moment in setup.train_for(seconds, REPORTS * LOGGED, run, corpus):
+        for moment in setup.train_for(seconds, REPORTS * LOGGED, run, windows):
             tokens = moment.steps * run.config.batch_size * run.config.block_size
             numbers = {
                 "train loss": moment.loss,
@@ -105,7 +109,7 @@ def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = 
             if moment.part % LOGGED:
                 continue
             with run.precision:
-                score = score_split(run.model, corpus, "val")
+                score = score_split(run.model, windows, "val")
             attributes = {
                 "steps": moment.steps,
                 "tokens": tokens,
@@ -201,7 +205,7 @@ def report(options) -> None:
         "Tuning split: the last 10% of the training text; trained on the first 90% of it; validation text unused.",
         "",
         "rank  tuning   batch    acc  sec   steps  tokens  params  C x layers x D    batch  optimizer  lr       "
-        "muon lr  decay  dropout  cooldown  tied",
+        "muon lr  decay  dropout  cooldown  tied  T",
     ]
     for rank, trial in enumerate(trials, 1):
         p, a = trial.params, trial.user_attrs
@@ -212,7 +216,8 @@ def report(options) -> None:
             f"{a['seconds']:3.0f}  {a['steps']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
             f"{p['n_embd']:3} x {p['n_layer']} x {p['head_size']:<6}  {p['batch_size']:5}  {p['optimizer']:9}  "
             f"{p['learning_rate']:.5f}  {p['muon_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
-            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  {'yes' if p['tie_weights'] else 'no'}{stopped}"
+            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  "
+            f"{'yes' if p['tie_weights'] else 'no':4}  {p.get('block_size', 256)}{stopped}"
         )
     lines += ["", f"# {options.threads} thread a trial, {describe()}"]
     text = "\n".join(lines) + "\n"

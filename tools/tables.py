@@ -200,6 +200,16 @@ def generation() -> str:
     return "\n".join(rows) + "\n"
 
 
+def convergence() -> str:
+    """Ten small models, right and wrong."""
+    return "\n".join(line for line in read("convergence").splitlines() if line.startswith("|")) + "\n"
+
+
+def overlap() -> str:
+    """Sequences side by side, and overlapping."""
+    return "\n".join(line for line in read("overlap").splitlines() if line.startswith("|")) + "\n"
+
+
 def scale() -> str:
     """The scale of the scores."""
     losses = re.findall(r"paper_scale=(\w+)\n.*\n +400 \w+: train ([\d.]+), tuning ([\d.]+)", read("scale"))
@@ -218,7 +228,8 @@ def question(name: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale
+        lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale,
+        convergence, overlap
     )
 }  # fmt: skip
 
