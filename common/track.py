@@ -1,14 +1,29 @@
 """A run's numbers as they come, in TensorBoard or in Weights & Biases (wandb)."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from common.evaluate import Score
 from common.extras import optional
 
 FOLDER = Path("runs")
 KINDS = ("tensorboard", "wandb")
 CONNECT = 20  # seconds that Weights & Biases has to answer in
+
+
+def curve(train_loss: float, score: Score, lr: float, tokens_per_second: float) -> dict[str, float]:
+    """The numbers of one evaluation: the last batch's loss, and how well the model predicts held-out text."""
+    return {
+        "train loss": train_loss,
+        "train perplexity": math.exp(min(train_loss, 100.0)),
+        "val loss": score.nats,
+        "val perplexity": score.perplexity,
+        "val accuracy": score.accuracy,
+        "learning rate": lr,
+        "tokens per second": tokens_per_second,
+    }
 
 
 @contextlib.contextmanager

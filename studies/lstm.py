@@ -15,11 +15,12 @@ import itertools
 import math
 import statistics
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import task07
 import task09_rope
+from common import track
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
@@ -99,17 +100,19 @@ def configs(vocab_size: int, quick: bool) -> dict:
     return {"LSTM": (LSTM, replace(lstm, n_embd=width))} | chosen
 
 
-def learn(name: str, build, config, corpus: Corpus, seed: int, seconds: int):
+def learn(name: str, build, config, corpus: Corpus, seed: int, seconds: int, tracker: str | None = None):
     """Train a model; it, its losses on the validation split at even distances, and the run as numbers."""
     progress.where = f"while {name} learned with seed {seed}"
     matrices = ["lstm"] if build is LSTM else None
     run = setup.build(build, config, len(corpus.vocabulary), seed, matrices)
     losses, times = [], []
-    for moment in setup.train_for(seconds, EVALUATIONS, run, corpus):
-        with run.precision:
-            score = score_split(run.model, corpus, "val")
-        losses.append(score.nats)
-        times.append(moment.seconds)
+    with track.run(tracker, f"lstm_{name}_{seed}", asdict(config)) as log:
+        for moment in setup.train_for(seconds, EVALUATIONS, run, corpus):
+            with run.precision:
+                score = score_split(run.model, corpus, "val")
+            log(moment.steps, setup.curve(moment, run, score))
+            losses.append(score.nats)
+            times.append(moment.seconds)
     numbers = {
         "steps": moment.steps,
         "characters": moment.steps * config.batch_size * config.block_size,
@@ -175,7 +178,7 @@ def compare(options, corpus: Corpus, report: Report) -> None:
     curves: dict[str, list] = {name: [] for name in chosen}
     runs: dict[str, list] = {name: [] for name in chosen}
     for seed, (name, (build, config)) in itertools.product(options.seeds, chosen.items()):
-        run, losses, numbers = learn(name, build, config, corpus, seed, options.seconds)
+        run, losses, numbers = learn(name, build, config, corpus, seed, options.seconds, options.track)
         goal = seconds_or_never([numbers["goal"]])
         report(
             f"{name:6}  seed {seed}: {numbers['steps']:5} steps, val {numbers['loss']:.4f}, "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from common import track
 from common.extras import missing, optional
 from common.parser import MOST_SEED, Parser, whole_number
 
@@ -58,6 +59,7 @@ def timed_parser(description: str | None, seconds: int, tune: bool = True, pictu
     )
     add_threads(parser)
     parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a try, no result")
+    parser.add_argument("--track", choices=track.KINDS, help="note each run's curves there, too")
     parser.set_defaults(tune=False)
     if tune:
         parser.add_argument(

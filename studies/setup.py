@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from common import track
 from common.checkpoint import load, put_weights
 from common.config import PRESETS, TrainingConfig
 from common.data import Tokens
+from common.evaluate import Score
 from common.optim import configure_optimizers, initialize
 from common.run import UserError
 from common.train import low_precision, update
@@ -78,6 +80,12 @@ class Moment:
     seconds: float  # of training
     steps: int
     loss: float  # of the last batch, nats per token
+
+
+def curve(moment: Moment, run: Run, score: Score) -> dict[str, float]:
+    """What --track notes of a moment in training."""
+    tokens = moment.steps * run.config.batch_size * run.config.block_size
+    return track.curve(moment.loss, score, run.optimizers[0].param_groups[0]["lr"], tokens / moment.seconds)
 
 
 def by_the_clock(config: TrainingConfig, cooldown: float = 0.7) -> Any:

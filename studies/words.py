@@ -31,11 +31,12 @@ import statistics
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import task09_rope
+from common import track
 from common.data import Tokens, read_text
 from common.evaluate import evaluation_mode, score_split
 from common.parser import path as path_or_folder
@@ -249,13 +250,15 @@ def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, opti
     corpus.begin()
     run = make(kind, corpus, sizes, seed, options.quick, options.model)
     curve = []
-    for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
-        with run.precision:
-            score = score_split(run.model, corpus, "val", at_once=SCORES_AT_ONCE)
-        tokens = moment.steps * run.config.batch_size * run.config.block_size
-        passes = tokens / len(corpus.splits["train"])
-        nats = score.nats * score.characters  # its characters are our tokens
-        curve.append((nats / corpus.characters, (nats + corpus.spelling) / corpus.characters))
+    with track.run(options.track, f"{kind}_{seed}", asdict(run.config)) as log:
+        for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
+            with run.precision:
+                score = score_split(run.model, corpus, "val", at_once=SCORES_AT_ONCE)
+            log(moment.steps, setup.curve(moment, run, score))
+            tokens = moment.steps * run.config.batch_size * run.config.block_size
+            passes = tokens / len(corpus.splits["train"])
+            nats = score.nats * score.characters  # its characters are our tokens
+            curve.append((nats / corpus.characters, (nats + corpus.spelling) / corpus.characters))
     numbers = {
         "passes": passes,
         "per token": score.perplexity,
