@@ -68,6 +68,11 @@ class Task:
     tied: bool = False  # the output layer has the token embedding's weights, and no bias
     embedding_dropout: bool = False
 
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """What may divide the scores."""
+        return SCALES_OF_LESSONS if self.name.startswith("task") else ("√D",)
+
 
 PRE_NORM: dict = {
     "feed_forward": "mlp",
@@ -95,7 +100,7 @@ TASKS = {
     "gpt": Task("gpt", **PRE_NORM, dropout=True, activation="gelu", tied=True, embedding_dropout=True),
 }
 
-RIGHT_SCALES = ("√D", "√C")
+SCALES_OF_LESSONS = ("√D", "√C")  # the documented runs divide by √C from task 2 on
 RIGHT_ACTIVATIONS = {"relu": ("relu",), "gelu": ("gelu", "gelu (tanh)")}
 
 

@@ -300,6 +300,7 @@ MUTANTS = [
     *_each(["multi_head_attention"], "no projection, not even a layer",
            "        self.projection = nn.Linear(hidden_size, hidden_size)\n", "        self.projection = nn.Identity()\n", "parameters"),
     *_each(["multi_head_attention", "gpt"], "no scale", " / math.sqrt(C // self.n_head)", "", "logits"),
+    *_each(["multi_head_attention", "gpt"], "divided by the root of the whole width", "math.sqrt(C // self.n_head)", "math.sqrt(C)", "logits"),
     *_each(["multi_head_attention", "block"], "divided by the head size, not its root", "math.sqrt(C // self.n_head)", "(C // self.n_head)", "logits"),
     *_each(["multi_head_attention"], "keys in place of values", "torch.bmm(weights, v)", "torch.bmm(weights, k)", "logits"),
     *_each(["multi_head_attention"], "no dropout on the weights", "self.weights_dropout(F.softmax(scores, dim=-1))",

@@ -114,7 +114,7 @@ def sampling(subject: Subject) -> str:
         if (drawn - expected).abs().max() > 0.05:  # of 4,000 draws: six standard deviations
             question = "Is the temperature a divisor of the logits, before the softmax?"
             if drawn.max() == 1:
-                question = "Does each row draw, or is one token taken for all?"
+                question = "Does each row draw, or is the likeliest token taken, or one token for all?"
             raise Failure(
                 what=f"at temperature {temperature:g} tokens come as often as the softmax says",
                 expected=f"the likeliest in {expected.max():.0%}",

@@ -72,7 +72,7 @@ def interface(subject: Subject) -> str:
         )
     with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
         subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
-    return f"{signature}: there"
+    return f"{subject.session.ask('piece_class', piece=name)}: there, takes the arguments of {signature}"
 
 
 def shapes(subject: Subject) -> str:

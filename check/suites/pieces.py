@@ -15,7 +15,7 @@ V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
     digest = subject.identify()
-    subject.session.ask("load")
+    subject.defined = subject.session.ask("load")["names"]
     return f"{subject.path.name}, SHA-256 {digest}"
 
 
@@ -27,7 +27,7 @@ def contract(subject: Subject, **calls: list) -> str:
             raise Failure(
                 what=f"the file defines {name}",
                 expected=f"{name}{signature}",
-                got="no such name",
+                got=f"no such name among {', '.join(subject.defined[-8:])}",
                 question=f"What is the function called that is {name}?",
             )
         problem = subject.session.ask("signature", function=name, arguments=arguments, keywords={})
@@ -36,7 +36,7 @@ def contract(subject: Subject, **calls: list) -> str:
                 what=f"{name} takes its arguments",
                 expected=f"{name}{signature}",
                 got=problem,
-                question="In which order do the arguments come?",
+                question="Which arguments does it take, and in which order?",
             )
     return f"{' and '.join(calls)}: there"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from check import matching, reference
 from check.matching import Arrangement, Sizes, Unreadable
-from check.reference import RIGHT_ACTIVATIONS, RIGHT_SCALES, Form, Task, Weights
+from check.reference import RIGHT_ACTIVATIONS, Form, Task, Weights
 from check.result import Failure, Undecided
 from check.subject import TOLERANCE, B, Model, Subject, close, off
 from common.data import Corpus
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 BANDS = Path(__file__).resolve().parent.parent / "bands.json"
 TRAINING_STEPS = 100
+PARTS_OF_A_MODEL = ("multi_head_attention", "mlp", "block")
 MOST_WRONG = 4000  # comparisons that a search for the nearest wrong form may take
 KEPT = 1 / 16  # the dropout rate that shows where dropout acts
 
@@ -152,7 +153,7 @@ def steadiness(subject: Subject) -> str:
                 what="dropout acts in training",
                 expected="different logits each time at dropout 0.5",
                 got="the same",
-                question="Where does your model use config.dropout?",
+                question="Where does your model use its dropout?",
             )
     return "finite, deterministic, rows independent"
 
@@ -270,13 +271,17 @@ def parameters(subject: Subject) -> str:
         parts: dict[str, int] = {}
         for name, value in zip(model.names, model.first_values, strict=True):
             part = name.rpartition(".")[0] or name
+            if subject.name in PARTS_OF_A_MODEL:
+                if not part.startswith("module"):  # the check's own embeddings and output layer
+                    continue
+                part = part.removeprefix("module.")
             parts[part] = parts.get(part, 0) + value.numel()
         yours = ", ".join(f"{name} {size}" for name, size in parts.items())
         raise Failure(
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
             got=f"{got}, {abs(got - expected)} {'more' if got > expected else 'fewer'}: {yours}",
-            question="Which layer is missing, shared, or too many? Which has a bias too many or too few?",
+            question=_question_of_count(subject, model.sizes, got - expected),
         )
     try:
         subject.structure(model)
@@ -287,6 +292,17 @@ def parameters(subject: Subject) -> str:
                 "official_weights(model) can say so (docs/check.md)."
             ) from None
     return f"{got:,} at the check's sizes"
+
+
+def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
+    """The question that leads to what is missing or too many."""
+    V, C = sizes.V, sizes.C
+    biases = {extra * sizes.L * C for extra in range(4)}
+    if subject.task.tied and difference in {V * C + more for more in biases | {V}}:
+        return "Are the weights of the output layer the token embedding's own, one parameter for both?"
+    if subject.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
+        return "Which layer mixes the heads after they are set side by side?"
+    return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
 
 
 def count(subject: Subject, sizes: Sizes) -> int:
@@ -309,7 +325,7 @@ def right_forms(subject: Subject) -> Iterator[Form]:
         layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
     activations = RIGHT_ACTIVATIONS[subject.task.activation]
     for activation, (layout, direction), swapped, scale in itertools.product(
-        activations, layouts, (False, True), RIGHT_SCALES
+        activations, layouts, (False, True), subject.task.scales
     ):
         yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation)
 
@@ -368,6 +384,7 @@ WRONG_PARTS = [
 # Those that need a past.
 WRONG_SCORES = [
     wrong("without the scale of the scores", "What divides the scores before the softmax?", scale="1"),
+    wrong("with scores divided by √n_embd, not √head_size", "How wide is what is multiplied in one head?", scale="√C"),
     wrong("with scores divided by head_size, not its root", "Which power of head_size divides the scores?", scale="D"),
     wrong("with scores divided by n_embd, not by a root", "Which power divides the scores?", scale="C"),
     wrong("with scores multiplied by √head_size", "Are scores divided or multiplied?", scale="1/√D"),
