@@ -204,17 +204,16 @@ def read_own(path: Path) -> tuple[list[str], str, list[str]]:
 def describe(options, train: list[str], held_out: str, out: list[str], report: Report) -> tuple[dict, int]:
     """The sequences of a text, and how many words are held out. Reports what they are."""
     blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
-    sequences = {
-        "words": Sequences(train, held_out, cut_words, CUTOFF, blocks["words"]),
-        "characters": Sequences(train, held_out, list, 1, blocks["characters"]),
-    }
+    cuts = {"words": (cut_words, CUTOFF), "characters": (list, 1)}
+    sequences = {kind: Sequences(train, held_out, *cuts[kind], blocks[kind]) for kind in options.tokens}
     words = len(re.findall(r"\w+", held_out))
     what = "parts" if options.data else "plays"
     report(f"{len(train)} {what} to learn from; held out: {', '.join(out)}")
     for kind, corpus in sequences.items():
         sizes = (len(corpus.splits["train"]), len(corpus.splits["val"]), len(corpus.vocabulary))
         report("{}: {:,} tokens to learn from, {:,} held out, a vocabulary of {:,}".format(kind, *sizes))
-    describe_unknown(sequences["words"], words, report)
+    if "words" in sequences:
+        describe_unknown(sequences["words"], words, report)
     return sequences, words
 
 
@@ -361,8 +360,11 @@ def main() -> None:
     parser.add_argument(
         "--data", type=path_or_folder, metavar="PATH", help="your own text: a file, or a folder of .txt"
     )
+    parser.add_argument("--tokens", nargs="+", choices=BLOCKS, default=list(BLOCKS), help="kinds (default: both)")
     parser.add_argument("--model", type=path_or_folder, metavar="FILE", help="your own model")
     options = parse_timed(parser)
+    if options.report and len(options.tokens) == 1:
+        parser.error("argument --report: compares both kinds of tokens")
     start = time.perf_counter()
     report = Report()
     sequences, words = prepare(options, report)
