@@ -16,10 +16,10 @@ import task01
 import task07
 import task08_infinite
 import task09_rope
-from common import checkpoint, evaluate, options, stream, train
+from common import checkpoint, evaluate, optim, options, stream, train
 from common.config import LAPTOP
 from common.data import Corpus, tokenize
-from common.run import UserError
+from common.run import Interrupted, UserError
 from common.run import run as run_script
 from tests.lessons import ROOT
 
@@ -267,6 +267,51 @@ def test_a_tiny_temperature_is_greedy_and_others_are_refused():
     for temperature in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="temperature: expected a number above 0"):
             task07.sample(logits, temperature)
+
+
+def test_ctrl_c_in_the_last_save_ends_the_run_saved(corpus, tmp_path, monkeypatch):
+    real = checkpoint.save
+
+    def interrupted(path, state):
+        real(path, state)
+        if state["step"] == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(checkpoint, "save", interrupted)
+    with pytest.raises(Interrupted, match="after step 5 of 6, saved to"):
+        run(corpus, save=tmp_path / "run.pt")
+    assert checkpoint.load(tmp_path / "run.pt")["step"] == 6
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_in_an_evaluation_is_answered_at_once(corpus, tmp_path, monkeypatch, times):
+    said = []
+    real = train.evaluate
+
+    def evaluate(*arguments):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+            assert any("Stopping after this step, to save" in text for text in said)
+        return real(*arguments)
+
+    monkeypatch.setattr(train, "hint", said.append)
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    with pytest.raises(Interrupted if times == 1 else KeyboardInterrupt):
+        run(corpus, save=tmp_path / "run.pt")
+    assert (tmp_path / "run.pt").exists() == (times == 1)
+
+
+@pytest.mark.parametrize("steps", [10, 30, 100, 1200])
+def test_a_short_run_still_rises_to_the_peak_and_falls(steps):
+    config = dataclasses.replace(task07.Config(), **LAPTOP | {"max_steps": steps})
+    rates = [optim.get_lr(step, config) for step in range(steps)]
+    assert max(rates) == 1.0 and rates[-1] < 0.15
+
+
+def test_a_pytorch_without_muon_is_named(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(UserError, match=r"optimizer muon needs PyTorch 2\.9 or later; this is \d"):
+        optim.configure_optimizers(task07.GPT(CONFIG, 20), CONFIG)
 
 
 @pytest.mark.slow
