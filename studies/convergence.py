@@ -7,15 +7,17 @@ docs/images/convergence.png.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import task06
+from common import track
 from common.data import Corpus
 from common.evaluate import Score, estimate_score
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
-from studies.report import DOCS, Report, add_seed, add_threads, pyplot
+from studies.report import DOCS, Report, add_seed, add_threads, add_track, pyplot
 
 import torch
 from torch import nn
@@ -63,8 +65,9 @@ def build(curve: Curve, vocab_size: int, seed: int) -> nn.Module:
     return model
 
 
-def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, batches: int = 50) -> None:
-    """Train and evaluate."""
+def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, log: Callable, batches: int = 50) -> None:
+    """Train, evaluate, and note the numbers by `log`."""
+    seconds = 0.0  # in steps
     model = build(curve, len(corpus.vocabulary), seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=curve.learning_rate, fused=True)
     for step in range(steps + 1):
@@ -73,11 +76,15 @@ def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, batches: int = 50
             curve.steps.append(step)
             curve.train.append(estimate_score(model, corpus, "train", batches, BATCH))
             curve.val.append(estimate_score(model, corpus, "val", batches, BATCH))
+            speed = step * BATCH * BLOCK / max(seconds, 1e-9)
+            log(step, track.curve(curve.train[-1].nats, curve.val[-1], curve.learning_rate, speed))
+        start = time.perf_counter()
         tokens, targets = corpus.batch("train", BATCH)
         loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        seconds += time.perf_counter() - start
 
 
 def plot(curves: list[Curve]) -> None:
@@ -104,6 +111,7 @@ def main() -> None:
     parser.add_argument("--steps", type=whole_number(10), default=1500, metavar="N", help="(default: %(default)s)")
     add_seed(parser)
     add_threads(parser, 1)
+    add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the log and the picture under docs/ too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -112,7 +120,9 @@ def main() -> None:
     report("| model | train loss | val loss | val perplexity | val accuracy |")
     report("|---|---|---|---|---|")
     for curve in curves:
-        learn(curve, corpus, options.steps, options.seed)
+        settings = {"n_embd": curve.n_embd, "n_layer": curve.n_layer, "learning_rate": curve.learning_rate}
+        with track.run(options.track, curve.name, settings) as log:
+            learn(curve, corpus, options.steps, options.seed, log)
         train, val = curve.train[-1], curve.val[-1]
         report(f"| {curve.name} | {train.nats:.4f} | {val.nats:.4f} | {val.perplexity:.2f} | {val.accuracy:.3f} |")
     report.machine(options.threads, start)

@@ -16,9 +16,10 @@ import copy
 import dataclasses
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks.machine import describe
+from common import track
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
@@ -26,7 +27,7 @@ from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from studies import setup, speedrun
 from studies.counts import Counts
-from studies.report import DOCS, add_seed, add_threads, pyplot
+from studies.report import DOCS, add_seed, add_threads, add_track, pyplot
 
 import torch
 
@@ -44,7 +45,9 @@ ROW = re.compile(
 )
 
 
-def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int) -> Iterator[tuple]:
+def grow(
+    size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int, log: Callable = lambda *_: None
+) -> Iterator[tuple]:
     """Yield parameters, millions of characters, seconds and losses for each budget, in order.
 
     The losses: validation averaged with the counts, validation and training of the GPT alone.
@@ -74,8 +77,9 @@ def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: 
         spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), branch, steps)
         with run.precision:
             averaged = score_split(speedrun.Average(model, counts, config.counts), corpus, "val").nats
-            alone, train = (score_split(model, corpus, split).nats for split in ("val", "train"))
-        yield setup.parameters(model), budget, spent, averaged, alone, train
+            alone, train = (score_split(model, corpus, split) for split in ("val", "train"))
+        log(steps, setup.curve(setup.Moment(1, spent, steps, train.nats), run, alone))
+        yield setup.parameters(model), budget, spent, averaged, alone.nats, train.nats
 
 
 def plot() -> None:
@@ -120,6 +124,7 @@ def main() -> None:
     )
     add_seed(parser)
     add_threads(parser)
+    add_track(parser)
     parser.add_argument("--plot", action="store_true", help="draw the picture instead")
     options = parser.parse_args()
     if options.plot:
@@ -127,14 +132,15 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     corpus = Corpus(DEFAULT_TEXT, setup.preset(speedrun).block_size)
     for size in options.sizes or SIZES:
-        for count, budget, seconds, averaged, alone, train in grow(
-            size, SIZES[size], corpus, options.millions, options.seed
-        ):
-            print(
-                f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
-                f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}",
-                flush=True,
-            )
+        with track.run(options.track, f"growth_{size}", SIZES[size]) as log:
+            for count, budget, seconds, averaged, alone, train in grow(
+                size, SIZES[size], corpus, options.millions, options.seed, log
+            ):
+                print(
+                    f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
+                    f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}",
+                    flush=True,
+                )
     print(f"# {options.threads} of {describe()}")
 
 

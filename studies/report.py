@@ -38,6 +38,11 @@ def add_seed(parser: argparse.ArgumentParser, default: int = 42) -> None:
     )
 
 
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """The flag --track."""
+    parser.add_argument("--track", choices=track.KINDS, help="note each run's curves there, too")
+
+
 def timed_parser(description: str | None, seconds: int, tune: bool = True, picture: bool = True) -> Parser:
     """The flags of a study that trains several models, `seconds` each by default, with several seeds.
 
@@ -59,7 +64,7 @@ def timed_parser(description: str | None, seconds: int, tune: bool = True, pictu
     )
     add_threads(parser)
     parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a try, no result")
-    parser.add_argument("--track", choices=track.KINDS, help="note each run's curves there, too")
+    add_track(parser)
     parser.set_defaults(tune=False)
     if tune:
         parser.add_argument(

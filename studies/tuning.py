@@ -13,13 +13,14 @@ import importlib
 import time
 from typing import Any
 
+from common import track
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import add_seed, add_threads
+from studies.report import add_seed, add_threads, add_track
 
 import torch
 
@@ -57,6 +58,7 @@ def main() -> None:
     )
     add_seed(parser, 1)
     add_threads(parser)
+    add_track(parser)
     options = parser.parse_intermixed_args()  # flags may stand before, between and after the changes
     torch.set_num_threads(options.threads)
     module = importlib.import_module(MODULES[options.task])
@@ -66,15 +68,19 @@ def main() -> None:
     run = setup.build(module.GPT, config, len(corpus.vocabulary), options.seed)
     seconds = 0.0
     print(" ".join([options.task, *options.changes]), flush=True)
-    for step in range(config.max_steps):
-        progress.where = f"after {step} of {config.max_steps} steps"
-        start = time.perf_counter()
-        run.step(corpus, step)
-        seconds += time.perf_counter() - start
-        if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
-            with run.precision:
-                train, tune = (score_split(run.model, corpus, split).nats for split in ("train", "val"))
-            print(f"  {step + 1:5} steps: train {train:.4f}, tuning {tune:.4f}, {seconds:.0f} s", flush=True)
+    with track.run(options.track, " ".join([options.task, *options.changes]), dataclasses.asdict(config)) as log:
+        for step in range(config.max_steps):
+            progress.where = f"after {step} of {config.max_steps} steps"
+            start = time.perf_counter()
+            loss = run.step(corpus, step)
+            seconds += time.perf_counter() - start
+            if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
+                with run.precision:
+                    train, tune = (score_split(run.model, corpus, split) for split in ("train", "val"))
+                moment = setup.Moment(step + 1, seconds, step + 1, loss.item())
+                log(step + 1, setup.curve(moment, run, tune))
+                report = f"train {train.nats:.4f}, tuning {tune.nats:.4f}, {seconds:.0f} s"
+                print(f"  {step + 1:5} steps: {report}", flush=True)
 
 
 if __name__ == "__main__":
