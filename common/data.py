@@ -10,7 +10,7 @@ import torch
 
 TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
 LARGEST = 10**9  # bytes of a text
-CODES_AT_ONCE = 2**22
+CODES_AT_ONCE = 2**22  # characters
 
 
 def read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ from common.run import UserError, in_torchrun
 import torch
 from torch import distributed, nn
 
-_store: distributed.Store | None = None  # torchrun's, which outlives a restart
+_store: "distributed.Store | None" = None  # torchrun's, which outlives a restart
 
 
 def start(device: torch.device) -> torch.device:
