@@ -200,6 +200,20 @@ def generation() -> str:
     return "\n".join(rows) + "\n"
 
 
+def documented() -> str:
+    """Task 7's documented run beside the documented lines, as far as it went."""
+    logs = json.loads((ROOT / "tests" / "documented_logs.json").read_text(encoding="utf-8"))
+    lines = {line[0]: line[1:] for line in logs["task07"]}
+    found = re.findall(r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$", read("task07_documented"), re.MULTILINE)
+    return markdown(
+        ["Epoch", "train loss, documented", "here", "val loss, documented", "here"],
+        *(
+            [epoch, f"{lines[int(epoch)][0]:.4f}", train, f"{lines[int(epoch)][1]:.4f}", val]
+            for epoch, train, val in found
+        ),
+    )
+
+
 def convergence() -> str:
     """Ten small models, right and wrong."""
     return "\n".join(line for line in read("convergence").splitlines() if line.startswith("|")) + "\n"
@@ -229,7 +243,7 @@ TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale,
-        convergence, overlap
+        convergence, overlap, documented
     )
 }  # fmt: skip
 
