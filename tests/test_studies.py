@@ -18,7 +18,24 @@ from common.checkpoint import save_run
 from common.data import Corpus, Tokens
 from common.options import DEFAULT_TEXT
 from common.run import UserError
-from studies import ablation, counts, growth, lstm, own, recipe, report, reverse, search, setup, speedrun, tuning, words
+from studies import (
+    ablation,
+    convergence,
+    convolutions,
+    counts,
+    growth,
+    lstm,
+    overlap,
+    own,
+    recipe,
+    report,
+    reverse,
+    search,
+    setup,
+    speedrun,
+    tuning,
+    words,
+)
 from studies.counts import Counts
 from studies.generation import speculative
 from studies.generation.speculative import CountsGuess
@@ -708,3 +725,55 @@ def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
     (tmp_path / "short.txt").write_text("one line")
     with pytest.raises(UserError, match="one line of text; nothing to hold out"):
         words.read_own(tmp_path / "short.txt")
+
+
+# Short convolutions.
+
+
+def test_a_short_convolution_begins_as_nothing_and_never_looks_ahead():
+    layer = convolutions.ShortConvolution(6)
+    x = torch.randn(2, 7, 6)
+    assert torch.equal(layer(x), x)
+    for share in layer.shares:
+        torch.nn.init.normal_(share)
+    shares, expected = list(layer.shares), x.clone()
+    for t, back in itertools.product(range(7), range(1, 4)):
+        if t >= back:
+            expected[:, t] += shares[back - 1] * x[:, t - back]
+    torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("model_class", convolutions.VARIANTS.values())
+def test_models_with_convolutions_begin_as_task_9_and_stay_causal(model_class):
+    config = dataclasses.replace(task09_rope.Config(), block_size=8, n_embd=12, n_head=2, n_layer=2, dropout=0.0)
+    models = [setup.build(kind, config, 11, seed=1).model.eval() for kind in (task09_rope.GPT, model_class)]
+    tokens = torch.randint(11, (2, 8))
+    torch.testing.assert_close(models[0](tokens), models[1](tokens))
+    for name, parameter in models[1].named_parameters():
+        if "shares" in name:
+            torch.nn.init.normal_(parameter)
+    later = tokens.clone()
+    later[:, 5:] = (later[:, 5:] + 1) % 11
+    torch.testing.assert_close(models[1](tokens)[:, :5], models[1](later)[:, :5])
+
+
+def test_the_studies_of_sequences_and_curves_run_in_small(monkeypatch, capsys):
+    assert "task 9" in run(monkeypatch, capsys, convolutions, "--quick", "--seeds", 1)
+    curve = convergence.ten()[7]
+    model = convergence.build(curve, 11, seed=1)
+    tokens = torch.randint(11, (1, 8))
+    later = tokens.clone()
+    later[:, 5] = (later[:, 5] + 1) % 11
+    changed = (model(tokens) != model(later)).any(dim=-1)[0].tolist()
+    assert curve.mask == "off by one" and changed[4] and not any(changed[:2])
+
+
+def test_overlapping_windows_start_anywhere_and_others_side_by_side():
+    text = ["".join(chr(97 + n % 26) for n in range(400))]
+    side_by_side, overlapping = (
+        kind(text, text[0][:50], list, 1, 8) for kind in (words.Sequences, overlap.Overlapping)
+    )
+    assert side_by_side.splits["train"].tolist() == overlapping.splits["train"].tolist()
+    rows = torch.cat([side_by_side.batch("train", 7)[0] for _ in range(7)])
+    assert len({tuple(row.tolist()) for row in rows}) <= 13 and len(rows) == 49  # 8 and 26 meet after 13 starts
+    assert len({tuple(row.tolist()) for row in overlapping.batch("train", 400)[0]}) == 26

@@ -219,6 +219,11 @@ def convergence() -> str:
     return "\n".join(line for line in read("convergence").splitlines() if line.startswith("|")) + "\n"
 
 
+def convolutions() -> str:
+    """Short convolutions in task 9's GPT."""
+    return "\n".join(line for line in read("convolutions").splitlines() if line.startswith("|")) + "\n"
+
+
 def overlap() -> str:
     """Sequences side by side, and overlapping."""
     return "\n".join(line for line in read("overlap").splitlines() if line.startswith("|")) + "\n"
@@ -243,7 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale,
-        convergence, overlap, documented
+        convergence, convolutions, overlap, documented
     )
 }  # fmt: skip
 
