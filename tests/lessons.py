@@ -7,11 +7,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.config import LAPTOP
+
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 DOCUMENTED = json.loads((Path(__file__).parent / "documented_logs.json").read_text())
 TASKS = sorted(path.stem for path in ROOT.glob("task0*.py"))
 CORE = [name for name in TASKS if name <= "task06"]  # those whose documented runs a test repeats
+
+# A text and a preset for runs of a second.
+TEXT = "To be, or not to be, that is the question:\n" * 25
+SMALL = LAPTOP | {
+    "batch_size": 4,
+    "block_size": 16,
+    "n_embd": 24,
+    "n_head": 3,
+    "n_layer": 2,
+    "max_steps": 6,
+    "eval_interval": 100,
+    "whole_split": False,
+    "eval_batches": 1,
+}
 
 LINE = re.compile(r"Epoch (\d+): avg train loss (\d+\.\d{4}) \| avg val loss (\d+\.\d{4})")
 

@@ -20,27 +20,16 @@ from pathlib import Path
 import task07
 import task09_rope
 from common import checkpoint, options
-from common.config import LAPTOP
 from common.parser import Parser, whole_number
 from common.run import run
 from studies import speedrun
+from tests import lessons
+from tests.lessons import TEXT
 
 import torch
 import torch._dynamo  # what the first step imports: before the runs are forked
 
-TEXT = "To be, or not to be, that is the question:\n" * 25
-SMALL = LAPTOP | {
-    "batch_size": 4,
-    "block_size": 16,
-    "n_embd": 24,
-    "n_head": 3,
-    "n_layer": 2,
-    "dropout": 0.1,
-    "max_steps": 40,
-    "eval_interval": 1,
-    "whole_split": False,
-    "eval_batches": 2,
-}
+SMALL = lessons.SMALL | {"dropout": 0.1, "max_steps": 40, "eval_interval": 1, "eval_batches": 2}
 SIZES = {name: value for name, value in SMALL.items() if name != "paper_scale"}
 SCRIPTS = [
     (task07, SMALL | {"accumulate": 2, "optimizer": "adamw"}),

@@ -21,24 +21,12 @@ from common.config import LAPTOP
 from common.data import Corpus, tokenize
 from common.run import Interrupted, UserError
 from common.run import run as run_script
-from tests.lessons import ROOT
+from tests.lessons import ROOT, SMALL, TEXT
 
 import pytest
 import torch
 
-SMALL = LAPTOP | {
-    "batch_size": 4,
-    "block_size": 16,
-    "n_embd": 24,
-    "n_head": 3,
-    "n_layer": 2,
-    "max_steps": 6,
-    "eval_interval": 100,
-    "whole_split": False,
-    "eval_batches": 1,
-}
 CONFIG = dataclasses.replace(task07.Config(), **SMALL)
-TEXT = "To be, or not to be, that is the question:\n" * 25
 
 
 @pytest.fixture

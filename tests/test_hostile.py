@@ -11,25 +11,15 @@ import task07
 import task08_infinite
 import task09_rope
 from common import checkpoint, options, stream, train
-from common.config import LAPTOP
 from common.data import Corpus
 from common.run import UserError
+from tests import lessons
+from tests.lessons import TEXT
 
 import pytest
 import torch
 
-TEXT = "To be, or not to be, that is the question:\n" * 25
-SMALL = LAPTOP | {
-    "batch_size": 2,
-    "block_size": 8,
-    "n_embd": 8,
-    "n_head": 2,
-    "n_layer": 1,
-    "max_steps": 3,
-    "eval_interval": 100,
-    "whole_split": False,
-    "eval_batches": 1,
-}
+SMALL = lessons.SMALL | {"batch_size": 2, "block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "max_steps": 3}
 CONFIG = dataclasses.replace(task09_rope.Config(), **SMALL)
 LONG = "a" * 300
 NUMBERS = [

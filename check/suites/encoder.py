@@ -3,12 +3,11 @@
 Norms, activations and parameters are free; the check looks at what the model does.
 """
 
-import contextlib
 import math
 
 from check.result import Failure
-from check.subject import B, Subject, close
-from check.suites import task
+from check.subject import Subject, close
+from check.suites import modules, task
 
 import torch
 
@@ -20,13 +19,7 @@ def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
     encoder = subject.name == "encoder"
     signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * encoder})"
-    if subject.session.ask("piece_class", piece=subject.name) is None:
-        raise Failure(
-            what=f"the file defines {subject.name.title()}",
-            expected=signature,
-            got=f"no such class among {', '.join(subject.defined[-8:])}",
-            question=f"What is the class called that is the {subject.name}?",
-        )
+    found = modules.find(subject, subject.name.title(), signature)
     if encoder and "causal" not in subject.session.ask("piece_takes", piece="encoder"):
         raise Failure(
             what="Encoder takes its arguments",
@@ -34,10 +27,8 @@ def interface(subject: Subject) -> str:
             got="no argument causal",
             question="How do you ask for an encoder without a mask?",
         )
-    model = subject.build(subject.small_sizes)
-    with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
-        subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
-    return f"{subject.session.ask('piece_class', piece=subject.name)}: there, takes the arguments of {signature}"
+    modules.try_out(subject, subject.build(subject.small_sizes))
+    return f"{found}: there, takes the arguments of {signature}"
 
 
 def bidirectional(subject: Subject) -> str:

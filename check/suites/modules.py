@@ -14,7 +14,7 @@ from importlib import import_module
 from check import reference
 from check.matching import Sizes
 from check.result import Failure
-from check.subject import B, Subject, close, off
+from check.subject import B, Model, Subject, close, off
 from check.suites import task
 
 import torch
@@ -42,16 +42,29 @@ def official_signature(name: str) -> str:
     return f"{CLASS[name]}{inspect.signature(kind)}"
 
 
+def find(subject: Subject, name: str, signature: str) -> str:
+    """The name that the learner gave to a piece's class. Raises Failure where there is none."""
+    found = subject.session.ask("piece_class", piece=subject.name)
+    if found is None:
+        raise Failure(
+            what=f"the file defines {name}",
+            expected=signature,
+            got=f"no such class among {', '.join(subject.defined[-8:])}",
+            question=f"What is the class called that is {name}?",
+        )
+    return found
+
+
+def try_out(subject: Subject, model: Model) -> None:
+    """A forward pass, to find what is not written yet; of what is wrong in it a later stage says more."""
+    with contextlib.suppress(Failure):
+        subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
+
+
 def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
     name, signature = subject.name, official_signature(subject.name)
-    if subject.session.ask("piece_class", piece=name) is None:
-        raise Failure(
-            what=f"the file defines {CLASS[name]}",
-            expected=signature,
-            got=f"no such class among {', '.join(subject.defined[-8:])}",
-            question=f"What is the class called that is {CLASS[name]}?",
-        )
+    found = find(subject, CLASS[name], signature)
     try:
         model = subject.build(subject.small_sizes)
     except Failure as failure:
@@ -70,9 +83,8 @@ def interface(subject: Subject) -> str:
             got="no such method",
             question="How does your model write?",
         )
-    with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
-        subject.session.ask("logits", model=model.number, tokens=subject.tokens(B, 3, model.sizes.V))
-    return f"{subject.session.ask('piece_class', piece=name)}: there, takes the arguments of {signature}"
+    try_out(subject, model)
+    return f"{found}: there, takes the arguments of {signature}"
 
 
 def shapes(subject: Subject) -> str:
