@@ -16,7 +16,7 @@ class TrainingConfig:
     block_size: int = 256  # characters a window
     learning_rate: float = 3e-4  # AdamW's, at its peak
     max_steps: int = 5000
-    eval_interval: int = 500  # steps between two lines of the log
+    eval_interval: int = 500  # steps between two lines of the log; 0: no such lines
     eval_batches: int = 200  # random batches a loss is the mean of
     whole_split: bool = False  # True: losses over the whole validation text instead of random batches
     accumulate: int = 1  # batches a step, their gradients averaged

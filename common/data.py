@@ -72,6 +72,9 @@ class Tokens:
         starts = torch.randint(len(tokens) - self.block_size, (batch_size,)).to(tokens.device)  # (B)
         return self.windows(tokens, starts)
 
+    def skip(self, windows: int) -> None:
+        """What a resumed run calls, with the number of windows it has had: random windows depend on no earlier ones."""
+
     def windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, int64, (B, T) each."""
         windows = tokens[starts[:, None] + self._window].long()  # (B, T + 1)

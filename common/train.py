@@ -39,6 +39,7 @@ def train(
     optimizers = configure_optimizers(model, config)
     seed = getattr(options, "seed", 0)
     first = restore_run(options.resume, model, optimizers, corpus, config, seed) if options.resume else 0
+    corpus.skip(first * config.accumulate * config.batch_size)
     trained = parallel.wrap(model, options.device)
     judged = judged or model
     precision = low_precision(options.device)
@@ -57,7 +58,7 @@ def train(
         stop_requests(say_that_it_saves) if options.save else nullcontext(lambda: False) as stop_requested,
     ):
         for step in training_steps(config.max_steps, first):
-            if step % config.eval_interval == 0 or step == config.max_steps - 1:
+            if config.eval_interval and (step % config.eval_interval == 0 or step == config.max_steps - 1):
                 with precision:
                     scores = evaluate(judged, corpus, config)
                 _stop_if_not_finite(step, *(score.nats for score in scores))

@@ -2,76 +2,71 @@
 
 Trains the laptop preset of studies.speedrun as it is, without each of its ideas in turn, and with some that
 it does without; each for the same seconds (evaluations not counted), with a schedule that follows the
-clock, so that an idea which costs time has to earn it. Judged are the average with the counts and the GPT
-alone. Losses are in nats per character of the tuning split, the last tenth of the training text; the
-validation text is not looked at.
+clock, so that an idea which costs time has to earn it. Losses are in nats per character of the tuning split, the last
+tenth of the training text; the validation text is not looked at.
 """
 
 import itertools
 import statistics
 import time
 
-from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from common.run import progress, run
 from studies import setup, speedrun
-from studies.counts import Counts
 from studies.report import Report, parse_timed, spread, timed_parser
 
-IDEAS = {name: changes for name, changes in speedrun.IDEAS.items() if name != "counts"}  # that is a column
+import torch
+
 VARIANTS: dict[str, dict] = {
     "all ideas": {},
-    **{f"without {name}": changes for name, changes in IDEAS.items()},
+    **{f"without {name}": changes for name, changes in speedrun.IDEAS.items()},
     "AdamW, no Muon": {"optimizer": "adamw"},
+    "half the learning rate": {"learning_rate": 5e-3},
+    "Muon's rate 0.03": {"muon_learning_rate": 0.03},
     "dropout 0.05": {"dropout": 0.05},
     "batches of 8": {"batch_size": 8},
     "batches of 32": {"batch_size": 32},
-    "2 blocks": {"n_layer": 2},
+    "4 heads": {"n_head": 4},
+    "4 blocks": {"n_layer": 4},
     "192 wide": {"n_embd": 192, "n_head": 3},
 }
 
 
-def measure(changes: dict, corpus: Corpus, counts: Counts, seed: int, seconds: int, quick: bool) -> tuple:
-    """The tuning loss with the counts and of the GPT alone after so many seconds, and how many steps they were."""
-    tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0} if quick else {}
-    block = {"block_size": corpus.block_size}
-    config = setup.by_the_clock(setup.preset(speedrun, **block | changes | tiny))
+def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
+    """The tuning loss after so many seconds, and how many steps they were."""
+    tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0, "block_size": 32}
+    preset = setup.preset(speedrun, **changes | (tiny if quick else {}))
+    config = setup.by_the_clock(preset, preset.cooldown)
+    torch.manual_seed(seed)
+    corpus = speedrun.read(DEFAULT_TEXT, config)
+    corpus.tune()
     run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
     (moment,) = setup.train_for(seconds, 1, run, corpus)
     with run.precision:
-        judged = speedrun.Average(run.model, counts, config.counts), run.model
-        return *(score_split(each, corpus, "val").nats for each in judged), moment.steps
+        return score_split(run.model, corpus, "val").nats, moment.steps
 
 
 def main() -> None:
     options = parse_timed(timed_parser(__doc__, seconds=25, tune=False, picture=False))
     start = time.perf_counter()
     report = Report()
-    block_size = setup.preset(speedrun).block_size
-    corpus = Corpus(DEFAULT_TEXT, min(32, block_size) if options.quick else block_size)
-    corpus.tune()
     report(
         f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
         f"of seeds {', '.join(map(str, options.seeds))}; difference: to all ideas with the same seed"
     )
     report()
-    counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
     rows: dict[str, list] = {name: [] for name in VARIANTS}
     for seed, (name, changes) in itertools.product(options.seeds, VARIANTS.items()):
         progress.where = f"at {name} with seed {seed}"
-        rows[name].append(measure(changes, corpus, counts, seed, options.seconds, options.quick))
-    report(f"{'':22}  {'with the counts':17}  {'difference':17}  {'GPT alone':17}  {'difference':17}")
-    everything = list(zip(*rows["all ideas"], strict=True))
+        rows[name].append(measure(changes, seed, options.seconds, options.quick))
+    report(f"{'':22}  {'loss':17}  {'difference':17}")
+    everything = [loss for loss, _ in rows["all ideas"]]
     for name, values in rows.items():
-        *losses, steps = zip(*values, strict=True)
-        cells = []
-        for column, base in zip(losses, everything, strict=False):
-            differences = [loss - of_all for loss, of_all in zip(column, base, strict=True)]
-            sign = "+" if statistics.mean(differences) >= 0 else ""
-            cells += [f"{spread(column):17}", f"{sign + spread(differences):17}"]
-        report(f"{name:22}  {'  '.join(cells)}  {statistics.mean(steps):5.0f} steps")
-    report(f"{'the counts alone':22}  {score_split(counts, corpus, 'val').nats:.4f}")
+        losses, steps = zip(*values, strict=True)
+        differences = [loss - of_all for loss, of_all in zip(losses, everything, strict=True)]
+        sign = "+" if statistics.mean(differences) >= 0 else ""
+        report(f"{name:22}  {spread(losses):17}  {sign + spread(differences):17}  {statistics.mean(steps):5.0f} steps")
     report.machine(options.threads, start)
     if options.report:
         report.save("ablation", "ablation")

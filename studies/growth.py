@@ -1,12 +1,11 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
 For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss
-(whole split, nats per character), averaged with the counts and alone, and the seconds of training for 1, 2,
-4, 8 and 16 million characters. Windows are drawn at random, so that text comes again, 16 times in the largest
-budget: hence a little dropout, as in the preset best, though it costs the small budgets something. They are 256
-long from the start, and the counts' share is always a half. Budgets share work: one run goes on at the full
-learning rate, and for each budget a copy branches off at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392).
-A budget's seconds are those of the shared run up to its branch and of the branch, evaluation not counted.
+(whole split, nats per character) and the seconds of training for budgets of 0.5 to 8 million characters. The text has a
+million, so it comes again: hence a little dropout, though it costs the small budgets something. Windows are 256 long
+from the start. Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off
+at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared run
+up to its branch and of the branch, evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
@@ -14,20 +13,21 @@ docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try
 
 import copy
 import dataclasses
+import itertools
 import re
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
 from benchmarks.machine import describe
 from common import track
-from common.data import Corpus
+from common.data import Corpus, Tokens
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser, number, whole_number
 from common.run import UserError, progress, run
 from studies import setup, speedrun
-from studies.counts import Counts
-from studies.report import DOCS, add_seed, add_threads, add_track, pyplot
+from studies.report import DOCS, add_threads, add_track, pyplot
 
 import torch
 
@@ -40,20 +40,14 @@ COLOURS = {"small": "#0072B2", "medium": "#D55E00", "large": "#009E73"}  # told 
 TICKS = [15, 30, 60, 120, 240, 480, 960, 1920]  # of the picture, in seconds
 FALL = 0.3  # of a budget
 DROPOUT = 0.05
-ROW = re.compile(
-    r"^(\w+) +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+) averaged, ([\d.]+) alone", re.MULTILINE
-)
+ROW = re.compile(r"^(\w+) +seed \d+ +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
 
 
 def grow(
     size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int, log: Callable = lambda *_: None
 ) -> Iterator[tuple]:
-    """Yield parameters, millions of characters, seconds and losses for each budget, in order.
-
-    The losses: validation averaged with the counts, validation and training of the GPT alone.
-    """
+    """Yield parameters, millions of characters, seconds, validation and training loss for each budget, in order."""
     config = setup.preset(speedrun, first_window=0, dropout=DROPOUT, **changes)
-    counts = Counts(corpus.splits["train"], len(corpus.vocabulary))
     budgets = {m: max(1, round(m * 1e6 / (config.batch_size * config.block_size))) for m in millions}  # steps
     rise = config.warmup * config.max_steps  # steps, as many for each budget
     total = 2 * max(budgets.values())
@@ -61,25 +55,24 @@ def grow(
     run = setup.build(speedrun.GPT, shared, len(corpus.vocabulary), seed)
     step, seconds = 0, 0.0
 
-    def learn(run: setup.Run, first: int, last: int) -> float:
+    def learn(run: setup.Run, text: Tokens, first: int, last: int) -> float:
         start = time.perf_counter()
         for step in range(first, last):
-            run.step(corpus, step)
+            run.step(text, step)
         return time.perf_counter() - start
 
     for budget, steps in sorted(budgets.items()):
         progress.where = f"while the {size} model read {budget} million characters"
         branch = steps - round(FALL * steps)
-        seconds += learn(run, step, branch)
+        seconds += learn(run, corpus, step, branch)
         step = branch
-        model, optimizers = copy.deepcopy((run.model, run.optimizers))
+        model, optimizers, text = copy.deepcopy((run.model, run.optimizers, corpus))
         falling = dataclasses.replace(config, max_steps=steps, warmup=rise / steps, cooldown=(steps - branch) / steps)
-        spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), branch, steps)
+        spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), text, branch, steps)
         with run.precision:
-            averaged = score_split(speedrun.Average(model, counts, config.counts), corpus, "val").nats
-            alone, train = (score_split(model, corpus, split) for split in ("val", "train"))
-        log(steps, setup.curve(setup.Moment(1, spent, steps, train.nats), run, alone))
-        yield setup.parameters(model), budget, spent, averaged, alone.nats, train.nats
+            val, train = (score_split(model, corpus, split) for split in ("val", "train"))
+        log(steps, setup.curve(setup.Moment(1, spent, steps, train.nats), run, val))
+        yield setup.parameters(model), budget, spent, val.nats, train.nats
 
 
 def plot() -> None:
@@ -90,14 +83,17 @@ def plot() -> None:
         raise UserError("docs/logs/growth.txt: no rows there; put together what python -m studies.growth prints")
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for size, colour in COLOURS.items():
-        points = [tuple(map(float, row[1:])) for row in rows if row[0] == size]
+        points: dict[float, list] = {}
+        for name, *numbers in rows:
+            if name == size:
+                read, seconds, loss = map(float, numbers)
+                points.setdefault(read, []).append((seconds, loss))
         if not points:
             continue
-        read, seconds, averaged, alone = zip(*points, strict=True)
-        axes.plot(seconds, averaged, "o-", color=colour, label=f"{size}, averaged with the counts", markersize=4)
-        axes.plot(seconds, alone, "o--", color=colour, label=f"{size}, alone", markersize=4, linewidth=1)
-        for at, loss, millions in zip(seconds, alone, read, strict=True):
-            axes.annotate(f"{millions:g}M", (at, loss), (5, 4), textcoords="offset points", fontsize=8, color=colour)
+        means = [[statistics.mean(column) for column in zip(*runs, strict=True)] for runs in points.values()]
+        axes.plot(*zip(*means, strict=True), "o-", color=colour, label=size, markersize=4)
+        for read, (seconds, loss) in zip(points, means, strict=True):
+            axes.annotate(f"{read:g}M", (seconds, loss), (5, 4), textcoords="offset points", fontsize=8, color=colour)
     axes.set(
         xscale="log",
         xticks=TICKS,
@@ -117,12 +113,12 @@ def main() -> None:
     parser.add_argument(
         "--millions",
         nargs="+",
-        type=whole_number(1),
-        default=[1, 2, 4, 8, 16],
+        type=number(0.1, 1000),
+        default=[0.5, 1, 2, 4, 8],
         metavar="N",
-        help="of characters (default: 1 2 4 8 16)",
+        help="of characters (default: 0.5 1 2 4 8)",
     )
-    add_seed(parser)
+    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42], metavar="N", help="(default: 42)")
     add_threads(parser)
     add_track(parser)
     parser.add_argument("--plot", action="store_true", help="draw the picture instead")
@@ -130,15 +126,14 @@ def main() -> None:
     if options.plot:
         return plot()
     torch.set_num_threads(options.threads)
-    corpus = Corpus(DEFAULT_TEXT, setup.preset(speedrun).block_size)
-    for size in options.sizes or SIZES:
+    for size, seed in itertools.product(options.sizes or SIZES, options.seeds):
+        torch.manual_seed(seed)
+        corpus = speedrun.read(DEFAULT_TEXT, setup.preset(speedrun))
         with track.run(options.track, f"growth_{size}", SIZES[size]) as log:
-            for count, budget, seconds, averaged, alone, train in grow(
-                size, SIZES[size], corpus, options.millions, options.seed, log
-            ):
+            for count, budget, seconds, val, train in grow(size, SIZES[size], corpus, options.millions, seed, log):
                 print(
-                    f"{size:6}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
-                    f"val {averaged:.4f} averaged, {alone:.4f} alone, train {train:.4f}",
+                    f"{size:6}  seed {seed}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
+                    f"val {val:.4f}, train {train:.4f}",
                     flush=True,
                 )
     print(f"# {options.threads} of {describe()}")

@@ -34,7 +34,7 @@ SIZES = {name: value for name, value in SMALL.items() if name != "paper_scale"}
 SCRIPTS = [
     (task07, SMALL | {"accumulate": 2, "optimizer": "adamw"}),
     (task09_rope, SMALL),
-    (speedrun, speedrun.PRESETS["best"] | SIZES | {"first_window": 4}),
+    (speedrun, speedrun.PRESETS["hour"] | SIZES | {"first_window": 4}),
 ]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 

@@ -25,6 +25,7 @@ from studies import (
     counts,
     growth,
     lstm,
+    mixture,
     overlap,
     own,
     recipe,
@@ -154,7 +155,7 @@ def test_guesses_are_what_the_counts_say_after_a_known_context():
 # The speedrun, its ablation, growth and the recipe.
 
 SMALL = setup.preset(speedrun, block_size=16, n_embd=24, n_head=3, n_layer=2)
-PLAIN = dataclasses.replace(SMALL, qk_norm=False, squared_relu=False, zero_outputs=False)
+PLAIN = dataclasses.replace(SMALL, convolutions=False, qk_norm=False, squared_relu=False, zero_outputs=False)
 
 
 def test_without_its_ideas_it_is_task_9s_model():
@@ -173,8 +174,6 @@ def test_no_position_sees_the_future_with_an_idea_or_without(idea):
     config = dataclasses.replace(SMALL, **speedrun.IDEAS.get(idea, {}))
     torch.manual_seed(0)
     model = speedrun.GPT(config, 11).eval()
-    if config.counts:
-        model = speedrun.Average(model, Counts(torch.randint(11, (500,)), 11), config.counts)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     tokens = torch.randint(11, (2, 16))
@@ -195,12 +194,88 @@ def test_zero_outputs_begin_without_neighbours():
     assert same.tolist() == [t != 5 for t in range(16)]
 
 
-def test_an_average_is_of_probabilities():
+def test_short_convolutions_are_the_formula_and_have_its_gradients():
+    convolution = speedrun.ShortConvolution(3).double()
+    for share in convolution.shares:
+        torch.nn.init.normal_(share)
+    x = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    expected = [x[:, t] + sum(a * x[:, t - i] for i, a in enumerate(convolution.shares, 1) if t >= i) for t in range(6)]
+    torch.testing.assert_close(convolution(x), torch.stack(expected, dim=1))
+    assert torch.autograd.gradcheck(speedrun.ShortConvolutionFunction.apply, (x, *convolution.shares))
+    assert convolution(x[:, :2]).shape == (2, 2, 3)  # a text shorter than what it looks back
+    plain = convolutions.ShortConvolution(3).double()  # as the study of convolutions writes it
+    plain.load_state_dict(convolution.state_dict())
+    torch.testing.assert_close(plain(x), convolution(x))
+
+
+def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb):
+    def corpus():
+        torch.manual_seed(3)
+        return speedrun.read(proverb, SMALL)
+
+    whole = corpus()
+    text = whole.splits["train"] = torch.arange(len(whole.splits["train"]))  # so that a token is its position
+    windows = [whole.batch("train", 5) for _ in range(30)]
+    one_pass = len(text) // 16  # windows
+    inputs, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
+    assert torch.equal(targets, inputs + 1)
+    for first in (0, one_pass - 1):  # passes of one window less, where the offset leaves no room
+        seen = inputs[first : first + one_pass - 1].flatten()
+        assert len(seen.unique()) >= len(seen) - 32
+    assert not torch.equal(inputs[:20].sort(dim=0).values, inputs[:20])
+    later = corpus()
+    later.splits["train"] = text
+    later.skip(50)
+    assert torch.equal(later.batch("train", 5)[0], windows[10][0])
+
+
+# Mixtures of models.
+
+
+def test_a_mixture_is_of_probabilities_and_sums_to_1():
     torch.manual_seed(0)
-    model, other = speedrun.GPT(SMALL, 11).eval(), Counts(torch.randint(11, (500,)), 11, n=2)
-    tokens = torch.randint(11, (2, 16))
-    expected = 0.75 * F.softmax(model(tokens), dim=-1) + 0.25 * other(tokens).exp()
-    torch.testing.assert_close(speedrun.Average(model, other, 0.25)(tokens).exp(), expected)
+    one, two = (speedrun.GPT(SMALL, 11).eval() for _ in range(2))
+    for parameter in [*one.parameters(), *two.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.3)
+    counted = Counts(torch.randint(11, (500,)), 11, n=3)
+    tokens = torch.randint(11, (4, 16))
+    expected = 0.4 * F.softmax(one(tokens), dim=-1) + 0.4 * F.softmax(two(tokens), dim=-1) + 0.2 * counted(tokens).exp()
+    got = mixture.together([one, two], counted, 0.2)(tokens).exp()
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(got.sum(dim=-1), torch.ones(4, 16))
+    torch.testing.assert_close(mixture.together([one], counted, 0.0)(tokens), F.log_softmax(one(tokens), dim=-1))
+    with pytest.raises(ValueError, match="sum to 1"):
+        mixture.Mixture([one, two], [0.5, 0.6])
+
+
+def test_no_part_of_a_mixture_depends_on_the_validation_text(tiny, tmp_path, monkeypatch, capsys):
+    trained = "To be, or not to be, that is the question:\n" * 25
+    texts = {"one": "question? " * 13, "two": "the queen " * 13}  # the last tenth, of the same symbols
+    parts = []
+    for name, rest in texts.items():
+        text = tmp_path / f"{name}.txt"
+        text.write_text("?" + trained + rest[:119])
+        run(monkeypatch, capsys, speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
+        corpus = speedrun.read(text, SMALL)
+        assert corpus.decode(corpus.splits["train"]) == ("?" + trained)[: len(corpus.splits["train"])]
+        model, *_ = setup.load_any(tmp_path / f"{name}.pt")
+        parts.append((model.state_dict(), Counts(corpus.splits["train"], 19).tables))
+    torch.testing.assert_close(*parts, atol=0, rtol=0)
+
+
+def test_a_mixture_says_what_each_part_reaches(tiny, proverb, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverb)
+    monkeypatch.setattr(mixture, "BATCHES", (2, 2))
+    files = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
+    for seed, file in enumerate(files, 1):
+        run(monkeypatch, capsys, speedrun, "--data", proverb, "--seed", seed, "--save", file)
+    out = run(monkeypatch, capsys, mixture, *files)
+    rows = dict(re.findall(rf"^\| (.*?) \| ({LOSS}) \| {LOSS} \|$", out, re.M))
+    assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.15"]
+    one, two, _, both, _ = map(float, rows.values())
+    assert both <= (one + two) / 2
+    with pytest.raises(UserError, match=r"1\.pt: trained on another text"):
+        run(monkeypatch, capsys, mixture, "--tune", *files)
 
 
 def test_squared_relu_is_the_square_of_relu():
@@ -243,7 +318,7 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_branched_off():
 def tiny(monkeypatch):
     """The laptop preset, made small enough to run in a moment."""
     preset = dataclasses.asdict(dataclasses.replace(SMALL, batch_size=2, max_steps=5, eval_batches=2, first_window=4))
-    monkeypatch.setattr(speedrun, "PRESETS", {"laptop": preset, "best": preset})
+    monkeypatch.setattr(speedrun, "PRESETS", {"laptop": preset, "hour": preset})
     return preset
 
 
@@ -253,23 +328,17 @@ def proverb(tmp_path):
     return tmp_path / "text.txt"
 
 
-def test_the_speedrun_prints_its_log_and_what_each_part_reaches_alone(tiny, proverb, monkeypatch, capsys):
+def test_the_speedrun_prints_what_it_reaches(tiny, proverb, monkeypatch, capsys):
     out = run(monkeypatch, capsys, speedrun, "--data", proverb)
-    steps, last, alone = out.splitlines()[:-2], *out.splitlines()[-2:]
-    assert [line.partition(":")[0] for line in steps] == ["Epoch 0", "Epoch 4"]
-    assert re.match(rf"Final val loss: {LOSS} on the whole split .* \| {LOSS} over random batches$", last)
-    parts = re.fullmatch(rf"Each alone: the GPT ({LOSS}), the counts ({LOSS}) on the whole split", alone)
-    assert float(parts[2]) < float(parts[1])  # a proverb that comes again is easy to count, and hard in five steps
-    out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "counts", "short_windows", "--tune")
-    assert "alone" not in out
+    assert re.match(rf"Final val loss: {LOSS} on the whole split .* \| {LOSS} over random batches\n$", out)
+    out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
+    assert out.startswith("Final val loss: ")
 
 
 @pytest.mark.slow
 def test_the_recipe_is_compared_in_equal_time(tiny, monkeypatch, capsys):
     out = run(monkeypatch, capsys, recipe, "--steps", 60, "--seeds", 1)
-    assert re.match(
-        rf"seed 1: the recipe {LOSS} \({LOSS}\) in .* s; the speedrun {LOSS}, its GPT alone {LOSS}, in", out
-    )
+    assert re.match(rf"seed 1: the recipe {LOSS} \({LOSS}\) in .* s; the speedrun {LOSS} in", out)
     theirs, ours = map(float, re.findall(r" in ([\d.]+) s", out))
     assert ours == pytest.approx(theirs, abs=0.5)  # a step of the speedrun more
     assert "\nmean: the recipe " in out
@@ -281,12 +350,11 @@ def test_counting_is_reported_for_each_length(monkeypatch, capsys):
     assert losses[0] > 3 > losses[1] > 2
 
 
-def test_an_ablation_judges_every_variant_twice(tiny, monkeypatch, capsys):
+def test_an_ablation_judges_every_variant(tiny, monkeypatch, capsys):
     monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}, "without qk_norm": {"qk_norm": False}})
     out = run(monkeypatch, capsys, ablation, "--quick", "--threads", 1)
-    rows = re.findall(rf"^(\S.*?)  +({LOSS})  +\S+  +({LOSS})  +\S+  +\d+ steps$", out, re.M)
-    assert [name for name, *_ in rows] == ["all ideas", "without qk_norm"]
-    assert all(float(averaged) < float(alone) for _, averaged, alone in rows)
+    rows = re.findall(rf"^(\S.*?)  +{LOSS}  +\S+  +\d+ steps$", out, re.M)
+    assert rows == ["all ideas", "without qk_norm"]
 
 
 # Reversal, LSTM, words, questions, search.

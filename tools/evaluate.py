@@ -1,8 +1,8 @@
 """How well do weights predict? python -m tools.evaluate [WEIGHTS]
 
 The losses on the validation text, in nats per character, of the committed weights or of any checkpoint of task 7, task
-9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole split. A speedrun's
-are also averaged with the counts. Products are in bfloat16 where the processor has instructions for it. Takes minutes.
+9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole split. Products are
+in bfloat16 where the processor has instructions for it. Takes minutes. For averages of models: studies/mixture.py.
 """
 
 from pathlib import Path
@@ -15,9 +15,7 @@ from common.parser import Parser
 from common.run import UserError, progress, run
 from common.stream import WEIGHTS
 from common.train import low_precision
-from studies.counts import Counts
 from studies.setup import load_any
-from studies.speedrun import Average
 
 import torch
 from torch import nn
@@ -52,10 +50,6 @@ def table(path: Path) -> str:
         raise UserError(f"{path}: learnt from another text, of other symbols")
     lines = ["| model | evaluated over | nats | bits | perplexity | accuracy |", "|---|---|---|---|---|---|"]
     lines += rows(model, corpus, "the GPT alone")
-    share = getattr(config, "counts", 0.0)
-    if share:
-        averaged = Average(model, Counts(corpus.splits["train"], len(vocabulary)), share)
-        lines += rows(averaged, corpus, f"averaged with the counts (share {share:g})")
     return "\n".join(lines)
 
 

@@ -109,42 +109,61 @@ def speed() -> str:
 
 def record() -> str:
     """The speedrun."""
-    rows = [["command", "averaged, whole split", "averaged, random batches", "the GPT alone", "minutes"]]
+    rows = [["command", "whole split", "random batches", "minutes"]]
     for name, command in (
         ("laptop", "python -m studies.speedrun"),
-        ("best", "python -m studies.speedrun --preset best"),
+        ("hour", "python -m studies.speedrun --preset hour"),
     ):
         logs = seeds(f"speedrun_{name}")
-        alone = spread([numbers(r"^Each alone: the GPT ([\d.]+)", log)[0] for log in logs])
-        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), alone, minutes(logs)])
+        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), minutes(logs)])
     return markdown(*rows)
+
+
+def mixture() -> str:
+    """Averages of models."""
+    rows = [line for line in read("mixture").splitlines() if line.startswith("|")]
+    return "\n".join(rows) + "\n"
 
 
 def ablation() -> str:
     """What each idea of the speedrun gains."""
     ideas = {
+        "without convolutions": "short convolutions (https://arxiv.org/abs/2512.17351)",
+        "without passes": "windows side by side, each once a pass",
         "without short_windows": "short windows first (https://arxiv.org/abs/2108.06084)",
         "without qk_norm": "queries and keys normalized (https://arxiv.org/abs/2010.04245)",
         "without squared_relu": "ReLU² (https://arxiv.org/abs/2109.08668)",
         "without zero_outputs": "branches that begin at zero (https://arxiv.org/abs/1901.09321)",
         "AdamW, no Muon": "Muon (https://arxiv.org/abs/2502.16982)",
     }
-    rows = [["idea", "loss without it, averaged with the counts", "loss without it, the GPT alone"]]
-    for variant, idea in ideas.items():
-        averaged, alone = re.findall(rf"^{variant} .*?([+-]\S+ ± \S+) .*?([+-]\S+ ± \S+) ", read("ablation"), re.M)[0]
-        rows.append([idea, averaged, alone])
-    return markdown(*rows)
+    return markdown(
+        ["idea", "loss without it less loss with all"], *([said, off(name)] for name, said in ideas.items())
+    )
+
+
+def unhelpful() -> str:
+    """What the speedrun does without."""
+    names = re.findall(r"^(\S.*?)  +\S+ ± ", read("ablation"), re.M)
+    rest = [name for name in names if not name.startswith(("without", "AdamW", "all"))]
+    return markdown(["change", "loss with it less loss without"], *([name, off(name)] for name in rest))
+
+
+def off(variant: str) -> str:
+    """A row of the ablation: the difference to all ideas."""
+    return re.findall(rf"^{re.escape(variant)}  .*?([+-]\S+ ± \S+) ", read("ablation"), re.M)[0]
 
 
 def growth() -> str:
     """Loss and seconds by size and text read."""
-    row = r"^(\w+) +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+) averaged, ([\d.]+) alone"
+    row = r"^(\w+) +seed \d+ +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)"
     found = re.findall(row, read("growth"), re.MULTILINE)
-    millions = [cells[1] for cells in found if cells[0] == "small"]
+    millions = list(dict.fromkeys(cells[1] for cells in found))
     rows = [["model", *(f"{n}M characters" for n in millions)]]
     for size in ("small", "medium", "large"):
-        for i, what in ((2, "seconds"), (3, "averaged"), (4, "alone")):
-            rows.append([f"{size}, {what}", *(cells[i] for cells in found if cells[0] == size)])
+        columns = [[tuple(map(float, cells[2:])) for cells in found if cells[:2] == (size, n)] for n in millions]
+        seconds, losses = zip(*(zip(*column, strict=True) for column in columns), strict=True)
+        rows.append([f"{size}, seconds", *(f"{statistics.mean(cell):.0f}" for cell in seconds)])
+        rows.append([f"{size}, loss", *(spread(cell) for cell in losses)])
     return markdown(*rows)
 
 
@@ -183,8 +202,7 @@ def equal_time() -> str:
         ["model", "val loss", f"seconds, {seconds}"],
         ["the usual laptop recipe, blocks side by side", found[0], ""],
         ["the same, at least 32 characters before each", found[1], ""],
-        ["the speedrun, averaged with the counts", found[2], ""],
-        ["the speedrun's GPT alone", found[3], ""],
+        ["the speedrun", found[2], ""],
     )
 
 
@@ -247,8 +265,8 @@ def question(name: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, speed, record, ablation, growth, lstm, words, counts, equal_time, step, generation, scale,
-        convergence, convolutions, overlap, documented
+        lessons, large, speed, record, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time, step,
+        generation, scale, convergence, convolutions, overlap, documented
     )
 }  # fmt: skip
 
