@@ -30,11 +30,27 @@ def run(main: Callable[[], None]) -> None:
 
     Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write or too little memory with 1. A pipe whose
     reader left (`python task01.py | head -3`) ends quietly with 0. Of torchrun's processes only the first prints.
+    In a session that goes on afterwards (Jupyter, `python -i`) it prints the same line and returns, and leaves signals
+    as they were.
     """
+    handlers = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(ENDING, _terminate)}  # "ignore" is inherited
+    before: dict = {}
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
-        for number in ENDING:
-            signal.signal(number, _terminate)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        _run(main)
+    finally:
+        if goes_on():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def goes_on() -> bool:
+    """Whether this process lives on when a script in it has ended: a notebook's, or of `python -i`."""
+    return bool(sys.flags.interactive) or hasattr(sys, "ps1")
+
+
+def _run(main: Callable[[], None]) -> None:
     if is_silent():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -124,6 +140,10 @@ def _readable(amount: str) -> str:
     return f"{int(number) / 1e6:,.0f} MB" if unit == "bytes" else amount
 
 
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _script() -> str:
     """The name of the script, or of the package that `python -m` runs."""
     folder, name = os.path.split(sys.argv[0])
@@ -131,14 +151,17 @@ def _script() -> str:
 
 
 def _end(status: int, message: str = "") -> None:
-    """Clear a progress bar from the terminal, print `message` on stderr, and exit."""
+    """Clear a progress bar from the terminal, print `message` on stderr, and exit, unless the session goes on."""
+    if goes_on():
+        if message:
+            print(f"{_script()}: {_printable(message)}", file=sys.stderr, flush=True)
+        return
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         # What is still in stdout's buffer has no reader or no room: the interpreter must not try again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-    line = f"{_script()}: {printable}\n" if message and not is_silent() else ""
+    line = f"{_script()}: {_printable(message)}\n" if message and not is_silent() else ""
     if is_terminal(sys.stderr):
         # Go below the echoed ^C, or take the place of a progress bar.
         line = ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line

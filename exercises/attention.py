@@ -3,7 +3,7 @@
 Every query is compared with every key. What turns comparisons into weights that sum to one, and
 what must have happened to the future before that?
 
-Check it: python -m check attention FILE; more hints: python -m check attention --hint 2
+Check it: python -m check attention FILE; hints: python -m check attention --hint 2
 """
 
 import torch

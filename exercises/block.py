@@ -1,8 +1,8 @@
 """A block of attention and MLP as a module: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check block FILE; more hints: python -m check block --hint 2
+Check it: python -m check block FILE; hints: python -m check block --hint 2
 """
 
 import math

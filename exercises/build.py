@@ -6,13 +6,19 @@ them anew and compares. Pieces are functions that stand alone.
 
 import ast
 import inspect
+import json
+import re
+import statistics
 import textwrap
 from importlib import import_module
 from pathlib import Path
 
+from exercises.briefs import BRIEFS
 from exercises.hints import HINTS
 
 ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "docs" / "logs"
+WIDTH = 100
 
 # What the learner writes: functions, and methods as Class.method.
 LEFT_OUT = {
@@ -76,18 +82,51 @@ def starter(task: str) -> str:
         lines[first - 1 : last] = [*steps, f'{" " * indent}raise NotImplementedError("write {name}")']
     doc = ast.parse(text).body[0]
     title = lines[0].removeprefix('"""').rstrip(".")
-    first = HINTS[task][0]
-    if any(line.strip().startswith("#") for line in text.split("\n")[doc.end_lineno :]) and not task.startswith("task"):
-        first = "The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each."
-    lines[: doc.end_lineno] = [
-        f'"""{title}: yours to write.',
-        "",
-        *textwrap.wrap(first, width=100),
-        "",
-        f"Check it: python -m check {task} FILE; more hints: python -m check {task} --hint 2",
-        '"""',
-    ]
+    lines[: doc.end_lineno] = [f'"""{title}: yours to write.', "", *explanation(task), '"""']
     return "\n".join(lines)
+
+
+def explanation(task: str) -> list[str]:
+    """The lines of a starter's docstring after its title."""
+    check = f"Check it: python -m check {task} FILE; hints: python -m check {task} --hint "
+    if task not in BRIEFS:
+        first = HINTS[task][0]
+        if any(line.strip().startswith("# ") for line in source(task).split('"""', 2)[2].splitlines()):
+            first = "The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D."
+        return [*textwrap.wrap(first, WIDTH), "", f"{check}2"]
+    brief = BRIEFS[task]
+    drawing = textwrap.dedent(brief.shapes).strip("\n").split("\n")
+    return [
+        *textwrap.wrap(brief.idea, WIDTH),
+        "",
+        *(f"    {line}" for line in drawing),
+        "",
+        f"    {brief.formula}",
+        "",
+        *textwrap.wrap(f"What you cannot guess: {brief.given}", WIDTH),
+        "",
+        *textwrap.wrap(f"Paper: {brief.paper}", WIDTH, break_on_hyphens=False),
+        f"Expect: {expected(task)}",
+        f"{check}1",
+    ]
+
+
+def expected(task: str) -> str:
+    """The loss and the time of the documented run, from the logs."""
+    _, _, documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text()).get(task, [[0, 0, 0]])[-1]
+    logs = [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{task}.txt")) or _laptop_logs(task)]
+    seconds = statistics.mean(float(re.findall(r"^# (\d+) s from", log, re.MULTILINE)[0]) for log in logs)
+    if task not in ("task07", "task09_rope"):
+        return f"a validation loss of {documented:.4f} at the end, after {seconds:.0f} seconds on one core"
+    losses = [float(re.findall(r"([\d.]+) over random batches", log)[0]) for log in logs]
+    return (
+        f"a validation loss near {statistics.mean(losses):.2f} with the preset laptop, after about "
+        f"{seconds / 60:.0f} minutes"
+    )
+
+
+def _laptop_logs(task: str) -> list[Path]:
+    return sorted(LOGS.glob(f"{task}_seed*.txt"))
 
 
 def _steps(lines, first, last, indent):

@@ -1,8 +1,8 @@
 """A Transformer encoder of torch.nn's layers, causal or not: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check encoder FILE; more hints: python -m check encoder --hint 2
+Check it: python -m check encoder FILE; hints: python -m check encoder --hint 2
 """
 
 import torch

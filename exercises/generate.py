@@ -3,7 +3,7 @@
 The model says how likely each token is to come next. How do you choose one, and what do you ask
 next?
 
-Check it: python -m check generate FILE; more hints: python -m check generate --hint 2
+Check it: python -m check generate FILE; hints: python -m check generate --hint 2
 """
 
 import torch

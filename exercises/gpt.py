@@ -1,8 +1,8 @@
 """A GPT with a course's own interface: forward(x, y) gives logits and loss: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check gpt FILE; more hints: python -m check gpt --hint 2
+Check it: python -m check gpt FILE; hints: python -m check gpt --hint 2
 """
 
 import math

@@ -2,56 +2,72 @@
 
 HINTS = {
     "task01": [
-        "A position asks (query), every position offers (key) and tells (value). What compares a query with a key?",
-        "Three linear layers without bias make q, k and v of shape (B, T, D). One matrix product makes all scores "
-        "(B, T, T); what must happen to those of the future before they become weights?",
-        "softmax(mask(q kᵀ / √D)) v, where mask puts -inf wherever the column is later than the row.",
+        "Write down three shapes first: q, the scores, the result. Which two axes of k must change places, so that "
+        "one product compares every query with every key?",
+        "`q @ k.transpose(-2, -1)`; then torch.where or masked_fill with float('-inf') above the diagonal, where "
+        "torch.ones(T, T).tril() is 0; then softmax over which axis, so that a query's weights sum to 1?",
+        "q, k, v = query(x), key(x), value(x)  (B, T, D); scores = q kᵀ · D^-0.5  (B, T, T); scores = -inf where "
+        "column > row; weights = softmax(scores, dim=-1)  (B, T, T); output = weights v  (B, T, D).",
     ],
     "task02": [
-        "Four small heads in place of one large: what does each of them see of x, and what becomes of their outputs?",
-        "Each head has keys, queries and values of n_embd / n_head numbers; outputs are set side by side, in order.",
-        "head_i = softmax(mask(q_i k_iᵀ · scale)) v_i; output = concat(head_1, …, head_H), of shape (B, T, C).",
+        "view cuts an axis in two, transpose moves it. In which order do you need both, and what would view alone "
+        "do to positions and heads?",
+        "x.view(B, T, H, D).transpose(1, 2) makes (B, H, T, D). On the way back transpose(1, 2) comes first; why "
+        "does view refuse what follows, and reshape not?",
+        "q, k, v (B, T, C) → view (B, T, H, D) → transpose (B, H, T, D); attention with scale C^-0.5 → (B, H, T, "
+        "D); transpose (B, T, H, D) → reshape (B, T, C).",
     ],
     "task03": [
-        "Attention only averages values. What lets a position compute something new from what it gathered?",
-        "One linear layer of n_embd to n_embd and a ReLU, for each position by itself, after the attention.",
-        "feed_forward(x) = max(0, W x + b), and the model is output(feed_forward(attention(x))).",
+        "Two linear layers in a row are one linear layer. What must stand after the new one, so that it can do more?",
+        "nn.Sequential(nn.Linear(…), nn.ReLU()) in a module of its own, and GPT.forward calls it on what attention "
+        "returns. What is the width of each?",
+        "x = attention(x)  (B, T, C); x = relu(x Wᵀ + b), W (C, C), b (C)  (B, T, C); logits = lm_head(x)  (B, T, V).",
     ],
     "task04": [
-        "Attention and feed-forward are one round of looking and thinking. How do you make three rounds?",
-        "A Block holds one of each and keeps the shape (B, T, C); nn.Sequential runs n_layer different ones.",
-        "block(x) = feed_forward(attention(x)); x = block_3(block_2(block_1(x))), each with weights of its own.",
+        "If all three rounds used the same module object, how many parameters would the model have?",
+        "A class Block with both parts, and nn.Sequential(*(Block(config) for _ in range(config.n_layer))). A "
+        "Python list in place of nn.Sequential hides the parameters from the optimizer.",
+        "block: (B, T, C) → attention (B, T, C) → feed_forward (B, T, C); x = embeddings (B, T, C); for each of "
+        "n_layer blocks x = block(x); logits = lm_head(x)  (B, T, V).",
     ],
     "task05": [
-        "Three blocks learn worse than one layer. What way could a gradient take past a branch?",
-        "Add what a branch computes to what it was given, twice a block. What mixes the heads before the sum, and "
-        "how wide is the MLP inside?",
-        "x = x + projection(heads(x)); x = x + W₂ max(0, W₁ x + b₁) + b₂, where W₁ is 4C × C and W₂ C × 4C.",
+        "What is added to what? Cover the branches with your hand: the way that is left must lead from the "
+        "embeddings to the output and change nothing.",
+        "self.projection = nn.Linear(C, C) after the heads are joined; nn.Sequential(Linear(C, 4C), ReLU(), "
+        "Linear(4C, C)); x = x + …, twice. Does the second branch read the first one's sum?",
+        "x = x + projection(concat(heads(x)))  (B, T, C), projection (C, C) with bias; x = x + W₂ relu(W₁ x + b₁) "
+        "+ b₂, W₁ (4C, C), W₂ (C, 4C)  (B, T, C).",
     ],
     "task06": [
-        "The stream x grows with each sum. What should a branch see, so that it need not follow?",
-        "A LayerNorm before each branch, inside the skip and not around it, and one more before the output.",
-        "x = x + attention(norm₁(x)); x = x + feed_forward(norm₂(x)); logits = output(norm₃(x)).",
+        "Draw the straight way through a block. If a norm stands on it, it is in the wrong place. How many norms "
+        "does a model of three blocks have?",
+        "nn.LayerNorm(C) twice in a block, self.attention(self.attention_norm(x)), and a last one in GPT, after "
+        "the blocks. 2 · n_layer + 1 in all.",
+        "x = x + attention(norm₁(x))  (B, T, C); x = x + MLP(norm₂(x))  (B, T, C); logits = lm_head(norm_f(x)) "
+        "(B, T, V); norm(x) = (x - mean) / √(variance + 1e-5) · gain + bias over C.",
     ],
     "task07": [
-        "A large model learns its text by heart. What could be hidden from it in training, and not in evaluation?",
-        "Dropout in three places: on the attention weights, after the projection, and at the end of the MLP.",
-        "weights = dropout(softmax(…)); dropout(projection(heads)); dropout(W₂ max(0, W₁ x)); off in eval mode.",
+        "nn.Dropout knows by itself whether the model trains. What does F.dropout need to be told?",
+        "One nn.Dropout(config.dropout) serves two places, since it has no weights. Is it applied to the weights "
+        "after the softmax, or to the scores before it?",
+        "weights = dropout(softmax(scores))  (B, H, T, T); out = dropout(projection(concat(weights v)))  (B, T, "
+        "C); MLP = dropout(W₂ relu(W₁ x + b₁) + b₂)  (B, T, C); in training kept numbers are divided by 1 - p.",
     ],
     "task09_rope": [
-        "No table of positions: the angle between a query and a key should say how far apart they stand. Which of "
-        "q, k, v must be turned?",
-        "Take the D numbers of a query as D/2 points in the plane and turn point i by position · θᵢ; the same for "
-        "keys, after the split into heads, before the product.",
-        "θᵢ = 10000^(-2i/D); (a, b) → (a cos - b sin, a sin + b cos) for q and k alike; v stays.",
+        "Try it on paper with D = 2: turn q by 3 angles and k by 1. Their product must be that of q turned by 2 "
+        "and k not at all. Is it?",
+        "torch.arange(T)[:, None] * θ[None, :] makes the angles; x.chunk(2, dim=-1) the halves; torch.cat puts "
+        "them together. Which axis of (B, H, T, D) do the angles' rows belong to?",
+        "θ = 10000^(-arange(0, D, 2) / D)  (D/2); angles = t · θ  (T, D/2); a, b = halves of q  (B, H, T, D/2); q "
+        "= [a cos - b sin, a sin + b cos]  (B, H, T, D); the same for k; v stays.",
     ],
     "attention": [
-        "Every query is compared with every key. What turns comparisons into weights that sum to one, and what must "
-        "have happened to the future before that?",
+        "Every query is compared with every key. What turns comparisons into weights that sum to one, and what "
+        "must have happened to the future before that?",
         "Scores (…, T, T) are one matrix product with the last two axes of k exchanged; scale them, hide what the "
         "mask hides, softmax along each row, and one more product.",
-        "softmax(q kᵀ / √D + m) v over the last axis, where m is 0 where the mask lets look and -inf where not; the "
-        "causal mask lets look where column ≤ row.",
+        "softmax(q kᵀ / √D + m) v over the last axis, where m is 0 where the mask lets look and -inf where not; "
+        "the causal mask lets look where column ≤ row.",
     ],
     "positions": [
         "A clock tells the time of day with hands of different speeds. Which hands would tell apart thousands of "
@@ -61,8 +77,8 @@ HINTS = {
         "PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i + 1) = cos(t / 10000^(2i/C)).",
     ],
     "multi_head_attention": [
-        "Write down the shape after each step before you write the step. Where do two axes change places, and where "
-        "are they only glued together?",
+        "Write down the shape after each step before you write the step. Where do two axes change places, and "
+        "where are they only glued together?",
         "view or reshape cuts and glues neighbours; transpose moves an axis. Heads are cut from C, moved before T, "
         "glued to B, and at the end all of it backwards. The mask is an upper triangle that starts above the "
         "diagonal.",
@@ -98,8 +114,8 @@ HINTS = {
     "encoder": [
         "An encoder and a decoder-only model are made of the same layer. Which one argument of its call tells them "
         "apart?",
-        "nn.TransformerEncoderLayer wants batch_first=True for (B, T, C); src_mask is True where a position may not "
-        "look. It has no embeddings and no output layer: those are yours.",
+        "nn.TransformerEncoderLayer wants batch_first=True for (B, T, C); src_mask is True where a position may "
+        "not look. It has no embeddings and no output layer: those are yours.",
         "x = dropout(E[tokens] + P[0…T-1]); x = layer(x, src_mask) L times; logits = W norm(x) + b; src_mask = "
         "ones(T, T).triu(1) as bool, or None.",
     ],
@@ -108,16 +124,16 @@ HINTS = {
         "which would it switch something off?",
         "Two groups, told apart by the number of axes of each parameter: dicts with params and weight_decay. What "
         "does AdamW do in a group that names no weight_decay?",
-        "AdamW(groups, lr, betas), where one group holds the parameters with ndim ≥ 2 and weight_decay λ, the other "
-        "those with ndim < 2 and weight_decay 0.",
+        "AdamW(groups, lr, betas), where one group holds the parameters with ndim ≥ 2 and weight_decay λ, the "
+        "other those with ndim < 2 and weight_decay 0.",
     ],
     "schedule": [
         "Large steps at the start spoil what Adam has not measured yet, large ones at the end never settle. What "
         "shape has the learning rate between?",
-        "Three cases: before warmup_iters, up to decay_iters, after. In the second, how far along is the iteration, "
-        "from 0 to 1, and which function goes from 1 to 0 over that, flat at both ends?",
-        "lr · (n + 1) / (w + 1) for n < w; then min + (lr - min) · (1 + cos(π p)) / 2, where p = (n - w) / (d - w), "
-        "at most 1.",
+        "Three cases: before warmup_iters, up to decay_iters, after. In the second, how far along is the "
+        "iteration, from 0 to 1, and which function goes from 1 to 0 over that, flat at both ends?",
+        "lr · (n + 1) / (w + 1) for n < w; then min + (lr - min) · (1 + cos(π p)) / 2, where p = (n - w) / (d - "
+        "w), at most 1.",
     ],
     "training": [
         "A loop has an order: what needs the weights as they are, what changes them, what is only told. Put "

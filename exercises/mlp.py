@@ -1,8 +1,8 @@
 """The MLP of a block as a module: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check mlp FILE; more hints: python -m check mlp --hint 2
+Check it: python -m check mlp FILE; hints: python -m check mlp --hint 2
 """
 
 from torch import nn

@@ -1,8 +1,8 @@
 """Multi-head attention as a module, in eight steps: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check multi_head_attention FILE; more hints: python -m check multi_head_attention --hint 2
+Check it: python -m check multi_head_attention FILE; hints: python -m check multi_head_attention --hint 2
 """
 
 import math

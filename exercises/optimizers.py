@@ -3,7 +3,7 @@
 Decay pulls a weight to zero at each step. For which parameters would zero be a harmless place, and
 for which would it switch something off?
 
-Check it: python -m check optimizers FILE; more hints: python -m check optimizers --hint 2
+Check it: python -m check optimizers FILE; hints: python -m check optimizers --hint 2
 """
 
 import torch

@@ -3,7 +3,7 @@
 A clock tells the time of day with hands of different speeds. Which hands would tell apart thousands
 of positions, and why does a hand need two numbers?
 
-Check it: python -m check positions FILE; more hints: python -m check positions --hint 2
+Check it: python -m check positions FILE; hints: python -m check positions --hint 2
 """
 
 import torch

@@ -3,7 +3,7 @@
 Large steps at the start spoil what Adam has not measured yet, large ones at the end never settle.
 What shape has the learning rate between?
 
-Check it: python -m check schedule FILE; more hints: python -m check schedule --hint 2
+Check it: python -m check schedule FILE; hints: python -m check schedule --hint 2
 """
 
 import math

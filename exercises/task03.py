@@ -1,8 +1,18 @@
 """Task 3: a feed-forward layer: yours to write.
 
-Attention only averages values. What lets a position compute something new from what it gathered?
+Attention only mixes what positions offer. After it, each position works by itself on what it has
+gathered: one linear layer and something that is not linear.
 
-Check it: python -m check task03 FILE; more hints: python -m check task03 --hint 2
+    x (B, T, C) ─ W: C → C ─ (B, T, C) ─ max(0, ·) ─ (B, T, C)
+
+    feed_forward(x) = max(0, W x + b)
+
+What you cannot guess: The layer has a bias, and as many outputs as inputs. The ReLU stands after
+it, and the course's text does not name it. The attention comes first.
+
+Paper: Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.3
+Expect: a validation loss of 2.2645 at the end, after 13 seconds on one core
+Check it: python -m check task03 FILE; hints: python -m check task03 --hint 1
 """
 
 from dataclasses import dataclass

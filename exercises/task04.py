@@ -1,8 +1,18 @@
 """Task 4: blocks: yours to write.
 
-Attention and feed-forward are one round of looking and thinking. How do you make three rounds?
+One round of looking and thinking finds pairs of characters. Three rounds, one after the other, can
+find what lies in the results of the round before.
 
-Check it: python -m check task04 FILE; more hints: python -m check task04 --hint 2
+    x (B, T, C) ─ block 1 ─ (B, T, C) ─ block 2 ─ (B, T, C) ─ block 3 ─ (B, T, C)
+
+    block(x) = feed_forward(attention(x)); x → block 3(block 2(block 1(x)))
+
+What you cannot guess: There are n_layer blocks, each with weights of its own, created one after the
+other, in each the attention first. Do not worry about the loss: it is worse than task 3's.
+
+Paper: Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.1
+Expect: a validation loss of 2.2915 at the end, after 26 seconds on one core
+Check it: python -m check task04 FILE; hints: python -m check task04 --hint 1
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,20 @@
 """Task 6: layer normalization before each branch (pre-LN): yours to write.
 
-The stream x grows with each sum. What should a branch see, so that it need not follow?
+The stream grows with every sum. Each branch reads a normalized copy of it, and so sees numbers of
+the same size in every block.
 
-Check it: python -m check task06 FILE; more hints: python -m check task06 --hint 2
+    x (B, T, C) ─┬─ norm ─ attention ─ + ─┬─ norm ─ MLP ─ + ─ (B, T, C); after the last block one more norm
+                 └────────────────────┘   └─────────────┘
+
+    x ← x + attention(norm₁(x)); x ← x + feed_forward(norm₂(x)); logits = lm_head(norm₃(x))
+
+What you cannot guess: The norms are nn.LayerNorm(n_embd), with gain and bias. They stand inside the
+skips: the stream itself is never normalized, except once before the output. The log has one more
+line, for the last step.
+
+Paper: On Layer Normalization in the Transformer Architecture, https://arxiv.org/abs/2002.04745
+Expect: a validation loss of 2.0694 at the end, after 36 seconds on one core
+Check it: python -m check task06 FILE; hints: python -m check task06 --hint 1
 """
 
 from dataclasses import dataclass

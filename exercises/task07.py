@@ -1,9 +1,22 @@
 """Task 7: dropout, bundled by the course with scale: yours to write.
 
-A large model learns its text by heart. What could be hidden from it in training, and not in
-evaluation?
+A large model learns its text by heart. In training a random part of what it computes is set to
+zero, so that no part can rely on another; evaluation hides nothing.
 
-Check it: python -m check task07 FILE; more hints: python -m check task07 --hint 2
+    scores (B, H, T, T) ─ softmax ─ dropout ─ weights v ─ … ─ projection (B, T, C) ─ dropout ─ +
+    C → 4C ─ ReLU ─ 4C → C ─ dropout ─ +
+
+    weights = dropout(softmax(…)); x ← x + dropout(projection(heads)); x ← x + dropout(MLP(x))
+
+What you cannot guess: Three places: on the attention weights after the softmax, after the
+projection, at the end of the MLP. None on the embeddings. The share is config.dropout. The scale is
+n_embd^-0.5, or head_size^-0.5 where config.paper_scale is set. The sizes are a GPU's; on a laptop
+they are the preset laptop's.
+
+Paper: Dropout, https://jmlr.org/papers/v15/srivastava14a.html; Attention Is All You Need,
+https://arxiv.org/abs/1706.03762, section 5.4
+Expect: a validation loss near 1.47 with the preset laptop, after about 17 minutes
+Check it: python -m check task07 FILE; hints: python -m check task07 --hint 1
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,22 @@
 """Task 9: rotary position embedding (RoPE): yours to write.
 
-No table of positions: the angle between a query and a key should say how far apart they stand.
-Which of q, k, v must be turned?
+Nothing is added to say where a token stands. Queries and keys are turned by an angle that grows
+with their position. The product of a query and a key then depends on how far apart they are, and on
+nothing else about where.
 
-Check it: python -m check task09_rope FILE; more hints: python -m check task09_rope --hint 2
+    angles (T, D/2) = positions (T, 1) · θ (D/2)
+    q (B, H, T, D) ─ halves a, b (B, H, T, D/2) ─ a cos - b sin, a sin + b cos ─ join ─ (B, H, T, D)
+    k the same; v as it is
+
+    θᵢ = 10000^(-2i/D); coordinates i and i + D/2 of a vector at position t are turned by t · θᵢ
+
+What you cannot guess: There is no position embedding. Heads are cut first, then queries and keys
+are turned, then multiplied. All else is task 7's. To turn neighbours, coordinates 2i and 2i + 1, is
+right, too.
+
+Paper: RoFormer, https://arxiv.org/abs/2104.09864
+Expect: a validation loss near 1.45 with the preset laptop, after about 18 minutes
+Check it: python -m check task09_rope FILE; hints: python -m check task09_rope --hint 1
 """
 
 from dataclasses import dataclass

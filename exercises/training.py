@@ -1,8 +1,8 @@
 """A training loop, with all that a course's loop does: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check training FILE; more hints: python -m check training --hint 2
+Check it: python -m check training FILE; hints: python -m check training --hint 2
 """
 
 import torch

@@ -1,8 +1,8 @@
 """A decoder-only Transformer, put together from your own pieces in the course's order: yours to write.
 
-The comments are the steps. B batch (in some courses N), T time, C width, H heads of D numbers each.
+The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D.
 
-Check it: python -m check transformer FILE; more hints: python -m check transformer --hint 2
+Check it: python -m check transformer FILE; hints: python -m check transformer --hint 2
 """
 
 import math

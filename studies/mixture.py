@@ -4,7 +4,8 @@ The average of the probabilities of some GPTs (checkpoints of studies.speedrun, 
 that only counts (studies/counts.py). Its loss on the validation text, beside that of each part. Every part sees the
 characters before in its own window, and no more; a checkpoint that was trained on another text is refused.
 
-The counts' share was chosen on the tuning split: `--tune`, with checkpoints of `python -m studies.speedrun --tune`.
+The counts' share was chosen on the tuning split (docs/logs/mixture_tuning.txt): `--tune`, with a checkpoint of
+`python -m studies.speedrun --tune`.
 Sources: mixtures of neural and n-gram models, https://doi.org/10.1109/ASRU.2011.6163930; ensembles of networks,
 https://arxiv.org/abs/1612.01474.
 """
@@ -27,7 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-SHARE = 0.15  # of the counts
+SHARE = 0.2  # of the counts
 TRIED = [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
 SEED = 0  # of the random batches
 BATCHES = 200, 64  # the documented protocol

@@ -271,7 +271,7 @@ def test_a_mixture_says_what_each_part_reaches(tiny, proverb, tmp_path, monkeypa
         run(monkeypatch, capsys, speedrun, "--data", proverb, "--seed", seed, "--save", file)
     out = run(monkeypatch, capsys, mixture, *files)
     rows = dict(re.findall(rf"^\| (.*?) \| ({LOSS}) \| {LOSS} \|$", out, re.M))
-    assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.15"]
+    assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.2"]
     one, two, _, both, _ = map(float, rows.values())
     assert both <= (one + two) / 2
     with pytest.raises(UserError, match=r"1\.pt: trained on another text"):

@@ -1,0 +1,74 @@
+"""Which task or piece is meant: by the words of a command line, or by the name of a file."""
+
+import difflib
+import re
+from pathlib import Path
+
+from common.run import UserError
+from exercises.build import official_path
+from exercises.hints import HINTS
+
+TASKS = [name for name in HINTS if name.startswith("task")]
+PIECES = [name for name in HINTS if not name.startswith("task")]
+SUFFIXES = (".py", ".ipynb")
+NUMBER = re.compile(r"task[ _-]?0*(\d{1,2})(?!\d)")
+
+
+def task_named(word: str) -> str:
+    """A task or piece by what people call it: task03, task3, 3, task9, block. Raises UserError for anything else."""
+    name = word.lower().removesuffix(".py").replace("-", "_")
+    if name.isascii() and name.isdigit():
+        name = f"task{name}"
+    if name in PIECES:
+        return name
+    number = NUMBER.match(name)
+    if number:
+        if int(number[1]) == 8:
+            raise UserError("task 8 has no check: it adds a cache to task 7's model; task08_infinite.py is to be read")
+        found = _numbered(int(number[1]))
+        if found:
+            return found
+    close = difflib.get_close_matches(name, HINTS, n=1)
+    suggestion = f"; did you mean {close[0]}?" if close else ""
+    raise UserError(f"expected a task or piece, {', '.join(HINTS)}, got {word[:40]!r}{suggestion}")
+
+
+def _numbered(number: int) -> str | None:
+    return next((task for task in TASKS if task.startswith(f"task{number:02}")), None)
+
+
+def task_of(path: Path) -> str | None:
+    """The task or piece that a file's name holds: my_task03.py, task3-anna.py, block_mine.ipynb."""
+    stem = path.stem.lower()
+    number = NUMBER.search(stem)
+    if number:
+        return _numbered(int(number[1]))
+    words = re.sub(r"[ -]", "_", stem)
+    return max((piece for piece in PIECES if piece in words), key=len, default=None)
+
+
+def own_name(task: str) -> str:
+    """What a learner's file is called unless they call it something else."""
+    return f"my_{task.removesuffix('_rope')}.py"
+
+
+def own_files(folder: Path) -> dict[str, Path]:
+    """Task or piece → the file in a folder whose name holds it, the newest of several; official files are not seen."""
+    official = {official_path(task) for task in HINTS} | {folder.resolve() / "task08_infinite.py"}
+    found: dict[str, Path] = {}
+    files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()] if folder.is_dir() else []
+    for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
+        task = task_of(path)
+        if task and path.resolve() not in official:
+            found[task] = path
+    return found
+
+
+def own_file(task: str, folder: Path) -> Path:
+    """The learner's file for a task. Raises UserError where there is none."""
+    path = own_files(folder).get(task)
+    if path is None:
+        raise UserError(
+            f"no file for {task} in {folder.resolve()}: python -m check start {task} writes {own_name(task)}"
+        )
+    return path

@@ -1,0 +1,113 @@
+"""A file to fill in: python -m check start task03
+
+Writes my_task03.py into the current folder, never over a file that is there: the official task 2 with the place for
+task 3's idea left empty. With `--mine` it is your own task 2 instead, with what is to be added and changed named at its
+top. A piece is always the official starter.
+"""
+
+import ast
+from pathlib import Path
+
+from check.names import own_file, own_name, task_named
+from check.one import text_of
+from check.state import State, before
+from common.parser import Parser, path
+from common.progress import hint
+from common.run import UserError
+from exercises.build import LEFT_OUT, explanation, source, starter
+
+
+def main() -> None:
+    parser = Parser(prog="python -m check start", description=__doc__)
+    parser.add_argument("task", help="task03, 3, a piece …")
+    parser.add_argument("--mine", action="store_true", help="begin with your own file of the task before")
+    parser.add_argument("--to", type=path, metavar="FILE", help="write this file instead")
+    options = parser.parse_args()
+    task = task_named(options.task)
+    place = options.to or State().folder / own_name(task)
+    text = from_mine(task, State().folder) if options.mine else starter(task)
+    try:
+        with open(place, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UserError(f"{place}: is there already; check it, or write another with --to") from error
+    except OSError as error:
+        raise UserError(f"{place}: {error.strerror}") from error
+    print(f"{place}: written. Fill it in, then: python -m check {place}")
+    if not options.mine:
+        hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: python -m check {task} --hint 1")
+
+
+def from_mine(task: str, folder: Path) -> str:
+    """A learner's file of the task before, with this task's explanation, and empty definitions of what is new."""
+    previous = before(task)
+    if previous is None:
+        raise UserError(f"{task}: has no task before it; leave --mine out")
+    mine = text_of(own_file(previous, folder))
+    try:
+        tree = ast.parse(mine)
+    except SyntaxError as error:
+        raise UserError(f"{own_file(previous, folder)}: line {error.lineno}: {error.msg}") from error
+    new, changed = differences(source(previous), source(task))
+    lines = mine.split("\n")
+    if tree.body and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
+        del lines[: tree.body[0].end_lineno]
+    stubs = [stub for name in new if "." not in name for stub in _stub(name, starter(task))]
+    at = next((i for i, line in enumerate(lines) if line.startswith("class GPT")), len(lines))
+    lines[at:at] = stubs
+    title = source(task).split("\n")[0].removeprefix('"""').removesuffix('"""').rstrip(".")
+    todo = [f"New here: {', '.join(new)}."] if new else []
+    todo += [f"To change, by the names of the official file: {', '.join(changed)}."]
+    todo += [f"Config: {line}." for line in config_changes(source(previous), source(task))]
+    head = [f'"""{title}: yours to write, from your {previous}.', "", *explanation(task), "", *todo, '"""']
+    return "\n".join([*head, *lines])
+
+
+def differences(old: str, new: str) -> tuple[list[str], list[str]]:
+    """The definitions that an official file adds to the one before it, and those that it changes."""
+    one, two = definitions(old), definitions(new)
+    added = [name for name in two if name not in one]
+    return added, [name for name in two if name in one and one[name] != two[name] and name != "main"]
+
+
+def definitions(text: str) -> dict[str, str]:
+    """Functions and methods (Class.method) → their code, without docstrings; Config is told apart."""
+    found = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = _code(node)
+        elif isinstance(node, ast.ClassDef) and node.name != "Config":
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            found |= {f"{node.name}.{method.name}": _code(method) for method in methods}
+    whole = {name.partition(".")[0] for name in found}
+    return {name: "" for name in whole if name not in found} | found
+
+
+def _code(node: ast.FunctionDef) -> str:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return ast.unparse(node.args) + "\n".join(map(ast.unparse, body))
+
+
+def _stub(name: str, text: str) -> list[str]:
+    """The lines of a definition of a starter, as they stand there."""
+    node = next((node for node in ast.parse(text).body if getattr(node, "name", "") == name), None)
+    if node is None:
+        return []
+    return [*text.split("\n")[node.lineno - 1 : node.end_lineno], "", ""]
+
+
+def config_changes(old: str, new: str) -> list[str]:
+    """The fields of Config that are new, gone or another."""
+    one, two = (_fields(text) for text in (old, new))
+    said = [f"{name} = {value}" for name, value in two.items() if one.get(name) != value]
+    gone = [name for name in one if name not in two]
+    return [", ".join(said)] * bool(said) + [f"without {', '.join(gone)}"] * bool(gone)
+
+
+def _fields(text: str) -> dict[str, str]:
+    config = next(node for node in ast.parse(text).body if getattr(node, "name", "") == "Config")
+    return {
+        ast.unparse(node.target): ast.unparse(node.value)
+        for node in getattr(config, "body", [])
+        if isinstance(node, ast.AnnAssign) and node.value
+    }

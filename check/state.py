@@ -1,0 +1,95 @@
+"""What a learner has passed, kept in .check.json of the folder in which they work."""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from check.names import PIECES, TASKS, own_files
+from check.result import Result
+
+PLACE = Path(".check.json")
+
+
+class State:
+    """The results of the last checks, by task; and where the files are. A file that cannot be read counts as empty."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self.results: dict[str, dict] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            kept = json.loads(PLACE.read_text(encoding="utf-8"))
+            self.folder = Path(kept["folder"])
+            self.results = {task: dict(result) for task, result in kept["results"].items()}
+
+    def save(self) -> None:
+        """Write it, whole or not at all; where that cannot be, nothing is lost but the memory."""
+        text = json.dumps({"folder": str(self.folder), "results": self.results}, indent=1)
+        beside = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            beside.write_text(text + "\n", encoding="utf-8")
+            os.replace(beside, PLACE)
+
+    def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
+        """Remember what a check found."""
+        stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
+        when = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
+        self.results[task] = {"sha256": digest(path), "status": status, "stage": stage, "when": when}
+        self.save()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; empty where it cannot be read."""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ""
+
+
+def rows(state: State) -> list[tuple[str, str, str, str]]:
+    """(task, file, what is known of it, when) for all tasks, and for the pieces that have a file."""
+    files = own_files(state.folder)
+    return [
+        (task, str(files[task]) if task in files else "", *known(state, task, files.get(task)))
+        for task in [*TASKS, *(piece for piece in PIECES if piece in files)]
+    ]
+
+
+def known(state: State, task: str, path: Path | None) -> tuple[str, str]:
+    """What the last check said of a file, and when."""
+    result = state.results.get(task)
+    if path is None:
+        return "not started", ""
+    if result is None:
+        return "not checked yet", ""
+    said = {
+        "pass": "passed",
+        "fail": f"fails at {result.get('stage')}",
+        "not started": "a starter, not written yet",
+        "undecided": f"not decided at {result.get('stage')}",
+    }.get(str(result.get("status")), "the check could not run")
+    if digest(path) != result.get("sha256"):
+        said = f"changed since it {'passed' if result.get('status') == 'pass' else 'was checked'}"
+    return said, str(result.get("when", ""))
+
+
+def following(state: State) -> str:
+    """The command to give next."""
+    files = own_files(state.folder)
+    for task in TASKS:
+        if known(state, task, files.get(task))[0] != "passed":
+            if task not in files:
+                return f"python -m check start {task}"
+            return f"python -m check {files[task]}"
+    return "python task08_infinite.py"
+
+
+def after(task: str) -> str | None:
+    """The task that follows one; None after a piece or the last."""
+    return TASKS[TASKS.index(task) + 1] if task in TASKS[:-1] else None
+
+
+def before(task: str) -> str | None:
+    """The task before one; None before a piece or the first."""
+    return TASKS[TASKS.index(task) - 1] if task in TASKS[1:] else None

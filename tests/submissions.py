@@ -1,0 +1,163 @@
+"""Sixty made-up submissions of a course: python -m tests.submissions DIR
+
+Right in several styles, wrong in many ways, copies, late and newer versions, zips, notebooks, files that hang, that
+cheat, that are none; in a folder for each student, or named as Moodle and Canvas name them. `--report` marks them
+twice, the second time beside busy processes, and prints what came out.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from benchmarks.machine import describe
+from common.parser import Parser, whole_number
+from common.run import UserError, progress, run
+from exercises import build
+from tests.mutants import MUTANTS
+from tests.styles import in_styles
+
+RIGHT = {  # student → what is right in it
+    "ada": ("task01", "renamed"),
+    "ben": ("task02", "renamed"),
+    "cem": ("task03", "renamed"),
+    "dora": ("task04", "renamed"),
+    "emil": ("task05", "renamed"),
+    "fay": ("task06", "renamed"),
+}
+CHEATS = {
+    "imports the official model": "from task03 import *\n",
+    "ends the process with success": "import os\nos._exit(0)\n",
+    "writes to the check's channel": "import os\nfor i in range(3, 20):\n    try: os.write(i, b'pass' * 100)\n"
+    "    except OSError: pass\n",
+    "prints a verdict": "print('pass        logits')\nprint('task03: all properties hold.')\n",
+}
+HANGS = {
+    "loops for ever": "while True:\n    pass\n",
+    "sleeps": "import time\ntime.sleep(10_000)\n",
+}
+
+
+def write(folder: Path) -> int:
+    """Write all; how many files (a zip's counted one by one)."""
+    files: dict[str, str | bytes] = {}
+    for student, (task, style) in RIGHT.items():
+        styles = in_styles(task, build.source(task))
+        files[f"{student}/my_{task}.py"] = styles.get(style) or build.source(task) + "\n# mine\n"
+    for number, task in enumerate(("task01", "task02", "task03", "task04", "task05", "task06", "task07")):
+        styles = in_styles(task, build.source(task))
+        for style in list(styles)[2:4]:
+            files[f"right {number} {style}/{task}.py"] = styles[style]
+    for number, mutant in enumerate(MUTANTS[:: max(1, len(MUTANTS) // 17)][:17]):
+        files[f"Wrong Wim{number}_4{number:03}_assignsubmission_file_/my_{mutant.task}.py"] = mutant.text()
+    copied = files["cem/my_task03.py"]
+    assert isinstance(copied, str)
+    files["copycat/task3.py"] = "# all my own work\n" + copied.replace("config", "settings")
+    older = MUTANTS[0].text()
+    files[f"kimlee_1044_2051_my_{MUTANTS[0].task}.py"] = older
+    files[f"kimlee_LATE_1044_2052_my_{MUTANTS[0].task}-1.py"] = files["ada/my_task01.py"] + "\n# again\n"  # type: ignore[operator]
+    files["Lou Reed_311_assignsubmission_file_task_2.py"] = files["ben/my_task02.py"] + "\n# Lou\n"  # type: ignore[operator]
+    for number, (what, code) in enumerate((CHEATS | HANGS).items()):
+        files[f"odd {number}/task03.py"] = f"# {what}\n{code}" + ("" if number == 0 else build.source("task03"))
+    files["starter/my_task04.py"] = build.starter("task04")
+    files["syntax/my_task05.py"] = build.source("task05").replace("def forward(self, x):", "def forward(self, x)", 1)
+    files["pieces/schedule.py"] = build.source("schedule").replace("progress", "share")
+    files["pieces/mlp.py"] = build.source("mlp").replace("self.", "self.my_")
+    files["book/my_task06.ipynb"] = notebook(files["fay/my_task06.py"])  # type: ignore[arg-type]
+    files["book/my_task01.ipynb"] = "{broken"
+    files["none/essay.pdf"] = b"%PDF-1.7"
+    files["none/my_task02.py"] = b"\0\1\2\xff"
+    files["none/my_task03.py"] = ""
+    files["none/thoughts.py"] = "x = 1\n"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode() if isinstance(content, str) else content
+        (folder / name).write_bytes(data)
+    (folder / "zipped").mkdir()
+    with zipfile.ZipFile(folder / "zipped" / "week.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("ada/my_task01.py", "ben/my_task02.py", "emil/my_task05.py"):
+            archive.writestr(f"week/{Path(name).name}", files[name] + "\n# zipped\n")  # type: ignore[operator]
+        archive.writestr("week/notes.txt", "Done!")
+    (folder / "zipped" / "bad.zip").write_bytes(b"PK\3\4 no zip")
+    return len(files) + 5
+
+
+def notebook(code: str) -> str:
+    """A notebook of the code, a cell a definition, and a magic line."""
+    cells = [{"cell_type": "markdown", "source": ["# Mine"]}, {"cell_type": "code", "source": ["%matplotlib inline\n"]}]
+    cells += [{"cell_type": "code", "source": part.splitlines(True)} for part in code.split("\n\n\n")]
+    return json.dumps({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+
+
+def grade(folder: Path, place: Path, jobs: int) -> tuple[list[list[str]], float]:
+    """The rows of the table, without seconds, and how long it took; all forms are written to `place`."""
+    place.mkdir()
+    start = time.perf_counter()
+    forms = [f"--{form}={place / name}" for form, name in (("csv", "marks.csv"), ("json", "marks.json"))]
+    forms += [f"--feedback={place / 'pages'}", f"--gradescope={place / 'results.json'}", f"--jobs={jobs}"]
+    line = [sys.executable, "-m", "check", "grade", str(folder), *forms]
+    result = subprocess.run(line, cwd=build.ROOT, capture_output=True, text=True)
+    if result.returncode not in (0, 1):
+        raise UserError(f"grading ended with {result.returncode}: {result.stderr.strip()}")
+    (place / "table.txt").write_text(result.stdout)
+    with open(place / "marks.csv", encoding="utf-8", newline="") as file:
+        rows = [[value for key, value in row.items() if key != "seconds"] for row in csv.DictReader(file)]
+    return rows, time.perf_counter() - start
+
+
+def report(busy: int, jobs: int) -> None:
+    """Mark twice and compare."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        count = write(folder / "in")
+        first, seconds = grade(folder / "in", folder / "alone", jobs)
+        print((folder / "alone" / "table.txt").read_text())
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+        try:
+            second, busy_seconds = grade(folder / "in", folder / "busy", jobs)
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+        same = first == second
+        graded = sum(bool(row[0]) for row in first)
+        print(f"{count} files: {graded} graded, {len(first) - graded} not, each with a reason")
+        print(f"alone: {seconds:.0f} s, {seconds / graded:.1f} s a file with --jobs {jobs}")
+        print(f"beside {busy} busy processes: {busy_seconds:.0f} s, {busy_seconds / graded:.1f} s a file")
+        print(f"the marks: {'the same' if same else 'NOT THE SAME'}")
+        pages = len(list((folder / "alone" / "pages").iterdir()))
+        tests = len(json.loads((folder / "alone" / "results.json").read_text())["tests"])
+        print(f"written: marks.csv, marks.json, results.json ({tests} tests), {pages} pages of feedback")
+        print(f"# {os.cpu_count()} of {describe()}")
+        if not same:
+            for one, two in zip(first, second, strict=False):
+                if one != two:
+                    print(one, two)
+            raise UserError("the marks differ")
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="write them there")
+    parser.add_argument("--report", action="store_true", help="mark them twice instead")
+    parser.add_argument("--busy", type=whole_number(0, 64), default=8, metavar="N", help="processes (default: 8)")
+    parser.add_argument("--jobs", type=whole_number(1, 64), default=2, metavar="N", help="(default: 2)")
+    options = parser.parse_args()
+    progress.where = "while it marked"
+    if options.report:
+        report(options.busy, options.jobs)
+    elif options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        print(f"{write(options.folder)} files")
+    else:
+        raise UserError("expected a folder, or --report (see --help)")
+
+
+if __name__ == "__main__":
+    run(main)

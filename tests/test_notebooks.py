@@ -1,0 +1,119 @@
+"""Jupyter and `python -i`: a script that is stopped leaves a session as it was. Needs the extra `notebooks`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from check import notebook
+from common.run import UserError
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """A kernel in the repository, as Jupyter starts one."""
+    pytest.importorskip("ipykernel")
+    manager = pytest.importorskip("jupyter_client.manager")
+    km, client = manager.start_new_kernel(cwd=str(ROOT), env={**os.environ, "OMP_NUM_THREADS": "1"})
+    yield km, client
+    client.stop_channels()
+    km.shutdown_kernel(now=True)
+
+
+def ask(kernel, code, stop_at=None):
+    """Run a cell; what it printed. With `stop_at`, press Stop when this text was printed."""
+    km, client = kernel
+    message = client.execute(code)
+    printed = ""
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        reply = client.get_iopub_msg(timeout=300)
+        if reply["parent_header"].get("msg_id") != message:
+            continue
+        kind, content = reply["msg_type"], reply["content"]
+        if kind == "stream":
+            printed += content["text"]
+        elif kind in ("execute_result", "display_data"):
+            printed += content["data"].get("text/plain", "")
+        elif kind == "error":
+            printed += "\n".join(content["traceback"])
+        elif kind == "status" and content["execution_state"] == "idle":
+            return printed
+        if stop_at and stop_at in printed:
+            stop_at = None
+            time.sleep(0.5)
+            km.interrupt_kernel()
+    raise TimeoutError(printed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "stop_at"),
+    [("%run task01.py --steps 100000", "Epoch 0"), ("%run task08_infinite.py", "\n"), ("%run task06.py", "Epoch 0")],
+)
+def test_stop_during_a_run_keeps_the_kernel_and_its_variables(kernel, line, stop_at):
+    handlers = "import signal; [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]"
+    ask(kernel, "kept = 41")
+    before = ask(kernel, handlers)
+    said = ask(kernel, line, stop_at)
+    assert ("Interrupted" in said or "task08" in line) and "Traceback" not in said
+    assert ask(kernel, "kept + 1") == "42"
+    assert "42" in ask(kernel, "print(kept + 1)")  # stdout is where it was
+    assert ask(kernel, handlers) == before
+    stopped = ask(kernel, "import time\nprint('waiting', flush=True)\ntime.sleep(200)", "waiting")
+    assert "KeyboardInterrupt" in stopped
+    assert ask(kernel, "kept") == "41"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_variables_and_bad_flags_are_one_line(kernel):
+    said = ask(kernel, "%run task01.py --steps 3")
+    assert "Epoch 0: avg train loss" in said and "Traceback" not in said
+    assert "GPT" in ask(kernel, "GPT(Config(), 65).__class__.__name__")
+    said = ask(kernel, "%run task01.py --steps none")
+    assert "expected a whole number" in said and "Traceback" not in said
+    assert "0" in ask(kernel, "import sys; sys.argv = ['task01', '--steps', '2']; main()")
+    said = ask(
+        kernel,
+        "import threading; t = threading.Thread(target=main); t.start(); t.join(); print('joined', t.is_alive())",
+    )
+    assert "joined False" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_an_interactive_python_survives_bad_flags_and_a_mistyped_line():
+    result = subprocess.run(
+        [sys.executable, "-i", "task01.py", "--steps", "none"],
+        cwd=ROOT,
+        input="prin(1)\nprint(6 * 7)\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "expected a whole number" in result.stderr and "NameError" in result.stderr
+    assert "42" in result.stdout and result.returncode == 0
+
+
+def cells(*sources):
+    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}).encode()
+
+
+def test_a_notebooks_code_is_read_in_order_without_what_python_does_not_know():
+    code = notebook.code_in(
+        cells(["import math\n", "%time x = 1\n", "y = 7 % 4"], "%%bash\nrm -rf x", "if y:\n    !ls\nprint?")
+    )
+    names: dict = {}
+    exec(code, names)
+    assert names["y"] == 3 and "x" not in names and code.index("Cell 1") < code.index("Cell 3")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"cells": []}', cells(" "), b"\xff\xfe"])
+def test_what_is_no_notebook_is_named(content):
+    with pytest.raises(UserError, match="notebook"):
+        notebook.code_in(content)
