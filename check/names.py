@@ -68,7 +68,5 @@ def own_file(task: str, folder: Path) -> Path:
     """The learner's file for a task. Raises UserError where there is none."""
     path = own_files(folder).get(task)
     if path is None:
-        raise UserError(
-            f"no file for {task} in {folder.resolve()}: python -m check start {task} writes {own_name(task)}"
-        )
+        raise UserError(f"no file for {task} in this folder: python -m check start {task} writes {own_name(task)}")
     return path

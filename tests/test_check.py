@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import json
 import os
 import re
 import signal
@@ -310,30 +309,6 @@ def test_a_failing_line_is_shown_with_its_shapes(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_is_graded_a_line_each(tmp_path):
-    (tmp_path / "anna_task01.py").write_text(build.starter("task01"), encoding="utf-8")
-    (tmp_path / "ben_task01.py").write_text(MUTANTS[0].text(), encoding="utf-8")
-    copy = build.source("schedule").replace("progress", "how_far").replace("import math", "import math\n# mine")
-    (tmp_path / "carl_schedule.py").write_text(copy, encoding="utf-8")
-    (tmp_path / "dora_schedule.py").write_text(copy, encoding="utf-8")
-    (tmp_path / "emil_task03.py").mkdir()
-    (tmp_path / "fred_task03.py").symlink_to("nowhere")
-    (tmp_path / "notes.py").write_text("")
-    result = command("--all-tasks", tmp_path, stdin=subprocess.DEVNULL)
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [
-        f"{name}.py"
-        for name in ("anna_task01", "ben_task01", "carl_schedule", "dora_schedule", "emil_task03", "fred_task03")
-    ]
-    assert [" not started " in lines[0], " fail " in lines[1], " pass " in lines[2], " error " in lines[4]] == [
-        True
-    ] * 4
-    assert lines[2].endswith("[the same code as schedule.py]") and lines[3].endswith("[the same code as schedule.py]")
-    reports = json.loads(command("--all-tasks", tmp_path, "--json").stdout)
-    assert [report["status"] for report in reports] == ["not started", "fail", "pass", "pass", "error", "error"]
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
@@ -359,12 +334,12 @@ def _workers(name):
 def test_bad_input_takes_one_line(tmp_path):
     for flags, message in (
         (["task33", "x.py"], "expected a task or piece, task01, task02"),
-        (["task01"], "expected your file after the task"),
+        (["task01", "--json"], "no file for task01 in this folder: python -m check start task01 writes my_task01.py"),
         (["task01", "none.py"], "none.py: no such file"),
-        (["task01", tmp_path], "not a file"),
+        (["task01", tmp_path], "a folder; expected a file of it"),
         (["task01", "README.md"], "README.md: expected a .py file"),
-        (["--all-tasks", "none"], "none: no such folder"),
-        (["--all-tasks", "docs"], "docs: no file there has a task's or piece's name"),
+        (["grade", "none"], "none: no such folder"),
+        (["grade", "docs"], "docs: no file there has a task's or piece's name"),
     ):
         result = command(*flags)
         assert (result.returncode, result.stdout) == (2, "")

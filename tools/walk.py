@@ -1,0 +1,116 @@
+"""A learner's way through tasks 1 to 3, as a recording: python -m tools.walk
+
+Works in a fresh copy of the repository, on a terminal of its own, and writes docs/logs/walk.txt: each command, what the
+screen showed, and in parentheses what was edited between two commands.
+"""
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import describe
+from common.parser import Parser
+from common.run import progress, run
+from exercises import build
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / "docs" / "logs" / "walk.txt"
+COPIED = ["check", "common", "exercises", "studies", "docs/logs", "tests/documented_logs.json", "input.txt"]
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def main() -> None:
+    Parser(description=__doc__).parse_args()
+    progress.where = "while it recorded"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in [*COPIED, *(f"{task}.py" for task in build.LEFT_OUT if task.startswith("task"))]:
+            (folder / part).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
+            copy(ROOT / part, folder / part)
+        lines = [*walk(folder), "", f"# {describe()}"]
+    PLACE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{PLACE.relative_to(ROOT)}: {len(lines)} lines")
+
+
+def walk(folder: Path):
+    """The lines of the recording."""
+    mine = folder / "my_task01.py"
+
+    def edit(path: Path, text: str, what: str) -> str:
+        path.write_text(text, encoding="utf-8")
+        return f"\n({what})"
+
+    def show(command: str) -> str:
+        return f"\n$ {command}\n{screen(command, folder)}"
+
+    official = {task: build.source(task) for task in ("task01", "task02", "task03")}
+    yield show("python -m check").lstrip("\n")
+    yield show("python -m check start task01")
+    yield show("sed -n 1,24p my_task01.py")
+    yield show("python -m check my_task01.py")
+    blind = official["task01"].replace('scores = torch.where(mask, scores, float("-inf"))', "scores = scores")
+    assert blind != official["task01"]
+    yield edit(mine, blind, "attention() is written, and so is the class; the mask is forgotten")
+    yield show("python -m check 1")
+    yield show("python -m check task01 --hint 2")
+    yield edit(mine, renamed(official["task01"]), "the mask is there")
+    yield show("python -m check 1")
+    yield show("python -m check run 1")
+    yield show("python -m check look 1 --seconds 5")
+    yield show("python -m check start task02 --mine")
+    yield show("sed -n 20,28p my_task02.py")
+    one_head = renamed(official["task02"]).replace("view(B, T, self.n_head, -1).transpose(1, 2)", WRONG_CUT)
+    assert one_head != renamed(official["task02"])
+    yield edit(folder / "my_task02.py", one_head, "heads are cut with view alone")
+    yield show("python -m check 2")
+    yield edit(folder / "my_task02.py", renamed(official["task02"]), "first view, then transpose")
+    yield show("python -m check 2")
+    yield show("python -m check")
+    yield show("python -m check start task03 --mine")
+    yield edit(folder / "my_task03.py", renamed(official["task03"]), "the new class is written, and GPT uses it")
+    yield show("python -m check my_task03.py")
+    yield show("python -m check my_task03.py --compare | head -20")
+    yield show("python -m check")
+
+
+WRONG_CUT = "view(B, self.n_head, T, -1)"
+
+
+def renamed(text: str) -> str:
+    """With names of one's own."""
+    return text.replace("self.lm_head", "self.output").replace("self.qkv", "self.c_attn").replace("self.key", "self.k")
+
+
+def screen(command: str, folder: Path) -> str:
+    """What a terminal shows of a command once it has ended: bars that were drawn over are gone."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # what Linux says at the end
+            break
+        if not part:
+            break
+        shown += part
+    os.close(master)
+    process.wait()
+    text = shown.decode("utf-8", "replace").replace("\r\n", "\n")
+    lines = [line.rpartition("\r")[2] for line in text.split("\n")]
+    return "\n".join(CODES.sub("", line).rstrip() for line in lines).rstrip("\n")
+
+
+if __name__ == "__main__":
+    run(main)
