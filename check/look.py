@@ -193,7 +193,7 @@ def _picture(text: str, weights: list[torch.Tensor], place: Path) -> None:
             if j >= len(layer):
                 axis.axis("off")
                 continue
-            axis.imshow(layer[j], cmap="Blues", vmin=0, vmax=1)
+            axis.imshow(layer[j].tolist(), cmap="Blues", vmin=0, vmax=1)
             axis.set_title(f"layer {i + 1}, head {j + 1}", fontsize=9)
             axis.set_xticks(range(len(shown)), shown, fontsize=7)
             axis.set_yticks(range(len(shown)), shown, fontsize=7)

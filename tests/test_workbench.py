@@ -508,3 +508,86 @@ def test_a_notebook_is_checked_by_its_cells(desk, call):
     cells = [{"cell_type": "code", "source": part} for part in ["%matplotlib inline", *parts]]
     Path("my_schedule.ipynb").write_text(json.dumps({"cells": cells}))
     assert call(one, "my_schedule.ipynb")[0] == 0
+
+
+# What docs/teaching holds.
+
+GRADESCOPE = {  # https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
+    "score": float,
+    "execution_time": float,
+    "output": str,
+    "output_format": str,
+    "visibility": str,
+    "stdout_visibility": str,
+    "extra_data": dict,
+    "tests": list,
+}
+GRADESCOPE_TEST = {
+    "score": float,
+    "max_score": float,
+    "status": str,
+    "name": str,
+    "name_format": str,
+    "number": str,
+    "output": str,
+    "output_format": str,
+    "tags": list,
+    "visibility": str,
+    "extra_data": dict,
+}
+VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}
+
+
+def valid_for_gradescope(results):
+    """Whether Gradescope's page knows every field, and its values are of the kinds that it names."""
+    assert results.keys() <= GRADESCOPE.keys()
+    assert all(isinstance(value, GRADESCOPE[key]) for key, value in results.items())
+    assert results.get("stdout_visibility", "visible") in VISIBLE
+    assert "score" in results or results["tests"]
+    for test in results.get("tests", []):
+        assert test.keys() <= GRADESCOPE_TEST.keys() and test["status"] in ("passed", "failed")
+        assert all(isinstance(value, GRADESCOPE_TEST[key]) for key, value in test.items())
+        assert test["visibility"] in VISIBLE and 0 <= test["score"] <= test["max_score"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="a bash script")
+@pytest.mark.parametrize("handed_in", ["right", "wrong", "nothing"])
+def test_gradescopes_script_leaves_results_whatever_was_handed_in(tmp_path, handed_in):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "gpt").symlink_to(ROOT)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "submission").mkdir()
+    if handed_in != "nothing":
+        text = right("schedule")
+        wrong = text.replace("math.cos", "math.sin")
+        (tmp_path / "submission" / "my_schedule.py").write_text(text if handed_in == "right" else wrong)
+    environment = {**os.environ, "AUTOGRADER": str(tmp_path), "PYTHON": sys.executable}
+    result = subprocess.run([ROOT / "docs/teaching/gradescope/run_autograder"], env=environment, capture_output=True)
+    assert result.returncode == 0
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    valid_for_gradescope(results)
+    got = sum(test["score"] for test in results.get("tests", []))
+    most = sum(test["max_score"] for test in results.get("tests", []))
+    assert {"right": got == most > 0, "wrong": got < most, "nothing": results.get("score") == 0}[handed_in]
+
+
+def test_the_example_of_points_can_be_used():
+    points = Points(ROOT / "docs" / "teaching" / "points.toml")
+    assert points.late == 0.8 and points.of("task01", "logits") == 4 and points.of("task02", "identity") == 0
+
+
+def test_made_up_submissions_are_sixty_and_of_every_kind(tmp_path):
+    from tests import submissions
+
+    assert submissions.write(tmp_path) >= 60
+    found, left = collect(tmp_path)
+    assert len(found) + len(left) >= 60 and any(each.late for each in found)
+    assert {Path(each.name.partition("!")[0]).suffix for each in found} == {".py", ".ipynb", ".zip"}
+
+
+def test_a_picture_has_every_head(desk, call):
+    pytest.importorskip("matplotlib")
+    Path("my_task02.py").write_text(right("task02"))
+    code, out, _ = call(look, "2", "--seconds", 1, "--png", "heads.png")
+    assert (code, out) == (0, "heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"

@@ -247,6 +247,12 @@ def overlap() -> str:
     return "\n".join(line for line in read("overlap").splitlines() if line.startswith("|")) + "\n"
 
 
+def grading() -> str:
+    """How long a folder of submissions takes."""
+    found = re.findall(r"^(alone|beside .*?): (\d+) s, ([\d.]+) s a file", read("grading"), re.M)
+    return markdown(["--jobs 2", "seconds in all", "seconds a file"], *map(list, found))
+
+
 def scale() -> str:
     """The scale of the scores."""
     losses = re.findall(r"paper_scale=(\w+)\n.*\n +400 \w+: train ([\d.]+), tuning ([\d.]+)", read("scale"))
@@ -266,7 +272,7 @@ TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         lessons, large, speed, record, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time, step,
-        generation, scale, convergence, convolutions, overlap, documented
+        generation, scale, convergence, convolutions, overlap, documented, grading
     )
 }  # fmt: skip
 
