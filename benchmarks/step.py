@@ -2,15 +2,16 @@
 
 Runs some steps of task 9 and of the speedrun's model (the same sizes for both, from the speedrun's presets) under
 PyTorch's profiler on one thread. Prints the milliseconds a step, the share of it in matrix products, those of the model
-and those of Muon, and the operations that take most of the rest. Steps are taken in turn, so that a slow minute of the
-machine slows all.
+and those of Muon, and the operations that take most of the rest. Then what the products do a second: during the whole
+step, and in the time of the products alone, beside what one core does in products of large matrices of the same
+precision. Steps are taken in turn, so that a slow minute of the machine slows all.
 """
 
 from collections import Counter
 from collections.abc import Callable
 
 import task09_rope
-from benchmarks.machine import describe
+from benchmarks.machine import describe, gemm_gflops, has_bfloat16
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
@@ -19,6 +20,7 @@ from studies import setup, speedrun
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
 SHOWN = 6
@@ -53,8 +55,13 @@ def main() -> None:
         steps[f"{preset}, task 9"] = stepper(task09_rope, preset, corpus, True)
         steps[f"{preset}, speedrun"] = stepper(speedrun, preset, corpus, True)
     spent: dict[str, Counter] = {name: Counter() for name in steps}
-    for step in steps.values():
-        step()  # the first is slower
+    work: dict[str, float] = {}  # GFLOP a step
+    for name, step in steps.items():
+        with FlopCounterMode(display=False) as counter:
+            step()  # the first is slower, too
+        work[name] = counter.get_total_flops() / 1e9
+    best = {"float32": gemm_gflops(torch.float32)}
+    best["bfloat16"] = gemm_gflops(torch.bfloat16) if has_bfloat16() else best["float32"]
     for _ in range(options.steps):
         for name, step in steps.items():
             spent[name].update(measure(step))
@@ -63,6 +70,12 @@ def main() -> None:
         products = sum(operations[operation] for operation in PRODUCTS)
         milliseconds, share = total / options.steps, products / total
         print(f"{name + ':':24} {milliseconds:5.0f} ms a step, {share:.0%} of it in matrix products")
+        peak = best["float32" if "float32" in name else "bfloat16"]
+        whole, alone = work[name] / milliseconds * 1000, work[name] / (products / options.steps) * 1000
+        print(
+            f"  {work[name]:.1f} GFLOP: {whole:.0f} GFLOP/s in the step, {whole / peak:.0%} of the core's {peak:.0f}; "
+            f"{alone:.0f} in the products, {alone / peak:.0%}"
+        )
         rest = [(key, time) for key, time in operations.most_common() if key not in PRODUCTS][:SHOWN]
         print("  then " + ", ".join(f"{key.removeprefix('aten::')} {time / total:.1%}" for key, time in rest))
     print(f"# {options.steps} steps each, one of {describe()}")

@@ -119,6 +119,15 @@ def record() -> str:
     return markdown(*rows)
 
 
+def gain() -> str:
+    """How much longer the documented recipe would take."""
+    log = read("gain_speedrun")
+    hours = re.findall(r"so ([\d.]+) hours to step", log)[0]
+    runs = re.findall(r"^speedrun_laptop_seed(\d+): (\d+) s .*, (\d+) times", log, re.M)
+    rows = [[f"`laptop`, seed {seed}", f"{seconds} s", ratio] for seed, seconds, ratio in runs]
+    return markdown(["run", "time", "times as fast"], ["documented, float32", f"{hours} h", "1"], *rows)
+
+
 def mixture() -> str:
     """Averages of models."""
     rows = [line for line in read("mixture").splitlines() if line.startswith("|")]
@@ -208,8 +217,19 @@ def equal_time() -> str:
 
 def step() -> str:
     """Where a step's time goes."""
-    found = re.findall(r"^(\w+), (.*?): +(\d+) ms a step, (\d+%)", read("step"), re.MULTILINE)
-    return markdown(["sizes", "model", "ms a step", "in matrix products"], *map(list, found))
+    first = r"^(\w+), (.*?): +(\d+) ms a step, (\d+%).*\n"
+    pattern = first + r".*: (\d+) GFLOP/s in the step, (\d+%) .*; (\d+) in the products, (\d+%)"
+    found = re.findall(pattern, read("step"), re.MULTILINE)
+    head = [
+        "sizes",
+        "model",
+        "ms a step",
+        "in matrix products",
+        "GFLOP/s in the step",
+        "of the core's",
+        "in the products",
+    ]
+    return markdown([*head, "of the core's"], *map(list, found))
 
 
 def generation() -> str:
@@ -271,7 +291,7 @@ def question(name: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, speed, record, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time, step,
+        lessons, large, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time, step,
         generation, scale, convergence, convolutions, overlap, documented, grading
     )
 }  # fmt: skip
