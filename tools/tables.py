@@ -291,8 +291,8 @@ def question(name: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time, step,
-        generation, scale, convergence, convolutions, overlap, documented, grading
+        lessons, large, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time,
+        step, generation, scale, convergence, convolutions, overlap, documented, grading
     )
 }  # fmt: skip
 
