@@ -33,7 +33,10 @@ class State:
             os.replace(beside, PLACE)
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
-        """Remember what a check found."""
+        """Remember what a check found, if the file is the one that the table shows."""
+        own = own_files(self.folder).get(task)
+        if own is None or own.resolve() != path.resolve():
+            return
         stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
         when = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
         self.results[task] = {"sha256": digest(path), "status": status, "stage": stage, "when": when}

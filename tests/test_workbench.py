@@ -151,6 +151,11 @@ def test_a_folder_given_once_is_remembered(desk, call):
     assert call(start, "task03", "--mine")[0] == 0 and (desk / "home" / "my_task03.py").exists()
 
 
+def test_the_check_of_a_file_elsewhere_is_not_remembered(desk, call, tmp_path_factory):
+    (other := tmp_path_factory.mktemp("other") / "my_schedule.py").write_text(right("schedule"))
+    assert call(one, other)[0] == 0 and not Path(".check.json").exists()
+
+
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"folder": 3, "results": 4}', '{"results": {"task01": "x"}}', "\0"])
 def test_a_broken_memory_is_an_empty_one(desk, call, kept):
     Path(".check.json").write_text(kept)
