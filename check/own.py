@@ -44,7 +44,9 @@ class Tee:
 
 def main() -> None:
     words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help"):
+    if not words:
+        raise UserError("expected your file, or its task (see --help)")
+    if words[0] in ("-h", "--help"):
         print(__doc__)
         return
     name, *rest = words

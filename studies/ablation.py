@@ -23,11 +23,9 @@ VARIANTS: dict[str, dict] = {
     **{f"without {name}": changes for name, changes in speedrun.IDEAS.items()},
     "AdamW, no Muon": {"optimizer": "adamw"},
     "half the learning rate": {"learning_rate": 5e-3},
-    "Muon's rate 0.03": {"muon_learning_rate": 0.03},
     "dropout 0.05": {"dropout": 0.05},
     "batches of 8": {"batch_size": 8},
     "batches of 32": {"batch_size": 32},
-    "4 heads": {"n_head": 4},
     "4 blocks": {"n_layer": 4},
     "192 wide": {"n_embd": 192, "n_head": 3},
 }

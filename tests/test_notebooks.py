@@ -100,6 +100,12 @@ def test_an_interactive_python_survives_bad_flags_and_a_mistyped_line():
     assert "42" in result.stdout and result.returncode == 0
 
 
+def test_importing_a_task_installs_nothing():
+    look = "[*map(signal.getsignal, (2, 15)), sys.excepthook, sys.stdout, threading.excepthook, dict(os.environ)]"
+    code = f"import os, signal, sys, threading; a = {look}; import task01, task07, task08_infinite; assert a == {look}"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, check=True)
+
+
 def cells(*sources):
     return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}).encode()
 

@@ -508,6 +508,12 @@ def test_bad_input_says_what_to_do(desk, monkeypatch, words, said):
     assert "\n" not in str(error.value)
 
 
+def test_flags_may_stand_anywhere(desk, call):
+    Path("mine.py").write_text(right("schedule"))
+    for words in (["--seed", "3", "schedule", "--all", "mine.py", "--json"], ["mine.py", "--all", "schedule"]):
+        assert call(one, *words)[0] == 0
+
+
 def test_a_notebook_is_checked_by_its_cells(desk, call):
     parts = right("schedule").split("\n\n\n")
     cells = [{"cell_type": "code", "source": part} for part in ["%matplotlib inline", *parts]]
