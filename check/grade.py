@@ -55,13 +55,16 @@ def main() -> None:
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: {'not a folder' if options.folder.exists() else 'no such folder'}")
+    forms = [form for form in (options.csv, options.json, options.gradescope, options.feedback) if form]
+    if len(set(forms)) < len(forms):
+        raise UserError("two forms cannot be written to one file")
     points = Points(options.points)
     if not sandbox.available():
         print("This system does not confine the files that are checked; see docs/teaching.md.", file=sys.stderr)
     submissions, left = collect(options.folder)
     if not submissions and not options.gradescope:
         raise UserError(f"{options.folder}: no file there has a task's or piece's name, as my_task03.py")
-    settings = {"seed": options.seed, "check": _version()}
+    settings = {"folder": str(options.folder.resolve()), "seed": options.seed, "check": _version()}
     known = _known(options.json, settings)
     found: list[Mark] = []
     for mark in _all(submissions, known, options):
@@ -98,8 +101,11 @@ def _known(file: Path | None, settings: dict) -> dict[tuple, Mark]:
         names = {each.name for each in fields(Mark)}
         old = [Mark(**{key: value for key, value in mark.items() if key in names}) for mark in kept["marks"]]
         same = kept["settings"] == settings
+        other = kept["settings"]["folder"] if kept["settings"]["folder"] != settings["folder"] else ""
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: is there, but no result of an earlier run; remove it or write elsewhere") from error
+    if other:
+        raise UserError(f"{file}: holds the marks of {other}; write those of another folder elsewhere")
     return {(mark.task, mark.sha256): mark for mark in old if same and mark.status != "error"}
 
 
@@ -115,7 +121,8 @@ def _all(submissions: list[Submission], known: dict[tuple, Mark], options) -> It
     bar = _bar(len(todo)) if is_terminal(sys.stderr) and todo else None
     try:
         for done, mark in enumerate(_checked(todo, options.jobs, options.seed), 1):
-            progress.where = f"after {done} of {len(todo)} files"
+            kept = f", kept in {options.json}: the same command goes on" if options.json else ""
+            progress.where = f"after {done} of {len(todo)} files{kept}"
             if bar:
                 bar.update(bar.task_ids[0], completed=done, description=harmless(mark.file)[:40], refresh=True)
             yield mark
@@ -184,7 +191,7 @@ def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> 
     if options.csv:
         marks.write(options.csv, marks.as_csv(found, left))
     if options.gradescope:
-        marks.write(options.gradescope, marks.gradescope(found))
+        marks.write(options.gradescope, marks.gradescope(found, left))
     if options.feedback:
         try:
             options.feedback.mkdir(exist_ok=True)

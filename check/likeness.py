@@ -80,14 +80,26 @@ def _parts(tree: ast.Module) -> list[ast.AST]:
 def _plain(tree: ast.AST) -> str:
     """Its syntax without docstrings, with names in the order in which they come."""
     tree = copy.deepcopy(tree)
+    own = set(filter(None, (_defined(node) for node in ast.walk(tree))))
     names: dict[str, str] = {}
     for node in ast.walk(tree):
         _drop_docstring(node)
         for field in ("id", "arg", "name", "attr"):
             value = getattr(node, field, None)
-            if isinstance(value, str):
+            if isinstance(value, str) and value in own:  # torch's names stay: tril is not triu
                 setattr(node, field, names.setdefault(value, f"n{len(names)}"))
     return ast.dump(tree)
+
+
+def _defined(node: ast.AST) -> str | None:
+    """The name that a piece of syntax gives to something."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.id if isinstance(node, ast.Name) else node.attr
+    return None
 
 
 def _tokens(tree: ast.AST) -> list[str]:

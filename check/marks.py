@@ -179,7 +179,7 @@ def _markdown(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
 
 
-def gradescope(marks: list[Mark]) -> str:
+def gradescope(marks: list[Mark], left: dict[str, str]) -> str:
     """results.json of an autograder: a test for each stage of each task.
 
     Fields: https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
@@ -202,7 +202,10 @@ def gradescope(marks: list[Mark]) -> str:
                     "visibility": "visible",
                 }
             )
-    seconds = round(sum(m.seconds for m in marks), 1)
+    seconds = round(sum((m.seconds for m in marks), 0.0), 1)
+    results: dict[str, Any] = {"execution_time": seconds, "stdout_visibility": "hidden"}
+    if left:
+        results["output"] = "Not graded:\n" + "\n".join(f"{name}: {reason}" for name, reason in left.items())
     if not tests:
-        return json.dumps({"score": 0.0, "output": "No file here has a task in its name, as my_task03.py."}) + "\n"
-    return json.dumps({"tests": tests, "execution_time": seconds, "stdout_visibility": "hidden"}, indent=1) + "\n"
+        return json.dumps({"score": 0.0, "output": "Nothing was handed in."} | results, indent=1) + "\n"
+    return json.dumps(results | {"tests": tests}, indent=1) + "\n"

@@ -28,9 +28,9 @@ def task_named(word: str) -> str:
         found = _numbered(int(number[1]))
         if found:
             return found
-    close = difflib.get_close_matches(name, HINTS, n=1)
+    close = [] if number else difflib.get_close_matches(name, HINTS, n=1)
     suggestion = f"; did you mean {close[0]}?" if close else ""
-    raise UserError(f"expected a task or piece, {', '.join(HINTS)}, got {word[:40]!r}{suggestion}")
+    raise UserError(f"{word[:40]!r} is no task or piece{suggestion}; expected one of {', '.join(HINTS)}")
 
 
 def _numbered(number: int) -> str | None:
@@ -68,5 +68,6 @@ def own_file(task: str, folder: Path) -> Path:
     """The learner's file for a task. Raises UserError where there is none."""
     path = own_files(folder).get(task)
     if path is None:
-        raise UserError(f"no file for {task} in this folder: python -m check start {task} writes {own_name(task)}")
+        where = "this folder" if folder == Path() else f"{folder} (python -m check . goes back to this folder)"
+        raise UserError(f"no file for {task} in {where}: python -m check start {task} writes {own_name(task)}")
     return path

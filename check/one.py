@@ -10,7 +10,7 @@ from pathlib import Path
 
 import check.__main__ as front
 from check import compare, notebook
-from check.names import PIECES, SUFFIXES, own_file, task_named, task_of
+from check.names import PIECES, SUFFIXES, own_file, own_files, task_named, task_of
 from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
@@ -49,10 +49,14 @@ def main() -> None:
     parser.add_argument("--official", action="store_true", help="accept the repository's own file, to try the check")
     options = parser.parse_intermixed_args()
     if options.hint:
+        if not options.words:
+            parser.error("--hint: for which task?")
         task = task_of(Path(options.words[0])) if len(options.words) == 1 else None
         print(HINTS[task or task_named(" ".join(options.words))][options.hint - 1])
         return
     if not options.words or (len(options.words) == 1 and Path(options.words[0]).is_dir()):
+        if options.watch or options.compare or options.json:
+            parser.error("expected a file, or its task")
         overview(options.words)
         return
     task, file = meant(options.words)
@@ -78,6 +82,8 @@ def meant(words: list[str]) -> tuple[str, Path]:
         task = task_named(words[0])
         return task, own_file(task, State().folder)
     file = words[0]
+    if not Path(file).exists():
+        raise UserError(f"{file}: no such file")
     task_or_none = task_of(Path(file))
     if task_or_none is None:
         raise UserError(f"{file}: its name holds no task or piece; say which: python -m check task03 {file}")
@@ -92,7 +98,7 @@ def readable(file: Path) -> None:
         raise UserError(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
     if file.suffix not in SUFFIXES:
         raise UserError(f"{file}: expected a .py file or a notebook")
-    if not file.stat().st_size:
+    if file.stat().st_size <= LARGEST and not file.read_bytes().strip():
         raise UserError(
             f"{file}: the file is empty; python -m check start {task_of(file) or 'task01'} writes a starter"
         )
@@ -153,6 +159,8 @@ def watch(task: str, file: Path, options) -> None:
         now = digest(file)
         if now and now != seen:  # some editors take the file away for a moment
             seen = now
+            if before is not None:
+                print(f"\n{time.strftime('%H:%M:%S')} {file}, what changed:", flush=True)
             try:
                 readable(file)
                 results = show(look(task, file, options), before or [])
@@ -233,7 +241,8 @@ def overview(words: list[str]) -> None:
     state = State()
     if words:
         state.folder = Path(words[0])
-        state.save()
+        if own_files(state.folder) or state.folder == Path():
+            state.save()
     head = ("task", "file", "state", "checked")
     lines = rows(state)
     if is_terminal(sys.stdout):
@@ -247,5 +256,7 @@ def overview(words: list[str]) -> None:
     else:
         for line in [head, *lines]:
             print(f"{line[0]:20} {line[1]:24} {line[2]:32} {line[3]}".rstrip())
+    if state.folder != Path():
+        print(f"The files of {state.folder}; python -m check . goes back to this folder.")
     print(f"Next: {following(state)}")
     hint(f"Pieces for other courses: {', '.join(PIECES)}.")

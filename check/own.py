@@ -69,8 +69,10 @@ def main() -> None:
 def _has_main(file: Path) -> bool:
     try:
         return "__main__" in ast.unparse(ast.parse(file.read_bytes()))
-    except (SyntaxError, ValueError):
-        return True  # Python says it better
+    except SyntaxError as error:
+        raise UserError(f"{file.name}, line {error.lineno}: {error.msg}") from error
+    except ValueError as error:
+        raise UserError(f"{file.name}: {error}") from error
 
 
 def execute(file: Path, arguments: list[str]) -> Tee:

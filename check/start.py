@@ -8,7 +8,7 @@ top. A piece is always the official starter.
 import ast
 from pathlib import Path
 
-from check.names import own_file, own_name, task_named
+from check.names import own_file, own_name, task_named, task_of
 from check.one import text_of
 from check.state import State, before
 from common.parser import Parser, path
@@ -33,7 +33,8 @@ def main() -> None:
         raise UserError(f"{place}: is there already; check it, or write another with --to") from error
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}") from error
-    print(f"{place}: written. Fill it in, then: python -m check {place}")
+    named = f"{place}" if task_of(place) == task else f"{task} {place}"
+    print(f"{place}: written. Fill it in, then: python -m check {named}")
     if not options.mine:
         hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: python -m check {task} --hint 1")
 

@@ -58,7 +58,8 @@ class Found:
 def collect(folder: Path) -> tuple[list[Submission], dict[str, str]]:
     """The newest file of each student for each task; and what is not graded: name → reason."""
     submissions: dict[tuple[str, str], Submission] = {}
-    left: dict[str, str] = {}
+    empty = [path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))]
+    left: dict[str, str] = {f"{name}/": "an empty folder" for name in sorted(empty)}
     for found in _files(folder):
         try:
             new = _submission(found)

@@ -72,6 +72,10 @@ class Tokens:
         starts = torch.randint(len(tokens) - self.block_size, (batch_size,)).to(tokens.device)  # (B)
         return self.windows(tokens, starts)
 
+    def next_batch(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the next step is to learn from: tokens and targets (B, T) of the training split, here random ones."""
+        return self.batch("train", batch_size)
+
     def skip(self, windows: int) -> None:
         """What a resumed run calls, with the number of windows it has had: random windows depend on no earlier ones."""
 

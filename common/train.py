@@ -121,7 +121,7 @@ def update(
             group["lr"] = group["peak"] * get_lr(step, config)
     window = get_window(step, config)
     for _ in range(config.accumulate):
-        batch = map(parallel.share, corpus.batch("train", config.batch_size))
+        batch = map(parallel.share, corpus.next_batch(config.batch_size))
         tokens, targets = (part.reshape(-1, window) for part in batch)  # (B, T) each
         with parallel.own_noise(), precision:
             logits = model(tokens)  # (B, T, V)

@@ -1,11 +1,11 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
-For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss
-(whole split, nats per character) and the seconds of training for budgets of 0.5 to 8 million characters. The text has a
-million, so it comes again: hence a little dropout, though it costs the small budgets something. Windows are 256 long
-from the start. Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off
-at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared run
-up to its branch and of the branch, evaluation not counted.
+For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss (whole split,
+nats per character) and the seconds of training for budgets of 0.25 to 4 million characters. The text has a million, so
+it comes again: hence a little dropout, though it costs the small budgets something. Windows are 256 long from the start.
+Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off at 70% of it and
+cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared run up to its branch
+and of the branch, evaluation not counted.
 
 Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
 docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
@@ -37,7 +37,7 @@ SIZES = {
     "large": {"n_embd": 256, "n_head": 4},
 }
 COLOURS = {"small": "#0072B2", "medium": "#D55E00", "large": "#009E73"}  # told apart by colour-blind eyes
-TICKS = [15, 30, 60, 120, 240, 480, 960, 1920]  # of the picture, in seconds
+TICKS = [4, 8, 15, 30, 60, 120, 240]  # of the picture, in seconds
 FALL = 0.3  # of a budget
 DROPOUT = 0.05
 ROW = re.compile(r"^(\w+) +seed \d+ +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
@@ -114,9 +114,9 @@ def main() -> None:
         "--millions",
         nargs="+",
         type=number(0.1, 1000),
-        default=[0.5, 1, 2, 4, 8],
+        default=[0.25, 0.5, 1, 2, 4],
         metavar="N",
-        help="of characters (default: 0.5 1 2 4 8)",
+        help="of characters (default: 0.25 0.5 1 2 4)",
     )
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42], metavar="N", help="(default: 42)")
     add_threads(parser)

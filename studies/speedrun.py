@@ -247,11 +247,9 @@ class Passes(Corpus):
         self.starts = torch.tensor([], dtype=torch.long)  # of all windows that the passes so far hold
         self.taken = 0
 
-    def batch(self, split: str, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next windows of the training text; of another split random ones, as in `Tokens`."""
-        if split != "train":
-            return super().batch(split, batch_size)
-        tokens, T = self.splits[split], self.block_size
+    def next_batch(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next windows of the passes. Evaluations draw random ones, as in `Tokens`, and take none of these."""
+        tokens, T = self.splits["train"], self.block_size
         self.taken += batch_size
         while len(self.starts) < self.taken:
             offset = int(torch.randint(T, (), generator=self.generator))

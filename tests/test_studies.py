@@ -215,7 +215,7 @@ def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb
 
     whole = corpus()
     text = whole.splits["train"] = torch.arange(len(whole.splits["train"]))  # so that a token is its position
-    windows = [whole.batch("train", 5) for _ in range(30)]
+    windows = [whole.next_batch(5) for _ in range(30)]
     one_pass = len(text) // 16  # windows
     inputs, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
     assert torch.equal(targets, inputs + 1)
@@ -226,7 +226,8 @@ def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb
     later = corpus()
     later.splits["train"] = text
     later.skip(50)
-    assert torch.equal(later.batch("train", 5)[0], windows[10][0])
+    later.batch("train", 7)  # an evaluation takes nothing of a pass
+    assert torch.equal(later.next_batch(5)[0], windows[10][0])
 
 
 # Mixtures of models.
@@ -630,7 +631,7 @@ def small_search(monkeypatch, tmp_path, *flags):
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
     preset = setup.preset
     monkeypatch.setattr(setup, "preset", lambda module, **changes: preset(module, **changes | {"block_size": 8}))
-    sizes = {"n_embd": 64, "n_layer": 3, "head_size": 32, "batch_size": 8}
+    sizes = {"n_embd": 64, "n_layer": 3, "head_size": 32, "batch_size": 8, "block_size": 8}
     monkeypatch.setattr(search, "suggest", lambda trial: search.MIDDLE | sizes)
     flags = [*flags, "--seconds", "1", "--storage", f"sqlite:///{tmp_path}/search.db"]
     monkeypatch.setattr(sys, "argv", ["search.py", *flags, "--data", str(tmp_path / "text.txt")])
