@@ -1,8 +1,8 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
-For the GPT of the speedrun's laptop preset (medium), and for half and twice its width: the validation loss (whole split,
+For the GPT of the preset laptop (medium), and for half and twice its width: the validation loss (whole split,
 nats per character) and the seconds of training for budgets of 0.25 to 4 million characters. The text has a million, so
-it comes again: hence a little dropout, though it costs the small budgets something. Windows are 256 long from the start.
+it comes again: hence a little dropout, though it costs the small budgets something. Windows are always 256 long.
 Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off at 70% of it and
 cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared run up to its branch
 and of the branch, evaluation not counted.
