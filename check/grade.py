@@ -10,7 +10,6 @@ graded; 1: something was not, or could not be checked. How to set up a course: d
 
 import hashlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from check.run import check, verdict
 from check.session import harmless
 from check.submissions import Submission, collect
 from common.parser import Parser, path, whole_number
+from common.progress import SteadyConsole
 from common.run import UserError, is_terminal, progress
 from exercises.build import ROOT
 
@@ -36,8 +36,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-
-CPUS = os.cpu_count() or 1
 
 
 def main() -> None:
@@ -93,7 +91,7 @@ def _version() -> str:
 
 
 def _known(file: Path | None, settings: dict) -> dict[tuple, Mark]:
-    """Marks of an earlier run with the same check and seed, by task, code and file name."""
+    """Marks of an earlier run with the same check and seed, by task and code."""
     if file is None or not file.exists():
         return {}
     try:
@@ -154,7 +152,8 @@ def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
 
 
 def _worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once; the first process says so
+    """Ctrl-C in a worker: the check that it is at cleans up behind itself; the first process says so."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 
 def look(each: Submission, seed: int) -> Mark:
@@ -177,8 +176,15 @@ def _broken(each: Submission, why: str) -> Mark:
 
 
 def _bar(total: int) -> Progress:
-    columns = [MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("left  {task.description}")]
-    bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False)
+    columns = [
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left  {task.description}", markup=False),
+    ]
+    bar = Progress(
+        *columns, console=SteadyConsole(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False
+    )
     bar.add_task("", total=total)
     bar.start()
     return bar
@@ -196,7 +202,8 @@ def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> 
         try:
             options.feedback.mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(f"{options.feedback}: {error.strerror}") from error
+            there = options.feedback.exists()
+            raise UserError(f"{options.feedback}: {'not a folder' if there else error.strerror}") from error
         for student in dict.fromkeys(mark.student for mark in found):
             own = [mark for mark in found if mark.student == student]
             others = {name: reason for name, reason in left.items() if name.split("/")[0] == student}

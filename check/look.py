@@ -56,7 +56,7 @@ def main() -> None:
         _picture(text, weights, options.png)
         print(f"{options.png}: written")
         return
-    print(f"Layer {options.layer} of {len(weights)}; a row looks at the columns before it and itself.\n")
+    print(f"Layer {options.layer} of {len(weights)}. Each row is a position; it takes most from the darkest columns.\n")
     for head, one in enumerate(weights[options.layer - 1], 1):
         print(drawn(text, one, f"head {head} of {len(weights[options.layer - 1])}"))
 

@@ -254,8 +254,9 @@ def overview(words: list[str]) -> None:
             table.add_row(task, file, Text(said, colour), when)
         Console().print(table)
     else:
+        widths = [max(len(line[i]) for line in [head, *lines]) for i in range(4)]
         for line in [head, *lines]:
-            print(f"{line[0]:20} {line[1]:24} {line[2]:32} {line[3]}".rstrip())
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if state.folder != Path():
         print(f"The files of {state.folder}; python -m check . goes back to this folder.")
     print(f"Next: {following(state)}")

@@ -60,7 +60,7 @@ def hint(text: str) -> None:
         Console(stderr=True, highlight=False).print(text, style="dim", markup=False)
 
 
-class _Console(Console):
+class SteadyConsole(Console):
     """Leaves the cursor alone: a run that is stopped or killed then cannot leave it hidden."""
 
     def show_cursor(self, show: bool = True) -> bool:
@@ -74,7 +74,7 @@ class _Speed(ProgressColumn):
 
 
 def _start_bar(total: int, first: int) -> Progress:
-    console = _Console(stderr=True)
+    console = SteadyConsole(stderr=True)
     columns = [
         TextColumn("Step"),
         MofNCompleteColumn(),

@@ -40,12 +40,12 @@ def run(main: Callable[[], None]) -> None:
     try:
         _run(main)
     finally:
-        if goes_on():
+        if is_interactive():
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def goes_on() -> bool:
+def is_interactive() -> bool:
     """Whether this process lives on when a script in it has ended: a notebook's, or of `python -i`."""
     return bool(sys.flags.interactive) or hasattr(sys, "ps1")
 
@@ -152,7 +152,7 @@ def _script() -> str:
 
 def _end(status: int, message: str = "") -> None:
     """Clear a progress bar from the terminal, print `message` on stderr, and exit, unless the session goes on."""
-    if goes_on():
+    if is_interactive():
         if message:
             print(f"{_script()}: {_printable(message)}", file=sys.stderr, flush=True)
         return

@@ -31,12 +31,12 @@ class ShortConvolution(nn.Module):
 
     def __init__(self, n_embd: int):
         super().__init__()
-        self.shares = nn.ParameterList(torch.zeros(n_embd) for _ in range(BACK))  # vectors: no decay, no Muon
+        self.kernel = nn.ParameterList(torch.zeros(n_embd) for _ in range(BACK))  # vectors: no decay, no Muon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """At position t only what stands at t and before."""
         earlier = (F.pad(x, (0, 0, back, 0))[:, : x.shape[1]] for back in range(1, BACK + 1))  # (B, T, C) each
-        return x + sum(share * shifted for share, shifted in zip(self.shares, earlier, strict=True))
+        return x + sum(share * shifted for share, shifted in zip(self.kernel, earlier, strict=True))
 
 
 class OnEmbeddings(task09_rope.GPT):

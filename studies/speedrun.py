@@ -112,10 +112,10 @@ class ShortConvolution(nn.Module):
 
     def __init__(self, n_embd: int):
         super().__init__()
-        self.shares = nn.ParameterList(torch.zeros(n_embd) for _ in range(BACK))  # vectors: no weight decay, no Muon
+        self.kernel = nn.ParameterList(torch.zeros(n_embd) for _ in range(BACK))  # vectors: no weight decay, no Muon
 
     def forward(self, x):
-        return ShortConvolutionFunction.apply(x, *self.shares)
+        return ShortConvolutionFunction.apply(x, *self.kernel)
 
 
 class ShortConvolutionFunction(torch.autograd.Function):

@@ -289,7 +289,8 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     assert re.match(r"fail +causality +logits do not depend on later tokens$", failed)
     assert expected.split() == ["expected:", "position", "0", "blind", "to", "position", "1", "and", "on"]
     assert got.strip().startswith("got:      its logits change by")
-    assert hint.strip() == "hint:     Which columns may the row of query t look at: up to t, or beyond?"
+    question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
+    assert hint.strip() == f"hint:     {question}"
     assert printed.strip() == "printed:  mine"
     assert summary == "task02: fails at causality."
 

@@ -196,12 +196,12 @@ def test_zero_outputs_begin_without_neighbours():
 
 def test_short_convolutions_are_the_formula_and_have_its_gradients():
     convolution = speedrun.ShortConvolution(3).double()
-    for share in convolution.shares:
+    for share in convolution.kernel:
         torch.nn.init.normal_(share)
     x = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
-    expected = [x[:, t] + sum(a * x[:, t - i] for i, a in enumerate(convolution.shares, 1) if t >= i) for t in range(6)]
+    expected = [x[:, t] + sum(a * x[:, t - i] for i, a in enumerate(convolution.kernel, 1) if t >= i) for t in range(6)]
     torch.testing.assert_close(convolution(x), torch.stack(expected, dim=1))
-    assert torch.autograd.gradcheck(speedrun.ShortConvolutionFunction.apply, (x, *convolution.shares))
+    assert torch.autograd.gradcheck(speedrun.ShortConvolutionFunction.apply, (x, *convolution.kernel))
     assert convolution(x[:, :2]).shape == (2, 2, 3)  # a text shorter than what it looks back
     plain = convolutions.ShortConvolution(3).double()  # as the study of convolutions writes it
     plain.load_state_dict(convolution.state_dict())
@@ -803,9 +803,9 @@ def test_a_short_convolution_begins_as_nothing_and_never_looks_ahead():
     layer = convolutions.ShortConvolution(6)
     x = torch.randn(2, 7, 6)
     assert torch.equal(layer(x), x)
-    for share in layer.shares:
+    for share in layer.kernel:
         torch.nn.init.normal_(share)
-    shares, expected = list(layer.shares), x.clone()
+    shares, expected = list(layer.kernel), x.clone()
     for t, back in itertools.product(range(7), range(1, 4)):
         if t >= back:
             expected[:, t] += shares[back - 1] * x[:, t - back]

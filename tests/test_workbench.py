@@ -250,7 +250,7 @@ def test_attention_is_seen_whatever_it_is_called(task, style, desk, call):
     Path(f"my_{task}.py").write_text(text)
     code, out, _ = call(look, f"my_{task}.py", "--seconds", 1)
     layers, heads = {"task01": (1, 1), "task02": (1, 4), "task06": (3, 4)}[task]
-    assert code == 0 and f"Layer 1 of {layers};" in out and f"head {heads} of {heads}" in out
+    assert code == 0 and f"Layer 1 of {layers}." in out and f"head {heads} of {heads}" in out
     for line in out.split("head 1")[1].splitlines()[2:10]:
         position = "?⏎⏎GREMI".index(line[1]) if line[1] != "⏎" else 2
         assert len(line) <= 3 + 2 * (position + 1)  # nothing after itself

@@ -161,7 +161,7 @@ def steadiness(subject: Subject) -> str:
 def _finite(logits: torch.Tensor, mode: str) -> None:
     wrong = int((~logits.isfinite()).sum())
     if wrong:
-        question = "Can a row of scores be masked altogether, or a number overflow?"
+        question = "Can all that a softmax reads be masked, or a number overflow? Along which axis is the softmax?"
         if mode == "training":
             question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
         raise Failure(
@@ -182,7 +182,7 @@ def causality(subject: Subject) -> str:
         leak = _leak(subject, model, length)
         if leak:
             first, later, change = leak
-            question = "Which columns may the row of query t look at: up to t, or beyond?"
+            question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
             if model is loud:
                 question = "Do masked scores become -inf before the softmax, or just small?"
             elif subject.task.n_head and not _leaks_with_one_head(subject):
@@ -205,7 +205,7 @@ def causality(subject: Subject) -> str:
                 what="logits depend on all earlier tokens",
                 expected=f"position {t} sees position {past}",
                 got="its logits stay the same",
-                question="Does the mask let a query look at the past, all of it?",
+                question="Does the mask let a query look at all of the past, and are the scores scaled down?",
             )
     return f"no position sees ahead, each sees the whole past (T = {T})"
 
