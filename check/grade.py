@@ -21,6 +21,7 @@ from dataclasses import fields
 from multiprocessing import get_context
 from pathlib import Path
 
+import common  # noqa: F401  (before PyTorch, also in the processes of --jobs: see common/__init__.py)
 from check import marks, sandbox
 from check.likeness import alike
 from check.marks import Mark, Points, names_of

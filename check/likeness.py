@@ -15,6 +15,7 @@ from exercises.build import source, starter
 
 RUN = 6  # nodes of syntax
 NEAR = 0.9
+SHOWN = 3  # names of one kind
 LEAST = 60  # runs that a file must have of its own to be compared at all
 
 
@@ -40,7 +41,7 @@ def runs(code: str, task: str) -> frozenset[str]:
 
 def alike(codes: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
     """Name → (task, code) to name → what it is like, in words: other files of its task, and the official one."""
-    found: dict[str, list[str]] = {name: [] for name in codes}
+    found: dict[str, dict[str, list[str]]] = {name: {} for name in codes}
     tasks = {task for task, _ in codes.values()}
     everything = codes | {f"the official {task}": (task, source(task)) for task in tasks}
     prints = {name: fingerprint(code) for name, (_, code) in everything.items()}
@@ -56,8 +57,14 @@ def alike(codes: dict[str, tuple[str, str]]) -> dict[str, list[str]]:
             continue
         for name, other in ((one, two), (two, one)):
             if name in found:
-                found[name].append(f"{said} {other}")
-    return found
+                found[name].setdefault(said, []).append(other)
+    return {name: [f"{said} {_some(others)}" for said, others in each.items()] for name, each in found.items()}
+
+
+def _some(names: list[str]) -> str:
+    """Three names at most, and how many more."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _overlap(one: frozenset[str], two: frozenset[str]) -> float:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -485,6 +486,36 @@ def test_copies_are_named_and_two_ways_to_write_it_are_not():
     assert likeness.alike(starters) == {"p": ["the same code as q"], "q": ["the same code as p"]} or not any(
         likeness.alike(starters).values()
     )
+
+
+def test_many_copies_are_counted():
+    found = likeness.alike({name: ("schedule", MINE * n + right("schedule")) for n, name in enumerate("abcdef")})
+    assert found["f"] == ["the same code as a, b, c and 3 more"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_while_it_marks_leaves_nothing_behind_and_keeps_what_is_done(tmp_path, jobs):
+    for number in range(12):
+        hand_in(tmp_path / "in", {f"s{number}/task06.py": right("task06") + f"# {number}\n"})
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "check", "grade", str(tmp_path / "in"), "--jobs", jobs, "--json", "marks.json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (tmp_path / "marks.json").exists():
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and out == b""
+    assert re.fullmatch(
+        rb"check: Interrupted after \d+ of 12 files, kept in marks.json: the same command goes on.\n", err
+    )
+    assert list(temporary.iterdir()) == []
+    assert 0 < len(json.loads((tmp_path / "marks.json").read_text())["marks"]) < 12
 
 
 # Bad input.
