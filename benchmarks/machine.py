@@ -4,6 +4,8 @@ import os
 import platform
 import time
 
+import common  # noqa: F401  (before PyTorch: see common/__init__.py)
+
 import torch
 
 SIZE = 1024  # of the square matrices

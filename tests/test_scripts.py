@@ -63,6 +63,20 @@ def test_a_run_leaves_stderr_empty_wherever_it_runs_and_whatever_the_text(tmp_pa
     assert "\\x" in result.stdout  # what the terminal's encoding lacks is spelled out, not fatal
 
 
+@pytest.mark.slow
+def test_every_command_says_nothing_on_stderr_when_asked_for_help():
+    """Also without NumPy, whose absence PyTorch would tell unless `common` comes first."""
+    files = [path for folder in ("benchmarks", "studies", "tools") for path in ROOT.glob(f"{folder}/**/*.py")]
+    commands = [
+        path for path in files if "Parser(" in path.read_text(encoding="utf-8") and "__main__" in path.read_text()
+    ]
+    assert len(commands) > 15
+    for path in commands:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+        result = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (0, ""), module
+
+
 def test_help_explains_every_flag(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         call_main(monkeypatch, FIRST, "--help")
