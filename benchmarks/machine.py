@@ -4,7 +4,7 @@ import os
 import platform
 import time
 
-import common  # noqa: F401  (before PyTorch: see common/__init__.py)
+from common.precision import product_dtype
 
 import torch
 
@@ -29,16 +29,10 @@ def gemm_gflops(dtype: torch.dtype) -> float:
     return 2 * SIZE**3 / best / 1e9
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware."""
-    abilities = torch.cpu.get_capabilities()
-    return any(bool(abilities.get(name)) for name in ("amx_bf16", "avx512_bf16"))
-
-
 def describe() -> str:
     """One line: cores, kind, PyTorch, and GEMM speed of one core."""
     speeds = [f"float32 {gemm_gflops(torch.float32):.0f}"]
-    if has_bfloat16():
+    if product_dtype(torch.device("cpu")) == torch.bfloat16:
         speeds.append(f"bfloat16 {gemm_gflops(torch.bfloat16):.0f}")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
     return f"{machine}; GEMM on one core: {', '.join(speeds)} GFLOP/s"

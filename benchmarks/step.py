@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import task09_rope
-from benchmarks.machine import describe, gemm_gflops, has_bfloat16
+from benchmarks.machine import describe, gemm_gflops
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
+from common.precision import product_dtype
 from common.run import progress, run
 from studies import setup, speedrun
 
@@ -60,8 +61,7 @@ def main() -> None:
         with FlopCounterMode(display=False) as counter:
             step()  # the first is slower, too
         work[name] = counter.get_total_flops() / 1e9
-    best = {"float32": gemm_gflops(torch.float32)}
-    best["bfloat16"] = gemm_gflops(torch.bfloat16) if has_bfloat16() else best["float32"]
+    best = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(product_dtype(torch.device("cpu")))}
     for _ in range(options.steps):
         for name, step in steps.items():
             spent[name].update(measure(step))

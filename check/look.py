@@ -19,8 +19,8 @@ from common.checkpoint import load
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, path, whole_number
+from common.precision import low_precision
 from common.run import UserError, progress
-from common.train import low_precision
 from exercises.build import ROOT
 
 import torch

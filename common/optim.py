@@ -4,7 +4,9 @@ To add an optimizer, add its name and its parameters to `configure_optimizers`.
 """
 
 import math
+from collections import defaultdict
 
+from common import precision
 from common.config import TrainingConfig
 from common.run import UserError
 
@@ -31,6 +33,52 @@ def get_window(step: int, config: TrainingConfig) -> int:
     if not lengths or first << (lengths - 1) != config.block_size:
         raise UserError(f"first_window: {first}, doubled again and again, is never {config.block_size}")
     return first << (step * lengths // config.max_steps)
+
+
+class Muon(torch.optim.Optimizer):
+    """SGD with momentum, its update made orthogonal: all directions of a matrix learn at one speed.
+
+    Each parameter has two dimensions. Unlike `torch.optim.Muon`, the products are of the device's fast type, and
+    matrices of one shape go through them in one batch.
+    Sources: https://kellerjordan.github.io/posts/muon/, https://arxiv.org/abs/2502.16982
+    """
+
+    def __init__(self, params, lr: float, weight_decay: float = 0.1, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            same_shape = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    same_shape[p.shape].append(p)
+            for (rows, columns), matrices in same_shape.items():
+                updates = []
+                for p in matrices:
+                    if not self.state[p]:
+                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                    buffer = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+                    updates.append(p.grad.lerp(buffer, group["momentum"]))
+                rate = group["lr"] * max(1, rows / columns) ** 0.5
+                for p, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+
+
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """The orthogonal matrices next to some (N, rows, columns), roughly: singular values come out near 1.
+
+    Five Newton–Schulz steps, in the type of `precision.product_dtype`.
+    """
+    x = matrices.to(precision.product_dtype(matrices.device))
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.775, alpha=2.0315), x, beta=3.4445)
+    return x.mT if tall else x
 
 
 def block_matrices(model: nn.Module) -> list[nn.Parameter]:
@@ -65,14 +113,12 @@ def configure_optimizers(
 
     Each group keeps its peak learning rate as `peak`.
     Sources: AdamW, https://arxiv.org/abs/1711.05101; Muon, https://arxiv.org/abs/2502.16982.
-    Raises UserError for another optimizer's name, and where this PyTorch has no Muon (it came with 2.9).
+    Raises UserError for another optimizer's name.
     """
     if config.optimizer not in ("adamw", "muon"):
         raise UserError(f"optimizer: expected adamw or muon, got {config.optimizer!r}")
     muon: list[nn.Parameter] = []
     if config.optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise UserError(f"optimizer muon needs PyTorch 2.9 or later; this is {torch.__version__}")
         muon = block_matrices(model) if matrices is None else matrices
     taken = set(map(id, muon))
     rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]  # tied weights come once
@@ -83,7 +129,7 @@ def configure_optimizers(
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)]
     if muon:
         lr, decay = config.muon_learning_rate, config.weight_decay
-        optimizers.append(torch.optim.Muon(muon, lr=lr, weight_decay=decay, momentum=0.95))
+        optimizers.append(Muon(muon, lr=lr, weight_decay=decay, momentum=0.95))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

@@ -15,6 +15,7 @@ from common.config import TrainingConfig
 from common.data import Corpus, Tokens
 from common.evaluate import Score, estimate_loss, estimate_score, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
+from common.precision import low_precision
 from common.progress import hint, log_losses, training_steps
 from common.run import Interrupted, UserError, stop_requests
 from common.track import run as start_tracking
@@ -150,15 +151,3 @@ def tracked(scores: tuple[Score, Score], lr: float, tokens_per_second: float) ->
         numbers |= {f"{name} loss": score.nats, f"{name} perplexity": score.perplexity}
         numbers[f"{name} accuracy"] = score.accuracy
     return numbers
-
-
-def low_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 for matrix products where the device has instructions for it, and float32 where not."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "mps":
-        fast = torch.backends.mps.is_macos_or_newer(14, 0)
-    else:
-        abilities = torch.cpu.get_capabilities()
-        fast = any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=bool(fast))

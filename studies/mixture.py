@@ -18,8 +18,8 @@ from common import parser
 from common.data import Corpus, Tokens
 from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT
+from common.precision import low_precision
 from common.run import UserError, progress, run
-from common.train import low_precision
 from studies import setup
 from studies.counts import Counts
 from studies.report import add_threads

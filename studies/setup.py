@@ -14,8 +14,9 @@ from common.config import PRESETS, TrainingConfig
 from common.data import Tokens
 from common.evaluate import Score
 from common.optim import configure_optimizers, initialize
+from common.precision import low_precision
 from common.run import UserError
-from common.train import low_precision, update
+from common.train import update
 
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ import os
 import signal
 
 import task07
-from common import options, parallel, train
+from common import options, parallel, precision, train
 from common.config import LAPTOP
 from common.run import run
 
@@ -26,12 +26,12 @@ if __name__ == "__main__":
     task07.parse_options = lambda doc, config: options.parse_options(doc, config, {"laptop": SMALL})
     update = train.update
 
-    def update_or_die(model, corpus, config, optimizers, step, precision):
+    def update_or_die(model, corpus, config, optimizers, step, *rest):
         if step == int(os.environ.get("DIE_AT", -1)) and parallel.rank() == 1 and not parallel.restarted():
             os.kill(os.getpid(), signal.SIGKILL)
-        return update(model, corpus, config, optimizers, step, precision)
+        return update(model, corpus, config, optimizers, step, *rest)
 
     train.update = update_or_die
     # In float32: what bfloat16 rounds differently in halves of a batch is no question to the processes.
-    train.low_precision = lambda device: torch.autocast(device.type, enabled=False)
+    precision.product_dtype = lambda device: torch.float32
     run(task07.main)

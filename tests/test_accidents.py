@@ -16,7 +16,7 @@ import task01
 import task07
 import task08_infinite
 import task09_rope
-from common import checkpoint, evaluate, optim, options, stream, train
+from common import checkpoint, evaluate, optim, options, precision, stream, train
 from common.config import LAPTOP
 from common.data import Corpus, tokenize
 from common.run import Interrupted, UserError
@@ -296,12 +296,6 @@ def test_a_short_run_still_rises_to_the_peak_and_falls(steps):
     assert max(rates) == 1.0 and rates[-1] < 0.15
 
 
-def test_a_pytorch_without_muon_is_named(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(UserError, match=r"optimizer muon needs PyTorch 2\.9 or later; this is \d"):
-        optim.configure_optimizers(task07.GPT(CONFIG, 20), CONFIG)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_signals_and_stray_environments(tmp_path):
@@ -350,7 +344,7 @@ def test_bfloat16_is_used_where_the_device_can(monkeypatch, device, able):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able == (device == "cuda"))
     monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: able == (device == "mps"))
     monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: asked.update({device: (dtype, enabled)}))
-    train.low_precision(torch.device(device))
+    precision.low_precision(torch.device(device))
     assert asked == {device: (torch.bfloat16, able)}
 
 

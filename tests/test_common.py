@@ -12,7 +12,7 @@ from argparse import Namespace
 
 import task07
 import task09_rope
-from common import checkpoint, optim, options, stream, train
+from common import checkpoint, optim, options, precision, stream, train
 from common.config import LAPTOP
 from common.data import Corpus
 from common.evaluate import estimate_loss, score_split
@@ -24,6 +24,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
@@ -220,7 +221,7 @@ def test_short_windows_are_the_same_batches_in_pieces(blocks):
     model = Model(len(blocks.vocabulary), len(blocks.vocabulary))
     optimizers = optim.configure_optimizers(model, dataclasses.replace(config, optimizer="adamw"))
     for step in range(4):
-        train.update(model, blocks, config, optimizers, step, train.low_precision(torch.device("cpu")))
+        train.update(model, blocks, config, optimizers, step, precision.low_precision(torch.device("cpu")))
     characters = config.batch_size * blocks.block_size
     assert [B * T for B, T in shapes] == [characters] * 4
     assert [T for _, T in shapes] == [optim.get_window(step, config) for step in range(4)]
@@ -238,6 +239,44 @@ def test_every_parameter_has_one_optimizer_and_only_matrices_decay(blocks, optim
         assert {parameter.ndim >= 2 for parameter in group["params"]} == {group["weight_decay"] > 0}
     if optimizer == "muon":
         assert {id(p) for p in groups[-1]["params"]} == {id(p) for p in model.blocks.parameters() if p.ndim == 2}
+
+
+class ProductTypes(TorchDispatchMode):
+    """Notes the types of all matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if {"mm", "addmm", "bmm", "baddbmm"} & {function.overloadpacket.__name__}:
+            self.seen |= {arg.dtype for arg in args if isinstance(arg, torch.Tensor)}
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
+def test_every_product_of_a_step_has_the_processor_s_fast_type(blocks, monkeypatch, fast):
+    monkeypatch.setattr(precision, "product_dtype", lambda device: fast)
+    model = build(blocks)
+    optimizers = optim.configure_optimizers(model, dataclasses.replace(SMALL, optimizer="muon"))
+    with ProductTypes() as products:
+        train.update(model, blocks, SMALL, optimizers, 0, precision.low_precision(torch.device("cpu")))
+    assert products.seen == {fast}
+
+
+def test_muon_does_what_pytorch_s_own_does(monkeypatch):
+    monkeypatch.setattr(precision, "product_dtype", lambda device: torch.bfloat16)
+    start = [torch.randn(shape) for shape in [(24, 8), (8, 24), (24, 8), (8, 8)]]
+    ours, theirs = ([torch.nn.Parameter(tensor.clone()) for tensor in start] for _ in range(2))
+    optimizers = [Muon(p, lr=0.02, weight_decay=0.1) for Muon, p in [(optim.Muon, ours), (torch.optim.Muon, theirs)]]
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        assert (one - other).norm() < 0.02 * (other - before).norm()
 
 
 def test_an_unknown_optimizer_is_refused(blocks):

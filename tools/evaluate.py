@@ -12,9 +12,9 @@ from common.data import Corpus, Tokens
 from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT
 from common.parser import Parser
+from common.precision import low_precision
 from common.run import UserError, progress, run
 from common.stream import WEIGHTS
-from common.train import low_precision
 from studies.setup import load_any
 
 import torch
