@@ -11,7 +11,7 @@ from importlib import import_module
 from benchmarks.machine import describe
 from check import matching
 from check.reference import TASKS, Form
-from check.suites.task import BANDS, short_run, training_sizes
+from check.stages.training import BANDS, short_run, training_sizes
 from common.optim import branch_ends
 from common.run import progress, run
 

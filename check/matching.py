@@ -2,7 +2,7 @@
 
 `read` sorts the parameters by shape, owner and block. `arrangements` lists what they could be: every order of matrices
 of one shape, every layout of heads and of thirds, transposes. An arrangement turns the learner's parameters into the
-reference's weights, differentiably. Which one is right is found by comparing logits (suites/task.py): a text of one
+reference's weights, differentiably. Which one is right is found by comparing logits (stages/logits.py): a text of one
 token does not depend on queries and keys, so values, projection and feed-forward are found first.
 """
 

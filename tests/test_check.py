@@ -13,8 +13,8 @@ import task01
 import task07
 from check import matching, reference
 from check.run import check
+from check.stages.training import adamw
 from check.suites import PIECES, stages_of
-from check.suites.task import adamw
 from common import optim
 from exercises import build
 from exercises.hints import HINTS

@@ -6,6 +6,7 @@ Norms, activations and parameters are free; the check looks at what the model do
 import math
 
 from check.result import Failure
+from check.stages.training import adamw
 from check.subject import Subject, close
 from check.suites import modules, task
 
@@ -57,7 +58,7 @@ def learning(subject: Subject) -> str:
     sizes = subject.small_sizes
     model = subject.build(sizes)
     leaves = [value.clone().requires_grad_() for value in model.first_values]
-    step = task.adamw(leaves, lr=1e-2)
+    step = adamw(leaves, lr=1e-2)
     start = torch.arange(8)[:, None] % sizes.V
     rows = (start + torch.arange(sizes.T + 1) * (1 + start % 3)) % sizes.V  # (8, T + 1), steps of 1, 2 or 3
     first = last = math.inf

@@ -1,7 +1,7 @@
 """The pieces that are modules of a model: multi_head_attention, mlp, block and gpt, with their courses' arguments.
 
 The check puts a module between token and position embeddings and an output layer, and looks at the model that results
-as at a task's (suites/task.py). What is here is what those stages lack.
+as at a task's (check/stages). What is here is what those stages lack.
 """
 
 import contextlib

@@ -1,0 +1,167 @@
+"""What a model does, whatever its parameters are: shapes, steadiness, causality, positions."""
+
+import dataclasses
+import itertools
+
+from check.result import Failure
+from check.subject import B, Model, Subject, close, off
+
+import torch
+
+
+def shapes(subject: Subject) -> str:
+    """Tokens (B, T) → logits (B, T, V), for T from one to block_size."""
+    model = subject.small_model()
+    longest = model.sizes.T
+    for rows, length in itertools.product((1, B), (1, 3, longest)):
+        subject.sizes_used = f"B = {rows}, T = {length}, block_size = {longest}, V = {model.sizes.V}"
+        tokens = subject.tokens(rows, length, model.sizes.V)
+        got = tuple(subject.session.ask("logits", model=model.number, tokens=tokens)["logits"].shape)
+        if got != (rows, length, model.sizes.V):
+            question = "Which line of forward changes an axis that it should keep?"
+            if got[:1] != (rows,) or len(got) != 3:
+                question = "Does forward return logits for every position, (B, T, V)?"
+            elif got[1] != length:
+                question = f"Where does the model use block_size ({longest}) instead of the length of its input?"
+            raise Failure(
+                what=f"logits of {rows} × {length} tokens",
+                expected=(rows, length, model.sizes.V),
+                got=got,
+                question=question,
+            )
+    return f"(B, T, V) for T = 1, 3, {longest}"
+
+
+def steadiness(subject: Subject) -> str:
+    """Finite numbers, the same each time in evaluation mode, each row by itself."""
+    small = subject.small_model()
+    model = subject.fill(subject.build(small.sizes, dropout=0.5)) if subject.task.dropout else small
+    batch = subject.tokens(9, small.sizes.T, small.sizes.V)
+    logits = subject.logits(model, batch)
+    _finite(logits, "evaluation")
+    if not torch.equal(logits, subject.logits(model, batch)):
+        raise Failure(
+            what="evaluation mode is deterministic",
+            expected="the same logits twice",
+            got="different ones",
+            question="Does dropout know whether the model is training (self.training)?",
+        )
+    for row in range(len(batch)):
+        alone = subject.logits(model, batch[row : row + 1])[0]
+        if not close(alone, logits[row]):
+            raise Failure(
+                what="a row does not depend on the rest of the batch",
+                expected=f"row {row} as it is alone",
+                got=off(alone, logits[row]),
+                question="Which operation mixes along the first axis?",
+            )
+    if subject.task.dropout:
+        drawn = [subject.logits(model, batch, training=True) for _ in range(4)]
+        for each in drawn:
+            _finite(each, "training")
+        if all(torch.equal(each, drawn[0]) for each in drawn):
+            raise Failure(
+                what="dropout acts in training",
+                expected="different logits each time at dropout 0.5",
+                got="the same",
+                question="Where does your model use its dropout?",
+            )
+    return "finite, deterministic, rows independent"
+
+
+def _finite(logits: torch.Tensor, mode: str) -> None:
+    wrong = int((~logits.isfinite()).sum())
+    if wrong:
+        question = "Can all that a softmax reads be masked, or a number overflow? Along which axis is the softmax?"
+        if mode == "training":
+            question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
+        raise Failure(
+            what=f"logits are finite in {mode} mode",
+            expected="numbers",
+            got=f"{wrong} of {logits.numel()} infinite or not a number",
+            question=question,
+        )
+
+
+def causality(subject: Subject) -> str:
+    """Later tokens change nothing, also where scores are large; earlier ones do."""
+    small = subject.small_model()
+    T, V = small.sizes.T, small.sizes.V
+    loud = subject.fill(subject.build(small.sizes), loud=4.0)
+    for model, length in ((small, T), (small, 4), (loud, T)):
+        leak = _leak(subject, model, length)
+        if leak:
+            first, later, change = leak
+            question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
+            if model is loud:
+                question = "Do masked scores become -inf before the softmax, or just small?"
+            elif subject.task.n_head and not _leaks_with_one_head(subject):
+                question = "One head alone is causal: in which order are the axes when heads are split and merged?"
+            raise Failure(
+                what="logits do not depend on later tokens",
+                expected=f"position {first} blind to position {later} and on",
+                got=f"its logits change by {change:.2g}",
+                question=question,
+            )
+    batch = subject.tokens(1, T, V)
+    pairs = [(t, past) for t in range(1, T) for past in range(t)]
+    changed = batch.repeat(len(pairs), 1)
+    for row, (_, past) in enumerate(pairs):
+        changed[row, past] = (changed[row, past] + 1) % V
+    before, after = subject.logits(small, batch)[0], subject.logits(small, changed)
+    for row, (t, past) in enumerate(pairs):
+        if close(after[row, t], before[t], 1e-6):
+            raise Failure(
+                what="logits depend on all earlier tokens",
+                expected=f"position {t} sees position {past}",
+                got="its logits stay the same",
+                question="Does the mask let a query look at all of the past, and are the scores scaled down?",
+            )
+    return f"no position sees ahead, each sees the whole past (T = {T})"
+
+
+def _leak(subject: Subject, model: Model, length: int) -> tuple[int, int, float] | None:
+    """A position whose logits change with later tokens, the first of these, and by how much they change."""
+    V = model.sizes.V
+    batch = subject.tokens(B, length, V)
+    before = subject.logits(model, batch)
+    for t in range(1, length):
+        changed = batch.clone()
+        changed[:, t:] = (changed[:, t:] + 1 + subject.tokens(B, length - t, V, salt=t) % (V - 1)) % V
+        change = (subject.logits(model, changed)[:, :t] - before[:, :t]).abs().amax(dim=(0, 2))
+        if change.max() > 1e-4 * before.abs().max():
+            return int(change.argmax()), t, float(change.max())
+    return None
+
+
+def _leaks_with_one_head(subject: Subject) -> bool:
+    sizes = dataclasses.replace(subject.small_sizes, H=1, D=subject.small_sizes.C)
+    return _leak(subject, subject.fill(subject.build(sizes)), sizes.T) is not None
+
+
+def position(subject: Subject) -> str:
+    """The model knows the order of its past."""
+    model = subject.small_model()
+    T = model.sizes.T
+    batch = subject.tokens(1, T, model.sizes.V)
+    batch[0, 0], batch[0, 1] = 3, 4
+    swapped = batch.clone()
+    swapped[0, 0], swapped[0, 1] = 4, 3
+    if close(subject.logits(model, batch)[:, -1], subject.logits(model, swapped)[:, -1], 1e-5):
+        raise Failure(
+            what="the model knows the order of the past",
+            expected="other logits when two earlier tokens change places",
+            got="the same",
+            question="What tells the model where a token stands?",
+        )
+    if subject.task.rotary:
+        return "the model knows the order of the past"
+    logits = subject.logits(model, torch.full((1, T), 3))[0]
+    if close(logits[0], logits[1], 1e-5):
+        raise Failure(
+            what="equal tokens at different positions are told apart",
+            expected="other logits at each position",
+            got="the same",
+            question="Is the position table looked up with the position, or with the token?",
+        )
+    return "the model knows the order of the past"

@@ -1,0 +1,63 @@
+"""How many parameters a model has, and whether they can be told apart."""
+
+from check.matching import Sizes, Unreadable
+from check.result import Failure, Undecided
+from check.subject import Subject
+
+PARTS_OF_A_MODEL = ("multi_head_attention", "mlp", "block")
+
+
+def parameters(subject: Subject) -> str:
+    """As many as the lesson's model, give or take biases that do not matter."""
+    model = subject.small_model()
+    expected, got = count(subject, model.sizes), model.count()
+    width, layers = model.sizes.H * model.sizes.D, model.sizes.L
+    allowed = {layers * extra * width for extra in range(4 if subject.task.attention else 1)}
+    if subject.task.projection:
+        allowed |= {extra - layers * model.sizes.C for extra in allowed}
+    if got - expected not in allowed:
+        parts: dict[str, int] = {}
+        for name, value in zip(model.names, model.first_values, strict=True):
+            part = name.rpartition(".")[0] or name
+            if subject.name in PARTS_OF_A_MODEL:
+                if not part.startswith("module"):  # the check's own embeddings and output layer
+                    continue
+                part = part.removeprefix("module.")
+            parts[part] = parts.get(part, 0) + value.numel()
+        yours = ", ".join(f"{name} {size}" for name, size in parts.items())
+        raise Failure(
+            what="the number of parameters",
+            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
+            got=f"{got}, {abs(got - expected)} {'more' if got > expected else 'fewer'}: {yours}",
+            question=_question_of_count(subject, model.sizes, got - expected),
+        )
+    try:
+        subject.structure(model)
+    except Unreadable as unreadable:
+        if subject.session.ask("official_weights", model=model.number) is None:
+            raise Undecided(
+                f"as many parameters as in the lesson, but the check cannot tell which is which: {unreadable}. "
+                "official_weights(model) can say so (docs/check.md)."
+            ) from None
+    return f"{got:,} at the check's sizes"
+
+
+def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
+    """The question that leads to what is missing or too many."""
+    V, C = sizes.V, sizes.C
+    biases = {extra * sizes.L * C for extra in range(4)}
+    if subject.task.tied and difference in {V * C + more for more in biases | {V}}:
+        return "Are the weights of the output layer the token embedding's own, one parameter for both?"
+    if subject.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
+        return "Which layer mixes the heads after they are set side by side?"
+    return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
+
+
+def count(subject: Subject, sizes: Sizes) -> int:
+    """Parameters of the lesson's model."""
+    task, V, C = subject.task, sizes.V, sizes.C
+    width = sizes.H * sizes.D
+    block = 3 * width * C * task.attention + (C * C + C) * task.projection + 4 * C * task.norms
+    block += {"": 0, "linear": C * C + C, "mlp": 8 * C * C + 5 * C}[task.feed_forward]
+    output = (V * (width if not task.feed_forward else C) + V) * (not task.tied)
+    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.last_norm

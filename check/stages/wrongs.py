@@ -1,0 +1,98 @@
+"""Forms that are right, and those that learners write: what each is called, and the question that leads to it."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from check.reference import RIGHT_ACTIVATIONS, Form
+from check.subject import Subject
+
+
+def right_forms(subject: Subject) -> Iterator[Form]:
+    """The forms that are right."""
+    layouts = [("halves", 1)]
+    if subject.task.rotary:
+        layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
+    activations = RIGHT_ACTIVATIONS[subject.task.activation]
+    for activation, (layout, direction), swapped, scale in itertools.product(
+        activations, layouts, (False, True), subject.task.scales
+    ):
+        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation)
+
+
+def right_parts(subject: Subject) -> list[Form]:
+    """The right forms that one token tells apart."""
+    return [Form(activation=activation) for activation in RIGHT_ACTIVATIONS[subject.task.activation]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrong:
+    """A form that learners write: what it is called, the question that leads to it, and how it differs."""
+
+    name: str
+    question: str
+    changes: dict[str, Any]
+
+
+def wrong(name: str, question: str, **changes: Any) -> Wrong:
+    return Wrong(name, question, changes)
+
+
+NORMS = "What does each norm read: the branch's input, or a sum?"
+NO_SKIPS = "Does this task have skips yet?"
+ACTIVATION = "Which activation has this task?"
+EXPONENT = "Which exponent has pair i: -2i/D or another?"
+TURNED = "Which of q, k and v are turned?"
+BASE = "Which number is raised to a power: 10,000 or another?"
+OTHER_ACTIVATIONS = ("relu", "gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "leaky relu", "elu", "relu²")
+
+# Those that one token shows.
+WRONG_PARTS = [
+    wrong(
+        "without its activation", "What stands between the feed-forward part's layers, or after it?", activation="none"
+    ),
+    *(wrong(f"with {name} as activation", ACTIVATION, activation=name) for name in OTHER_ACTIVATIONS),
+    wrong("with a ReLU after the MLP's last layer", "Which layer of the MLP is the last?", last_activation=True),
+    wrong("without the skip around attention", "What is added to attention's output?", attention_skip=False),
+    wrong("without the skip around the MLP", "What is added to the MLP's output?", feed_forward_skip=False),
+    wrong("without skips", "What does a branch add to?", attention_skip=False, feed_forward_skip=False),
+    wrong("with a skip around attention", NO_SKIPS, attention_skip=True),
+    wrong("with a skip around the feed-forward part", NO_SKIPS, feed_forward_skip=True),
+    wrong("with skips", NO_SKIPS, attention_skip=True, feed_forward_skip=True),
+    wrong("with norms after the sums (post-LN)", NORMS, norm="post"),
+    wrong("with norms after the sums (post-LN) and no last norm", NORMS, norm="post", final_norm=False),
+    wrong("without the blocks' norms", "Which line uses the norms of a block?", norm="none"),
+    wrong("without the last norm", "What stands between the last block and the output layer?", final_norm=False),
+    wrong("with skips that add the normalized stream", "Does a skip carry x, or the norm of x?", skip_of_norm=True),
+    wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
+    wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
+    wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
+    wrong("with keys in place of values", "What is averaged: keys or values?", value_of_key=True),
+    wrong("without positions", "Where are positions added?", positions=False),
+    wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
+]
+# Those that need a past.
+WRONG_SCORES = [
+    wrong("without the scale of the scores", "What divides the scores before the softmax?", scale="1"),
+    wrong("with scores divided by √n_embd, not √head_size", "How wide is what is multiplied in one head?", scale="√C"),
+    wrong("with scores divided by head_size, not its root", "Which power of head_size divides the scores?", scale="D"),
+    wrong("with scores divided by n_embd, not by a root", "Which power divides the scores?", scale="C"),
+    wrong("with scores multiplied by √head_size", "Are scores divided or multiplied?", scale="1/√D"),
+    wrong("with scores multiplied by √n_embd", "Are scores divided or multiplied?", scale="1/√C"),
+]
+WRONG_ROTATIONS = [
+    wrong("without a rotation", "Which line turns queries and keys?", rotated=""),
+    wrong("with queries turned, but not keys", TURNED, rotated="q"),
+    wrong("with keys turned, but not queries", TURNED, rotated="k"),
+    wrong("with values turned, too", TURNED, rotated="qkv"),
+    wrong("with keys turned against queries", "In which direction are queries turned, and keys?", opposite=True),
+    *(wrong(f"with frequencies of base {base:g}", BASE, base=base) for base in (100.0, 1e3, 1e5, 5e5, 1e6)),
+    wrong("with exponents i/D", EXPONENT, exponent="i/D"),
+    wrong("with exponents 2i/n_embd", "Which width divides the exponents?", exponent="2i/C"),
+    wrong("with one frequency for all pairs", "Does the frequency depend on the pair?", exponent="0"),
+    wrong("with exponents 2(i + 1)/D", "Which frequency has the first pair?", exponent="2(i+1)/D"),
+    wrong("with exponents 4i/D", EXPONENT, exponent="2i/(D/2)"),
+    wrong("with a rotation in the first block only", "Do all blocks turn queries and keys?", rotary_blocks="first"),
+    wrong("with a rotation in the first head only", "Do all heads turn queries and keys?", rotary_heads="first"),
+]
