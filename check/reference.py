@@ -107,8 +107,8 @@ RIGHT_ACTIVATIONS = {"relu": ("relu",), "gelu": ("gelu", "gelu (tanh)")}
 def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form(), gains: dict | None = None):
     """Tokens (B, T) → logits (B, T, V).
 
-    `gains` multiplies what dropout would act on, where all is kept: weights, attention, feed_forward, inside,
-    embedding.
+    `gains` multiplies what dropout would act on: (place, number of the block) → tensor that broadcasts to the place's.
+    Places: weights, values, attention, sum1, feed_forward, inside, sum2, and embedding (of block 0).
     """
     gains = gains or {}
     x = weights["token"][tokens]  # (B, T, C)
@@ -116,11 +116,11 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
         x = x * math.sqrt(x.shape[-1])
     if "position" in weights and form.positions:
         x = x + form.position_scale * weights["position"][: tokens.shape[1]]
-    x = x * gains.get("embedding", 1.0)
+    x = x * gains.get(("embedding", 0), 1.0)
     for number, block in enumerate(weights["blocks"]):
         if form.rotary_blocks == "first" and number:
             block = {name: value for name, value in block.items() if name != "rotary"}
-        x = _block(task, block, x, form, gains)
+        x = _block(task, block, x, form, {place: gain for (place, of), gain in gains.items() if of == number})
     if "norm" in weights and form.final_norm:
         x = F.layer_norm(x, x.shape[-1:], weights["norm"], weights["norm_bias"], form.norm_eps)
     return F.linear(x, weights["head"], weights.get("head_bias"))
@@ -146,6 +146,7 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict)
         if skip:
             y = y + (inside if form.skip_of_norm else x)
         x = _norm(block, number, y, form) if task.norms and form.norm == "post" else y
+        x = x * gains.get(f"sum{number}", 1.0)
     return x
 
 
@@ -173,7 +174,7 @@ def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torc
     if form.causal:
         scores = scores.masked_fill(~past, float("-inf"))
     weights = F.softmax(scores, dim=axis) * gains.get("weights", 1.0)
-    y = (weights @ v).transpose(1, 2).flatten(2)  # (B, T, H·D)
+    y = (weights @ (v * gains.get("values", 1.0))).transpose(1, 2).flatten(2)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
     return y * gains.get("attention", 1.0)

@@ -87,6 +87,19 @@ class Learner:
             "values": [parameter for _, parameter in named],
         }
 
+    def unregistered(self, model: int) -> list[str]:
+        """Lists and dicts of layers that are no part of the model: PyTorch does not look into Python's own."""
+        network = self.models[model]
+        known, found = {id(module) for module in network.modules()}, []
+        for path, module in network.named_modules():
+            for name, value in vars(module).items():
+                items = value.values() if isinstance(value, dict) else value
+                if name.startswith("_") or not isinstance(value, list | tuple | dict):
+                    continue
+                if any(isinstance(item, nn.Module) and id(item) not in known and _matters(item) for item in items):
+                    found.append(f"{path}.{name}".removeprefix("."))
+        return found
+
     def _piece(self, piece: str, sizes: dict) -> nn.Module:
         """The learner's GPT with its course's arguments, or a model that reads with a module of the learner's."""
         kind = self.piece_class(piece)
@@ -366,6 +379,11 @@ class Reader(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]  # (B, T, C)
         return self.lm_head(self.module(x))  # (B, T, V)
+
+
+def _matters(module: nn.Module) -> bool:
+    """Whether a layer learns, or behaves otherwise in training."""
+    return any(True for _ in module.parameters()) or any(isinstance(each, nn.Dropout) for each in module.modules())
 
 
 class Trained(Exception):

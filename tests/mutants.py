@@ -18,14 +18,16 @@ NORMS = ALL[5:]
 class Mutant:
     task: str
     what: str
-    old: str
+    old: str | tuple[tuple[str, str], ...]  # or all changes, each of old and new
     new: str
     stage: str
 
     def text(self):
         source = build.source(self.task)
-        assert self.old in source, f"{self.task}: {self.what}: nothing to change"
-        return source.replace(self.old, self.new)
+        for old, new in self.old if isinstance(self.old, tuple) else [(self.old, self.new)]:
+            assert old in source, f"{self.task}: {self.what}: nothing to change"
+            source = source.replace(old, new)
+        return source
 
 
 def _each(tasks, what, old, new, stage):
@@ -34,6 +36,10 @@ def _each(tasks, what, old, new, stage):
 
 SKIP = "x = x + self.attention(self.attention_norm(x))"
 STACK = "torch.stack([head(x) for head in self.heads], dim=1)"
+WEIGHTS = "weights = dropout(F.softmax(scores, dim=-1))"
+PROJECTED = "return self.dropout(self.projection(x.transpose(1, 2).reshape(B, T, C)))"
+MLP_DROPOUT = "            nn.Dropout(config.dropout),\n"
+BLOCKS = "*(Block(config) for _ in range(config.n_layer))"
 EVAL = "        self.eval()\n"
 OUTPUT = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 
@@ -171,6 +177,30 @@ MUTANTS = [
            "dropout"),
     *_each(FUSED, "dropout on masked scores", "weights = dropout(F.softmax(scores, dim=-1))",
            "weights = F.softmax(dropout(scores), dim=-1)", "steadiness"),
+    *_each(FUSED, "dropout on the weights alone", (("return self.dropout(", "return ("), (MLP_DROPOUT, "")), "", "dropout"),
+    *_each(FUSED, "dropout in the first block only", BLOCKS,
+           '*(Block(__import__("dataclasses").replace(config, dropout=config.dropout * (n == 0))) for n in range(config.n_layer))', "dropout"),
+    *_each(FUSED, "dropout on the values", ((WEIGHTS, "weights = F.softmax(scores, dim=-1)"), ("return weights @ v", "return weights @ dropout(v)")),
+           "", "dropout"),
+    *_each(FUSED, "dropout of whole heads", WEIGHTS, "weights = F.softmax(scores, dim=-1) * dropout(torch.ones(*scores.shape[:2], 1, 1))", "dropout"),
+    *_each(["task07"], "dropout of whole positions", PROJECTED, PROJECTED.replace("self.dropout(", "(self.dropout(torch.ones(B, T, 1)) * "), "dropout"),
+    *_each(["task07"], "dropout of whole channels", PROJECTED, PROJECTED.replace("self.dropout(", "(self.dropout(torch.ones(B, 1, C)) * "), "dropout"),
+    *_each(["task07"], "dropout of the whole branch", ((MLP_DROPOUT, ""), ("return self.layers(x)", "return self.layers(x) * self.drop(torch.ones(len(x), 1, 1))"),
+           ("        self.layers = nn.Seq", "        self.drop = nn.Dropout(config.dropout)\n        self.layers = nn.Seq")), "", "dropout"),
+    *_each(FUSED, "one mask of the weights for the batch", WEIGHTS, "weights = F.softmax(scores, dim=-1) * dropout(torch.ones(scores.shape[1:]))", "dropout"),
+    *_each(FUSED, "one mask after the projection for the batch", PROJECTED, PROJECTED.replace("self.dropout(", "(self.dropout(torch.ones(1, T, C)) * "),
+           "dropout"),
+    *_each(["task07"], "dropout at PyTorch's own rate after the MLP", MLP_DROPOUT, "            nn.Dropout(),\n", "dropout"),
+    *_each(["task07"], "dropout twice after the MLP", MLP_DROPOUT, 2 * MLP_DROPOUT, "dropout"),
+    *_each(["task07"], "dropout on the stream", "        return x + self.feed_forward(self.feed_forward_norm(x))",
+           "        return self.attention.dropout(x + self.feed_forward(self.feed_forward_norm(x)))", "dropout"),
+    *_each(["task06", "task07"], "blocks in a Python list", (("self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))",
+           "self.blocks = [Block(config) for _ in range(config.n_layer)]"), ("x = self.blocks(x)", "for block in self.blocks:\n            x = block(x)")), "", "steadiness"),
+    *_each(["block"], "dropout on the weights alone", (("self.output_dropout(self.projection(output))", "self.projection(output)"),
+           ("self.dropout(self.narrow(x))", "self.narrow(x)")), "", "dropout"),
+    *_each(["gpt"], "dropout on the embeddings alone", "Block(hidden_size, n_head, dropout) for", "Block(hidden_size, n_head, 0.0) for", "dropout"),
+    *_each(["multi_head_attention"], "whole heads dropped", "self.weights_dropout(F.softmax(scores, dim=-1))",
+           "self.weights_dropout(torch.ones(len(scores), 1, 1)) * F.softmax(scores, dim=-1)", "dropout"),
     *_each(["task07"], "no activation", "            nn.ReLU(),\n", "", "logits"),
     *_each(["task07"], "no skip around the MLP", "return x + self.feed_forward(", "return self.feed_forward(", "logits"),
     *_each(["task01", "task05"], "positions clamped at 8", "torch.arange(tokens.shape[1], device=tokens.device)",
@@ -307,8 +337,6 @@ MUTANTS = [
            "F.softmax(scores, dim=-1)", "dropout"),
     *_each(["multi_head_attention"], "dropout before the softmax", "self.weights_dropout(F.softmax(scores, dim=-1))",
            "F.softmax(self.weights_dropout(scores), dim=-1)", "steadiness"),
-    *_each(["multi_head_attention"], "no dropout on the output", "self.output_dropout(self.projection(output))",
-           "self.projection(output)", "dropout"),
     *_each(["multi_head_attention"], "dropout also in evaluation", "self.weights_dropout(F.softmax(scores, dim=-1))",
            "F.dropout(F.softmax(scores, dim=-1), 0.1)", "steadiness"),
     *_each(["multi_head_attention"], "the flag changes nothing", "if self.causal:", "if True:", "bidirectional"),

@@ -171,6 +171,11 @@ RESTYLINGS = [
          "    def forward(self, x):\n"
          "        hidden = ~causal_mask(x.shape[1])\n"
          "        return super().forward(x, src_mask=hidden)\n\n\n"),)),
+    Restyling("multi_head_attention", "dropout on the weights alone", (
+        ("self.output_dropout(self.projection(output))", "self.projection(output)"),)),
+    Restyling("multi_head_attention", "no dropout at all", (
+        ("self.output_dropout(self.projection(output))", "self.projection(output)"),
+        ("self.weights_dropout(F.softmax(scores, dim=-1))", "F.softmax(scores, dim=-1)"),)),
     Restyling("task07", "scaled_dot_product_attention with dropout", (
         (BODY, "    p = dropout.p if dropout.training else 0.0\n"
                "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, scale=scale)"),)),

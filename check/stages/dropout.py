@@ -1,61 +1,154 @@
 """Where dropout acts."""
 
 import itertools
+import math
 from collections.abc import Iterable
 
 from check import reference
 from check.matching import Sizes
 from check.reference import Task
 from check.result import Failure
-from check.subject import Model, Subject, close
+from check.subject import Subject, close
 
 import torch
 
-KEPT = 1 / 16  # the dropout rate that shows where dropout acts
+RATE = 1 / 64  # so low that often nothing is dropped, or one number alone
+CALLS, ROWS = 16, 300  # a number alone is dropped in 18 rows of all, so 1 in 10⁷ of them is never seen
+Cell = tuple[str, int]  # a place in a block
+
+NAMES_OF_PLACES = {
+    "weights": "on the attention weights",
+    "attention": "after the projection",
+    "feed_forward": "after the MLP",
+    "embedding": "on the embeddings",
+    "inside": "inside the MLP",
+    "sum1": "on the stream, after attention is added",
+    "sum2": "on the stream, after the MLP is added",
+}
+WHAT = "dropout acts where the lesson has it"
 
 
 def dropout(subject: Subject) -> str:
-    """Dropout acts on the attention weights, after the projection, and after the MLP, and nowhere else.
+    """Dropout hides single numbers of the attention weights, of the projection's output and of the MLP's, no others.
 
-    One token in many rows: each row is the reference with some numbers zeroed and the rest scaled by 1 / (1 - p), so
-    the most frequent logits are those where nothing is zeroed. By what the parts are then scaled shows where dropout
-    acts.
+    Many rows hold the same text. The most frequent logits are those where nothing is dropped; by what the parts are
+    then scaled shows in which places of which blocks dropout acts. Rows in which one number alone is dropped show
+    that it hides single numbers there, and others in each row.
     """
-    case = Sizes(V=11, C=8, H=2, D=4, T=2, L=1)  # few numbers, so that all are often kept
-    model = subject.fill(subject.build(case, dropout=KEPT), salt=9)
-    weights = subject.weights(model)
-    places = [*NAMES_OF_PLACES]
-    if not subject.task.attention:
-        places = ["feed_forward", "inside", "embedding"]
-    elif not subject.task.feed_forward:
-        places = ["weights", "attention", "embedding"]
-    one, two = (_most_frequent(subject, model, length) for length in (1, 2))
-    for chosen in itertools.product((1 / (1 - KEPT), 1.0), repeat=len(places)):
-        gains = dict(zip(places, chosen, strict=True))
-        expected = reference.logits(subject.task, weights, torch.tensor([[2, 2]]), subject.form, gains)[0]
-        if close(one, expected[0], 1e-4):
-            found = _judge_dropout(subject.task, {place for place in places if gains[place] != 1.0})
-            if not close(two, expected[1], 1e-4):
-                raise Failure(
-                    what="dropout acts where the lesson has it",
-                    expected="on the attention weights, after the softmax",
-                    got="something random, or scaled, in the scores",
-                    question="Is dropout applied to the weights, after the softmax, or to the scores before it?",
-                )
-            return found
+    sizes = Sizes(V=11, C=8, H=2, D=4, T=2, L=2 if subject.task.blocks else 1)
+    model = subject.fill(subject.build(sizes, dropout=RATE), salt=9)
+    task, weights, tokens = subject.task, subject.weights(model), torch.tensor([[2, 5]])
+    calls = [subject.logits(model, tokens.expand(ROWS, -1), training=True) for _ in range(CALLS)]  # (B, T, V) each
+    base = _nothing_dropped(subject.task, calls)
+
+    def expected(gains: dict) -> torch.Tensor:
+        rows = max((gain.shape[0] for gain in gains.values()), default=1)
+        return reference.logits(task, weights, tokens.expand(rows, -1), subject.form, gains)  # (B, T, V)
+
+    cells = _cells(task, sizes.L)
+    choices = torch.tensor(list(itertools.product((1 / (1 - RATE), 1.0), repeat=len(cells))))  # (B, cells)
+    scaled = expected({cell: _even(cell, gain, sizes) for cell, gain in zip(cells, choices.T, strict=True)})
+    near = (scaled - base).abs().amax(dim=-1) <= 1e-4 * max(1.0, float(base.abs().max()))  # (B, T)
+    if not near.all(dim=-1).any():
+        raise _elsewhere(task, scores=bool(near[:, 0].any()))
+    drawn = torch.cat(calls).flatten(1)
+    unseen: list[tuple[dict[Cell, torch.Tensor], Cell]] = []
+    for i in near.all(dim=-1).nonzero()[:, 0]:
+        gains = {cell: _even(cell, gain, sizes) for cell, gain in zip(cells, choices[i], strict=True) if gain > 1}
+        together = [cell for cell in gains if _seen(drawn, expected(gains | _one_hidden(cell, sizes))) < 0.8]
+        if not together:
+            return _judge(task, [*gains], sizes.L)
+        unseen.append((gains, together[0]))
+    gains, cell = min(unseen, key=lambda each: len(_missing(task, [*each[0]], sizes.L)))
+    groups = {name: _seen(drawn, expected(gains | masks)) for name, masks in _groups(cell, sizes).items()}
+    likeliest = max(groups, key=groups.__getitem__)
     raise Failure(
-        what="dropout acts where the lesson has it",
-        expected=_listed(_places(subject.task)),
+        what="dropout hides single numbers, each row's own",
+        expected=f"single numbers dropped {_named([cell], sizes.L)}",
+        got=f"{likeliest} dropped there" if groups[likeliest] > 0.5 else "no number dropped alone there",
+        question="Which shape has what dropout draws there: one draw for each number?",
+    )
+
+
+def _nothing_dropped(task: Task, calls: list[torch.Tensor]) -> torch.Tensor:
+    """The logits (T, V) where nothing is dropped, the most frequent in every call."""
+    found = []
+    for logits in calls:
+        _, row_of, counts = (logits.flatten(1) * 1e3).round().unique(dim=0, return_inverse=True, return_counts=True)
+        if counts.max() < 0.02 * ROWS:
+            raise _elsewhere(task)
+        found.append(logits[(row_of == counts.argmax()).nonzero()[0, 0]])
+    if not all(close(each, found[0], 1e-3) for each in found):
+        raise Failure(
+            what="dropout hides single numbers, each row's own",
+            expected="other numbers hidden in each row of a batch",
+            got="the same in all rows of a batch",
+            question="Which shape has what dropout draws: is the batch one of its axes?",
+        )
+    return found[0]
+
+
+def _elsewhere(task: Task, scores: bool = False) -> Failure:
+    if scores and task.attention:
+        return Failure(
+            what=WHAT,
+            expected="on the attention weights, after the softmax",
+            got="something random, or scaled, in the scores",
+            question="Is dropout applied to the weights, after the softmax, or to the scores before it?",
+        )
+    return Failure(
+        what=WHAT,
+        expected=_listed(_places(task)),
         got="somewhere else, or at another rate than config.dropout",
         question="Which places has dropout, and which rate?",
     )
 
 
-def _most_frequent(subject: Subject, model: Model, length: int) -> torch.Tensor:
-    """The most frequent last logits (V) of many rows of the same tokens in training mode."""
-    rows = subject.logits(model, torch.full((1500, length), 2), training=True)[:, -1]  # (B, V)
-    _, row_of, counts = (rows * 1e3).round().unique(dim=0, return_inverse=True, return_counts=True)
-    return rows[(row_of == counts.argmax()).nonzero()[0, 0]]
+def _cells(task: Task, layers: int) -> list[Cell]:
+    """Where dropout could act."""
+    inside = ["weights", "attention"] * task.attention + ["feed_forward", "inside"] * (task.feed_forward == "mlp")
+    inside += ["sum1", "sum2"] * task.skips
+    return [("embedding", 0), *itertools.product(inside, range(layers))]
+
+
+def _shape(place: str, sizes: Sizes) -> tuple[int, ...]:
+    T, C = sizes.T, sizes.C
+    return {"weights": (sizes.H, T, T), "values": (sizes.H, T, sizes.D), "inside": (T, 4 * C)}.get(place, (T, C))
+
+
+def _even(cell: Cell, gains: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """One gain (or B of them) for all numbers of a place."""
+    return gains.view(-1, *(1 for _ in _shape(cell[0], sizes)))
+
+
+def _one_hidden(cell: Cell, sizes: Sizes, place: str = "") -> dict[Cell, torch.Tensor]:
+    """For each number of a place a row in which it alone is hidden."""
+    shape = _shape(place or cell[0], sizes)
+    masks = 1 - torch.eye(math.prod(shape)).view(-1, *shape)
+    if (place or cell[0]) == "weights":  # those of later positions are zero anyway
+        masks = masks[torch.ones(shape).tril().flatten().bool()]
+    return {(place or cell[0], cell[1]): masks / (1 - RATE)}
+
+
+def _groups(cell: Cell, sizes: Sizes) -> dict[str, dict[Cell, torch.Tensor]]:
+    """What else could be hidden at a place, and the rows in which one of these is."""
+    shape = _shape(cell[0], sizes)
+    names = ("whole heads", "whole rows", "whole columns") if cell[0] == "weights" else ("whole positions", "channels")
+    groups = {}
+    for axis, name in enumerate(names):
+        masks = 1 - torch.eye(shape[axis]).view(-1, *(n if i == axis else 1 for i, n in enumerate(shape)))
+        groups[name] = {cell: masks / (1 - RATE)}
+    if cell[0] == "weights":
+        gone = {cell: torch.ones(1, 1, 1, 1)}
+        groups["numbers of the values"] = gone | _one_hidden(cell, sizes, "values")
+    return groups | {"all of it": {cell: torch.zeros(1, *shape)}}
+
+
+def _seen(drawn: torch.Tensor, expected: torch.Tensor) -> float:
+    """Which share of the expected logits (N, T, V) is among those that were drawn (B, T·V)."""
+    expected = expected.flatten(1)
+    near = (drawn[:, None] - expected).abs().amax(dim=-1) <= 2e-4 * max(1.0, float(expected.abs().max()))  # (B, N)
+    return float(near.any(dim=0).float().mean())
 
 
 def _places(task: Task) -> list[str]:
@@ -64,27 +157,35 @@ def _places(task: Task) -> list[str]:
     return places + ["embedding"] * task.embedding_dropout
 
 
-NAMES_OF_PLACES = {
-    "weights": "on the attention weights",
-    "attention": "after the projection",
-    "feed_forward": "after the MLP",
-    "embedding": "on the embeddings",
-    "inside": "inside the MLP",
-}
-
-
 def _listed(places: Iterable[str]) -> str:
     return ", ".join(NAMES_OF_PLACES[place] for place in NAMES_OF_PLACES if place in places)
 
 
-def _judge_dropout(task: Task, found: set[str]) -> str:
-    missing = [place for place in _places(task) if place not in found]
-    if missing or "inside" in found:
+def _named(cells: list[Cell], layers: int) -> str:
+    """Places, with the number of their block where not all blocks have them."""
+    names = []
+    for place in dict.fromkeys(place for place, _ in cells):
+        blocks = [number for each, number in cells if each == place]
+        which = f" in block {blocks[0] + 1}" if layers > 1 and len(blocks) < layers and place != "embedding" else ""
+        names.append(NAMES_OF_PLACES[place] + which)
+    return ", ".join(names)
+
+
+def _missing(task: Task, found: list[Cell], layers: int) -> list[Cell]:
+    return [cell for cell in _cells(task, layers) if cell[0] in _places(task) and cell not in found]
+
+
+def _judge(task: Task, found: list[Cell], layers: int) -> str:
+    places = {place for place, _ in found}
+    missing = [] if task.name == "multi_head_attention" and places <= {"weights"} else _missing(task, found, layers)
+    extra = [cell for cell in found if cell[0] in ("inside", "sum1", "sum2")]
+    if missing or extra:
         raise Failure(
-            what="dropout acts where the lesson has it",
+            what=WHAT,
             expected=_listed(_places(task)),
-            got=f"none {_listed(missing)}" if missing else "one inside the MLP",
+            got=f"one {_named(extra, layers)}" if extra else f"none {_named(missing, layers)}",
             question="In which places does the paper's dropout, or the lesson's, act?",
         )
-    more = " (as in the paper)" if "embedding" in found and not task.embedding_dropout else ""
-    return f"{_listed(found)}{more}"
+    if not found:
+        return "none; the lesson's acts on the attention weights and after the projection"
+    return _listed(places) + " (as in the paper)" * ("embedding" in places and not task.embedding_dropout)
