@@ -15,6 +15,7 @@ from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
 from check.state import State, after, digest, following, rows
+from check.zygote import Zygote
 from common.parser import Parser, path, whole_number
 from common.progress import hint
 from common.run import UserError, is_terminal, progress
@@ -130,10 +131,9 @@ def as_python(file: Path) -> Iterator[Path]:
         yield code
 
 
-def look(task: str, file: Path, options) -> Iterator[Result]:
+def look(task: str, file: Path, options, zygote: Zygote | None = None) -> Iterator[Result]:
     """Each stage as it comes."""
-    with as_python(file) as code:
-        yield from stages(task, code, options.all, options.seed, options.official)
+    return stages(task, file, options.all, options.seed, options.official, zygote)
 
 
 def once(task: str, file: Path, options) -> list[Result]:
@@ -152,6 +152,11 @@ def once(task: str, file: Path, options) -> list[Result]:
 
 def watch(task: str, file: Path, options) -> None:
     """Check at every save, and show what changed since the check before; until Ctrl-C."""
+    with Zygote() as zygote:
+        _watch(task, file, options, zygote)
+
+
+def _watch(task: str, file: Path, options, zygote: Zygote) -> None:
     before: list[Result] | None = None
     seen = ""
     while True:
@@ -163,7 +168,7 @@ def watch(task: str, file: Path, options) -> None:
                 print(f"\n{time.strftime('%H:%M:%S')} {file}, what changed:", flush=True)
             try:
                 readable(file)
-                results = show(look(task, file, options), before or [])
+                results = show(look(task, file, options, zygote), before or [])
             except UserError as error:
                 print(error, flush=True)
                 continue
@@ -201,7 +206,7 @@ def told(result, indentation: str) -> str:
     parts = [("expected", result.expected), ("got", result.got), ("sizes", result.sizes)]
     if result.shapes:
         parts.append(("shapes", ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())))
-    parts.append(("hint", result.hint))
+    parts += [("line", result.source), ("hint", result.hint)]
     if result.output:
         parts.append(("printed", result.output.replace("\n", f"\n{indentation}{10 * ' '}")))
     return "\n".join([result.what] + [f"{indentation}{label + ':':9} {text}" for label, text in parts if text])

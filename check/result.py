@@ -7,10 +7,12 @@ from typing import Any
 class Failure(Exception):
     """A property that does not hold."""
 
-    def __init__(self, *, what: str, expected: object, got: object, question: str, shapes: dict | None = None):
+    def __init__(
+        self, *, what: str, expected: object, got: object, question: str, shapes: dict | None = None, source: str = ""
+    ):
         super().__init__(what)
         self.what, self.expected, self.got, self.question = what, str(expected), str(got), question
-        self.shapes = shapes or {}
+        self.shapes, self.source = shapes or {}, source
 
 
 class NotStarted(Exception):
@@ -38,6 +40,7 @@ class Result:
     hint: str = ""
     sizes: str = ""
     shapes: dict[str, list[int]] = field(default_factory=dict)
+    source: str = ""  # the learner's own line: file, number, text
     output: str = ""  # the last lines that the learner's code printed
 
     def as_dict(self) -> dict[str, Any]:

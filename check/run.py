@@ -7,6 +7,7 @@ from check.result import Broken, Failure, NotStarted, Result, Undecided
 from check.session import Session
 from check.subject import Subject
 from check.suites import stages_of
+from check.zygote import Zygote
 
 import torch
 
@@ -16,38 +17,37 @@ CODES = {"pass": 0, "fail": 1, "not started": 2, "undecided": 3, "error": 4}
 
 
 def check(
-    name: str, path: Path, everything: bool = False, seed: int = 0, official_too: bool = False
+    name: str,
+    path: Path,
+    everything: bool = False,
+    seed: int = 0,
+    official_too: bool = False,
+    zygote: Zygote | None = None,
+    within: Path | None = None,
 ) -> Iterator[Result]:
-    """Look at one property after the other, and stop at the first that does not hold (`everything`: go on)."""
+    """Look at one property after the other, and stop at the first that does not hold (`everything`: go on).
+
+    `zygote`: one that is there already, for many checks. `within`: the folder whose files the file may import.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield from _stages(name, path, everything, seed, official_too)
+        with Session(path, zygote, within) as session:
+            yield from _stages(Subject(name, path, session, seed, official_too), everything)
+    except Broken as broken:  # before the first question
+        yield Result("identity", "error", detail=str(broken))
     finally:
         torch.set_num_threads(threads)
 
 
-def _stages(name: str, path: Path, everything: bool, seed: int, official_too: bool) -> Iterator[Result]:
-    stage_name = "identity"
-    try:
-        with Session(path) as session:
-            subject = Subject(name, path, session, seed, official_too)
-            for stage in stages_of(name):
-                stage_name, subject.sizes_used = stage.__name__, ""
-                result = _look(stage, subject)
-                yield result
-                dead = session.process is not None and session.process.poll() is not None
-                if result.status != "pass" and (
-                    not everything or result.status == "error" or stage_name in NEEDED or dead
-                ):
-                    return
-    except Failure as failure:  # before the first question
-        yield _failed(stage_name, failure, "", "")
-    except Broken as broken:
-        yield Result(stage_name, "error", detail=str(broken))
-    except Exception as error:  # an answer that is none, say, from a process that was tampered with
-        detail = f"the check cannot read what came back: {type(error).__name__}: {error}"
-        yield Result(stage_name, "error", detail=detail)
+def _stages(subject: Subject, everything: bool) -> Iterator[Result]:
+    for stage in stages_of(subject.name):
+        subject.sizes_used = ""
+        result = _look(stage, subject)
+        yield result
+        ended = result.status == "error" or stage.__name__ in NEEDED or not subject.session.lives()
+        if result.status != "pass" and (ended or not everything):
+            return
 
 
 def _look(stage, subject: Subject) -> Result:
@@ -63,6 +63,8 @@ def _look(stage, subject: Subject) -> Result:
         return Result(name, "error", detail=str(broken))
     except Failure as failure:
         return _failed(name, failure, subject.sizes_used, subject.session.printed())
+    except Exception as error:  # an answer that is none, say, from a process that was tampered with
+        return Result(name, "error", detail=f"the check cannot read what came back: {type(error).__name__}: {error}")
 
 
 def _failed(name: str, failure: Failure, sizes: str, output: str) -> Result:
@@ -75,6 +77,7 @@ def _failed(name: str, failure: Failure, sizes: str, output: str) -> Result:
         hint=failure.question,
         sizes=sizes,
         shapes=failure.shapes,
+        source=failure.source,
         output=output,
     )
 

@@ -27,8 +27,8 @@ def available() -> bool:
     return sys.platform.startswith("linux") and ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, 1) >= 1
 
 
-def confine(folder: Path) -> bool:
-    """Limit this process to reading Python and the system, and to reading and writing `folder`; whether that worked."""
+def confine(folder: Path, *readable: Path) -> bool:
+    """Limit this process to `folder`, and to reading Python, the system and `readable`; whether that worked."""
     if not available():
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +41,7 @@ def confine(folder: Path) -> bool:
         return False
     system = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/opt"]
     python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *(path for path in sys.path if "site-packages" in path)]
-    for path in dict.fromkeys([*system, *map(os.path.realpath, python)]):
+    for path in dict.fromkeys([*system, *map(os.path.realpath, python), *map(str, readable)]):
         _allow(libc, rules, path, READ_ONLY)
     _allow(libc, rules, "/dev/null", READ_FILE | 1 << 1)
     _allow(libc, rules, str(folder), ALL_OF_ABI_1)

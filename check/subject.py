@@ -9,6 +9,7 @@ from typing import Any
 
 from check import matching
 from check.matching import Arrangement, Sizes, Structure
+from check.notebook import source_of
 from check.reference import TASKS, Form, Task, Weights
 from check.result import Failure
 from check.session import Session
@@ -57,6 +58,7 @@ class Subject:
         self.name, self.path, self.session, self.seed, self.official_too = name, path, session, seed, official_too
         self.fields: list[str] = []
         self.defined: list[str] = []
+        self.like_gpt: list[str] = []  # classes that could be the model
         self.small: Model | None = None
         self.arrangement: Arrangement | None = None
         self.form = Form()
@@ -72,7 +74,7 @@ class Subject:
 
     def identify(self) -> str:
         """The start of the file's SHA-256. Raises Failure for the repository's own file."""
-        source, own = self.path.read_bytes(), official_path(self.name)
+        source, own = source_of(self.path), official_path(self.name)
         if not self.official_too and (self.path.samefile(own) or code_of(source) == code_of(own.read_bytes())):
             raise Failure(
                 what="the code is yours",

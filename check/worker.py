@@ -1,23 +1,17 @@
-"""The learner's process: python -m check.worker FILE, in a folder of its own. It only answers what it is asked.
-
-A request is {"id", "question", "seconds", …}; the answer repeats the id and holds "value", or "error" with what the
-check shows: the kind of error, its message and line, and the shapes of the tensors on that line.
-"""
+"""The questions that a learner's process answers, on the learner's module and the models built from it."""
 
 import bdb
-import contextlib
+import copy
 import dataclasses
-import importlib.util
 import inspect
-import os
-import sys
-import time
+import linecache
+import re
 import traceback
-import warnings
 from pathlib import Path
 from typing import Any
 
-from check import protocol, sandbox
+from check.loading import OURS, Trained, cells_of, load
+from check.notebook import CELL
 from common.courses import ARGUMENTS, CLASSES, ORDER, WHOLE, find_class, make, needs_targets
 
 import torch
@@ -30,28 +24,24 @@ MOST_LOCALS = 12  # shapes shown of a failing line
 class Learner:
     """The learner's module, and the models that were built from it. Its methods are the questions."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, package: str = "", paths: tuple[str, ...] = ()):
+        self.path, self.package, self.paths = path, package, paths
         self.module: Any = None
         self.models: list[Any] = []
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
     def load(self) -> dict:
-        """Import the file. Training during the import is refused."""
-        spec = importlib.util.spec_from_file_location("learner", self.path)
-        assert spec is not None and spec.loader is not None
-        self.module = importlib.util.module_from_spec(spec)
-        sys.modules["learner"] = self.module
-        backward = torch.autograd.backward
-        torch.autograd.backward = _refuse_to_train
-        try:
-            spec.loader.exec_module(self.module)
-        finally:
-            torch.autograd.backward = backward
+        """Import the file; its names, the fields of its Config, classes like a GPT, what of a notebook was left out."""
+        self.module, left_out = load(self.path, self.package, self.paths)
         names = [name for name in vars(self.module) if not name.startswith("_")]
         config = getattr(self.module, "Config", None)
-        return {"names": names, "fields": _fields(config) if config else None}
+        return {
+            "names": names,
+            "fields": None if config is None else _fields(config),
+            "like_gpt": [name for name in names if _like_gpt(getattr(self.module, name), self.module.__name__)],
+            "left_out": left_out,
+        }
 
     def signature(self, function: str, arguments: list, keywords: dict) -> str:
         """ "", or why a call with these arguments is impossible."""
@@ -70,9 +60,7 @@ class Learner:
         if piece:
             model = self._piece(piece, sizes | {"vocab_size": vocab_size})
         else:
-            known = _fields(self.module.Config)
-            config = self.module.Config(**{name: value for name, value in sizes.items() if name in known})
-            model = self.module.GPT(config, vocab_size)
+            model = self.module.GPT(_configured(self.module.Config, sizes), vocab_size)
         self.models.append(model)
         owners = {
             id(parameter): type(module).__name__
@@ -386,93 +374,95 @@ def _matters(module: nn.Module) -> bool:
     return any(True for _ in module.parameters()) or any(isinstance(each, nn.Dropout) for each in module.modules())
 
 
-class Trained(Exception):
-    pass
-
-
-def _refuse_to_train(*_: Any, **__: Any) -> None:
-    raise Trained
+def _like_gpt(value: Any, module: str) -> bool:
+    """Whether a name is a class of the file that could be its whole model."""
+    return (
+        inspect.isclass(value)
+        and issubclass(value, nn.Module)
+        and value.__module__ == module
+        and (hasattr(value, "generate") or "vocab_size" in inspect.signature(value).parameters)
+    )
 
 
 def _fields(config: Any) -> list[str]:
+    """The sizes that a Config has: arguments, attributes or keys; of one that takes any, those of the tasks."""
+    if isinstance(config, dict):
+        return list(config)
     if dataclasses.is_dataclass(config):
         return [field.name for field in dataclasses.fields(config)]
-    return list(inspect.signature(config).parameters)
+    parameters = inspect.signature(config).parameters if callable(config) else {}
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return ["n_embd", "block_size", "n_layer", "dropout", "n_head", "head_size", *parameters]
+    return [*parameters, *(name for name in dir(config) if not name.startswith("_"))]
+
+
+def _configured(config: Any, sizes: dict) -> Any:
+    """A Config of these sizes, of those that it has: a class, a function, a dict or an object."""
+    if isinstance(config, dict):
+        return config | {name: value for name, value in sizes.items() if name in config}
+    made = config
+    if callable(config):
+        taken = inspect.signature(config).parameters
+        any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
+        made = config(**{name: value for name, value in sizes.items() if any_name or name in taken})
+        sizes = {name: value for name, value in sizes.items() if name not in taken}
+    made = made if callable(config) else copy.copy(made)
+    for name in sizes:
+        if hasattr(made, name):
+            setattr(made, name, sizes[name])
+    return made
 
 
 def _logits(output: Any) -> torch.Tensor:
-    """The logits, alone or with a loss beside them."""
-    if isinstance(output, tuple | list):
-        return next(part for part in output if isinstance(part, torch.Tensor) and part.ndim > 1)
-    if not isinstance(output, torch.Tensor):
+    """The logits that forward returns: alone, with a loss, as the attribute or under the key `logits`."""
+    found = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", output)
+    if isinstance(found, tuple | list):
+        found = next((part for part in found if isinstance(part, torch.Tensor) and part.ndim > 1), found)
+    if not isinstance(found, torch.Tensor):
         raise TypeError(f"forward returns {type(output).__name__}, not a tensor of logits")
-    return output
+    return found
 
 
 def describe(error: BaseException, path: Path) -> dict:
     """An error as the check shows it."""
     kind, message = type(error).__name__, (str(error).strip().split("\n") or [""])[0]
-    line, shapes = None, {}
+    file, line, shapes = "", None, {}
     for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == str(path):
-            line = number
+        if Path(frame.f_code.co_filename).is_relative_to(path.parent):
+            file, line = frame.f_code.co_filename, number
             shapes = {
                 name: list(value.shape) for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)
             }
     if isinstance(error, SyntaxError):
-        line, message = error.lineno, error.msg
+        file, line, message = error.filename or str(path), error.lineno, error.msg
     if isinstance(error, bdb.BdbQuit):
         message = "breakpoint() has no terminal inside the check; run your file itself to use it"
-    shown = dict(list(shapes.items())[:MOST_LOCALS])
     return {
         "kind": kind,
         "message": message[:300],
-        "line": line,
-        "shapes": shown,
+        "where": _where(Path(file), line) if line else "",
+        "source": linecache.getline(file, line).strip()[:200] if line else "",
+        "shapes": dict(list(shapes.items())[:MOST_LOCALS]),
+        "module": _missing(error),
         "not_started": isinstance(error, NotImplementedError),
         "trained": isinstance(error, Trained),
     }
 
 
-def calibrate() -> float:
-    """Seconds of processor time of a fixed piece of work: how slow this machine is now."""
-    x = torch.ones(32, 64, 64)
-    start = time.process_time()
-    for _ in range(30):
-        x = F.softmax(x @ x.mT / 64, dim=-1)
-    return time.process_time() - start
+def _missing(error: BaseException) -> str:
+    """The module that is not there; "" where the error is another."""
+    while not isinstance(error, ModuleNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ModuleNotFoundError):
+        name = error.name or ""
+        return "" if name.split(".")[0] in OURS or re.match(r"task0\d", name) else name
+    return "." if isinstance(error, ImportError) and "no known parent" in str(error) else ""
 
 
-def main() -> None:
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)  # what the learner's code prints goes to the file that stderr is
-    path = Path(sys.argv[1])
-    torch.set_num_threads(1)
-    warnings.simplefilter("default")
-    sandbox.limit_size()
-    confined = sandbox.confine(path.parent)
-    protocol.send(answers, {"confined": confined, "calibration": calibrate()})
-    learner, process = Learner(path), os.getpid()
-    while True:
-        try:
-            request = protocol.receive(requests)
-        except EOFError:
-            os._exit(0)
-        identity, question = request.pop("id"), request.pop("question")
-        sandbox.limit_seconds(request.pop("seconds"))
-        try:
-            answer = {"id": identity, "value": getattr(learner, question)(**request)}
-        except BaseException as error:  # SystemExit and KeyboardInterrupt raised by the learner's code, too
-            answer = {"id": identity, "error": describe(error, path)}
-        if os.getpid() != process:  # a fork that the learner's code left running
-            os._exit(0)
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        protocol.send(answers, answer)
-
-
-if __name__ == "__main__":
-    main()
+def _where(file: Path, line: int) -> str:
+    """File and line; of a notebook, its cell and the line in it."""
+    source = file.read_text(encoding="utf-8", errors="replace")
+    if source.startswith(CELL):
+        cell, start, _ = next(each for each in reversed(cells_of(source)) if each[1] <= line)
+        return f"{file.name}, cell {cell}, line {line - start + 1}"
+    return f"{file.name}, line {line}"

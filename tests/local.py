@@ -1,6 +1,7 @@
 """The check without a process for each file, for files that the tests themselves wrote: much faster."""
 
 import io
+import sys
 from pathlib import Path
 
 from check import protocol, run, worker
@@ -14,8 +15,10 @@ class LocalSession(Session):
     """A session whose questions are answered in this process."""
 
     def _start(self) -> None:
-        self.output = open(self.folder / ".output", "w+b")  # noqa: SIM115
-        self.learner = worker.Learner(self.path)
+        order = self.copy(None)
+        self.own = Path(order["path"])
+        self.resources.callback(_forget, self.folder, list(sys.path))
+        self.learner = worker.Learner(self.own, order["package"], tuple(order["paths"]))
 
     def ask(self, question: str, **arguments):
         try:
@@ -23,7 +26,15 @@ class LocalSession(Session):
                 answer = getattr(self.learner, question)(**_copied(arguments))
             return _copied({"value": answer})["value"]
         except Exception as error:
-            self._explain(worker.describe(error, self.path), question)
+            self._explain(worker.describe(error, self.own), question)
+
+
+def _forget(folder: Path, paths: list[str]) -> None:
+    """Take out of this process what a learner's file put there."""
+    sys.path[:] = paths
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
 
 
 def _copied(message: dict) -> dict:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import task01
 import task07
@@ -317,18 +318,19 @@ def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
     line = [sys.executable, "-m", "check", "task01", str(path)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
-        while not (workers := _workers(path.name)) and time.monotonic() < deadline:
+        while len(workers := _below(process.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.2)
         process.send_signal(stop)
         _, err = process.communicate(timeout=60)
-    assert workers and process.returncode == code
+    assert len(workers) == 2 and process.returncode == code
     assert err.count("\n") <= 1 and "Traceback" not in err
-    assert not _workers(path.name)
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
 
 
-def _workers(name):
-    found = subprocess.run(["pgrep", "-f", f"check.worker.*{name}"], capture_output=True, text=True)
-    return found.stdout.split()
+def _below(process):
+    """The processes that a process started, and these."""
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout.split()
+    return found + [each for child in found for each in _below(child)]
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_a_notebooks_code_is_read_in_order_without_what_python_does_not_know():
     )
     names: dict = {}
     exec(code, names)
-    assert names["y"] == 3 and "x" not in names and code.index("Cell 1") < code.index("Cell 3")
+    assert names["y"] == 3 and names["x"] == 1 and code.index("cell 1") < code.index("cell 3")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"cells": []}', cells(" "), b"\xff\xfe"])

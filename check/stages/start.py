@@ -1,6 +1,7 @@
 """The file itself: whose it is, and what it defines."""
 
 import contextlib
+import difflib
 
 from check.result import Failure
 from check.subject import B, Subject
@@ -10,8 +11,13 @@ def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
     digest = subject.identify()
     found = subject.session.ask("load")
-    subject.fields, subject.defined = found["fields"] or [], found["names"]
-    return f"{subject.path.name}, SHA-256 {digest}"
+    subject.fields, subject.defined, subject.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
+    return f"{subject.path.name}, SHA-256 {digest}{left_out(found)}"
+
+
+def left_out(found: dict) -> str:
+    """What of a notebook was not run."""
+    return f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else ""
 
 
 def interface(subject: Subject) -> str:
@@ -22,7 +28,7 @@ def interface(subject: Subject) -> str:
                 what=f"the file defines {name}",
                 expected=name,
                 got="no such name",
-                question=f"What is the class called that is {name}?",
+                question=_called(subject, name),
             )
     sizes = subject.small_sizes
     needed = [name for name in subject.config(sizes) if _is_needed(subject, name)]
@@ -32,7 +38,7 @@ def interface(subject: Subject) -> str:
             what="Config has the task's sizes",
             expected=", ".join(sorted(needed)),
             got=f"no {', '.join(sorted(missing))}",
-            question="Which sizes does your model take from elsewhere than Config?",
+            question=_meant(missing, subject.fields),
         )
     model = subject.build(sizes)
     prompt = subject.tokens(B, 3, sizes.V)
@@ -57,3 +63,19 @@ def interface(subject: Subject) -> str:
 def _is_needed(subject: Subject, name: str) -> bool:
     task = subject.task
     return {"n_layer": task.blocks, "dropout": task.dropout}.get(name, True)
+
+
+def _called(subject: Subject, name: str) -> str:
+    """The question for a class that is not there."""
+    if name == "GPT" and subject.like_gpt:
+        return f"Is {subject.like_gpt[-1]} the model? The check looks for the name GPT: GPT = {subject.like_gpt[-1]}"
+    return f"What is the class called that is {name}?"
+
+
+def _meant(missing: list[str], fields: list[str]) -> str:
+    """The question for sizes that a Config lacks."""
+    close = [(name, difflib.get_close_matches(name, fields, n=1)) for name in missing]
+    likely = [f"{found[0]} for {name}" for name, found in close if found]
+    if likely:
+        return f"Did you mean {', '.join(likely)}? The check sets the sizes by the lesson's names."
+    return "Which sizes does your model take from elsewhere than Config?"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from check.result import Failure
+from check.stages.start import left_out
 from check.subject import Subject
 from exercises.build import official_signature
 
@@ -15,8 +16,9 @@ V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
     digest = subject.identify()
-    subject.defined = subject.session.ask("load")["names"]
-    return f"{subject.path.name}, SHA-256 {digest}"
+    found = subject.session.ask("load")
+    subject.defined = found["names"]
+    return f"{subject.path.name}, SHA-256 {digest}{left_out(found)}"
 
 
 def contract(subject: Subject, **calls: list) -> str:

@@ -1,0 +1,131 @@
+"""The process that learners' processes are forked from: it holds PyTorch, and nothing of the check or of a learner.
+
+    python -m check.server FOLDER             read orders from the socket on stdin, and fork for each
+    python -m check.server FOLDER PATH ...    where nothing can be forked: be a learner's process, on stdin and stdout
+
+One learner's process lives at a time; when it has ended, all that it started is ended too (Linux).
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from check import loading, protocol, sandbox
+from check.worker import Learner, describe
+
+import torch
+from torch.nn import functional as F
+
+BE_SUBREAPER = 36  # of prctl: orphans of a learner's process become children of this one
+
+
+def calibrate() -> float:
+    """Seconds of processor time of a fixed piece of work: how slow this machine is now."""
+    x = torch.ones(32, 64, 64)
+    start = time.process_time()
+    for _ in range(30):
+        x = F.softmax(x @ x.mT / 64, dim=-1)
+    return time.process_time() - start
+
+
+def serve(folder: Path) -> None:
+    """Fork a learner's process for each order, and tell its number and how it ended."""
+    control = socket.socket(fileno=os.dup(0))
+    _without_stdin()
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(BE_SUBREAPER, 1, 0, 0, 0)
+    sandbox.confine(folder)
+    _tell(control, calibration=calibrate())
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(control, 2**16, 3)
+        if not text:
+            return
+        child = os.fork()
+        if child == 0:
+            control.close()
+            os.setsid()
+            requests, answers, output = descriptors
+            os.dup2(output, 2)
+            order = json.loads(text)
+            sandbox.confine(Path(order["path"]).parent, folder / "lib")
+            answer(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"), **order)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _tell(control, process=child)
+        _, status = os.waitpid(child, 0)
+        _end_orphans()
+        _tell(control, ended=os.waitstatus_to_exitcode(status))
+
+
+def _tell(control: socket.socket, **what: float) -> None:
+    control.sendall(json.dumps(what).encode() + b"\n")
+
+
+def _without_stdin() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)  # what the learner's code prints goes to the file that stderr is
+
+
+def _end_orphans() -> None:
+    """End what a learner's process left running."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for stat in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError, IndexError):
+                    if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                        os.kill(int(stat.parent.name), signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ...] = ()) -> None:
+    """Answer one request after the other until the check has gone; never returns."""
+    file, process = Path(path), os.getpid()
+    os.chdir(file.parent)
+    os.environ.update(HOME=str(file.parent), TMPDIR=str(file.parent))
+    os.dup2(2, 1)
+    warnings.simplefilter("default")
+    protocol.send(answers, {})
+    learner = Learner(file, package, tuple(paths))
+    while True:
+        try:
+            request = protocol.receive(requests)
+        except EOFError:
+            os._exit(0)
+        identity, question = request.pop("id"), request.pop("question")
+        sandbox.limit_seconds(request.pop("seconds"))
+        try:
+            said = {"id": identity, "value": getattr(learner, question)(**request)}
+        except BaseException as error:  # SystemExit and KeyboardInterrupt raised by the learner's code, too
+            said = {"id": identity, "error": describe(error, file)}
+        if os.getpid() != process:  # a fork that the learner's code left running
+            os._exit(0)
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        protocol.send(answers, said)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    loading.quiet()
+    sandbox.limit_size()
+    folder, *order = sys.argv[1:]
+    if not order:
+        serve(Path(folder))
+        return
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    _without_stdin()
+    protocol.send(answers, {"calibration": calibrate()})
+    answer(requests, answers, **json.loads(order[0]))
+
+
+if __name__ == "__main__":
+    main()
