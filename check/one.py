@@ -206,7 +206,8 @@ def told(result, indentation: str) -> str:
     parts = [("expected", result.expected), ("got", result.got), ("sizes", result.sizes)]
     if result.shapes:
         parts.append(("shapes", ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())))
-    parts += [("line", result.source), ("hint", result.hint)]
+    example = result.example.replace("\n", f"\n{indentation}{10 * ' '}")
+    parts += [("example", example), ("line", result.source), ("hint", result.hint)]
     if result.output:
         parts.append(("printed", result.output.replace("\n", f"\n{indentation}{10 * ' '}")))
     return "\n".join([result.what] + [f"{indentation}{label + ':':9} {text}" for label, text in parts if text])
@@ -216,7 +217,8 @@ def summary(task: str, results: list) -> str:
     """The last line."""
     status = verdict(results)
     if status == "pass":
-        return f"{task}: all properties hold."
+        notes = [note for result in results for note in result.notes]
+        return f"{task}: all properties hold." + f" Next to the lesson: {'; '.join(notes)}." * bool(notes)
     if status == "not started":
         return f"{task}: not started. python -m check {task} --hint 1 gives a nudge."
     names = ", ".join(result.stage for result in results if result.status == status)

@@ -8,11 +8,19 @@ class Failure(Exception):
     """A property that does not hold."""
 
     def __init__(
-        self, *, what: str, expected: object, got: object, question: str, shapes: dict | None = None, source: str = ""
+        self,
+        *,
+        what: str,
+        expected: object,
+        got: object,
+        question: str,
+        shapes: dict | None = None,
+        source: str = "",
+        example: str = "",
     ):
         super().__init__(what)
         self.what, self.expected, self.got, self.question = what, str(expected), str(got), question
-        self.shapes, self.source = shapes or {}, source
+        self.shapes, self.source, self.example = shapes or {}, source, example
 
 
 class NotStarted(Exception):
@@ -42,6 +50,8 @@ class Result:
     shapes: dict[str, list[int]] = field(default_factory=dict)
     source: str = ""  # the learner's own line: file, number, text
     output: str = ""  # the last lines that the learner's code printed
+    example: str = ""  # lines with a small case in numbers
+    notes: list[str] = field(default_factory=list)  # what is right, and other than in the lesson
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without what is empty."""

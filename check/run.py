@@ -52,9 +52,10 @@ def _stages(subject: Subject, everything: bool) -> Iterator[Result]:
 
 def _look(stage, subject: Subject) -> Result:
     """The result of one stage."""
-    name = stage.__name__
+    name, before = stage.__name__, len(subject.notes)
     try:
-        return Result(name, "pass", detail=stage(subject))
+        detail = stage(subject)
+        return Result(name, "pass", detail=detail, notes=subject.notes[before:])
     except NotStarted as missing:
         return Result(name, "not started", detail=str(missing))
     except Undecided as undecided:
@@ -79,6 +80,7 @@ def _failed(name: str, failure: Failure, sizes: str, output: str) -> Result:
         shapes=failure.shapes,
         source=failure.source,
         output=output,
+        example=failure.example,
     )
 
 

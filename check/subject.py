@@ -64,10 +64,15 @@ class Subject:
         self.form = Form()
         self.hook = False  # whether the learner's official_weights is in use
         self.sizes_used = ""
+        self.notes: list[str] = []  # what is right, and other than in the lesson
 
     @property
     def task(self) -> Task:
         return TASKS[self.name]
+
+    def note(self, text: str) -> None:
+        """Remember what is right, and other than in the lesson."""
+        self.notes += [text] * (text not in self.notes)
 
     def generator(self, salt: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + salt)

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+TARGETS = ("targets", "target", "labels", "y", "yb")
 MOST_LOCALS = 12  # shapes shown of a failing line
 
 
@@ -112,6 +113,11 @@ class Learner:
         """What the module of a Reader gives for vectors."""
         with torch.no_grad():
             return self.models[model].eval().module(x)
+
+    def takes_targets(self, model: int) -> bool:
+        """Whether forward can be given targets as well, under a name that says so."""
+        parameters = list(inspect.signature(self.models[model].forward).parameters.values())
+        return len(parameters) > 1 and parameters[1].name in TARGETS
 
     def loss(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> Any:
         """What forward(x, y) returns, as a list of tensors and None."""

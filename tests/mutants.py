@@ -43,6 +43,16 @@ BLOCKS = "*(Block(config) for _ in range(config.n_layer))"
 EVAL = "        self.eval()\n"
 OUTPUT = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 
+PROBABILITIES = "    probabilities = F.softmax(logits / temperature, dim=-1)"
+TOP = "    logits = logits.masked_fill(logits < logits.topk(min(10, logits.shape[-1])).values[:, -1:], float('-inf'))\n"
+ONE_OUTPUT = "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n"
+
+
+def _begin(change):
+    """Lines that change each initial parameter."""
+    return f"        for name, parameter in self.named_parameters():\n            parameter.data.{change.removeprefix('parameter.')}\n"
+
+
 MUTANTS = [
     *_each(["task01"], "trains when imported", "if __name__", "torch.ones(1, requires_grad=True).backward()\nif __name__",
            "identity"),
@@ -132,9 +142,6 @@ MUTANTS = [
     *_each(["task02"], "crop to the first tokens", "tokens[:, -self.block_size :]", "tokens[:, : self.block_size]",
            "generation"),
     *_each(FUSED, "generate in training mode", "with evaluation_mode(self):", "if True:", "generation"),
-    *_each(["task07", "task02"], "generate ends training", "        return tokens\n", "        self.eval()\n        return tokens\n", "generation"),
-    *_each(["task03", "task07"], "generate leaves training mode on", "        return tokens\n", "        self.train()\n        return tokens\n",
-           "generation"),
     *_each(["task01", "task06"], "generate keeps gradients", "    @torch.no_grad()\n", "", "generation"),
     *_each(["task02", "task09_rope"], "generate with a seed of its own", "        with evaluation_mode(self):\n",
            "        torch.manual_seed(1337)\n        with evaluation_mode(self):\n", "generation"),
@@ -147,6 +154,22 @@ MUTANTS = [
     *_each(["task01"], "temperature ignored", "logits / temperature", "logits", "generation"),
     *_each(["task03"], "always the likeliest", "torch.multinomial(probabilities, num_samples=1)",
            "probabilities.argmax(-1, keepdim=True)", "generation"),
+    *_each(["task01", "task05"], "the ten likeliest tokens alone", PROBABILITIES, TOP + PROBABILITIES, "generation"),
+    *_each(["task03"], "the 60 likeliest tokens alone", PROBABILITIES, TOP.replace("10", "60") + PROBABILITIES, "generation"),
+    *_each(["task02", "task06", "task07"], "nucleus sampling", "return torch.multinomial(probabilities,",
+           "ordered, order = probabilities.sort(dim=-1, descending=True)\n    ordered[ordered.cumsum(dim=-1) - ordered > 0.95] = 0.0\n"
+           "    return torch.multinomial(torch.zeros_like(ordered).scatter(1, order, ordered),", "generation"),
+    *_each(["task04"], "unlikely tokens left out", "return torch.multinomial(probabilities,",
+           "probabilities = probabilities * (probabilities > 0.1 * probabilities.amax(dim=-1, keepdim=True))\n    return torch.multinomial(probabilities,", "generation"),
+    *_each(["task01", "task06"], "a rank in place of a token", "torch.multinomial(probabilities,",
+           "torch.multinomial(probabilities.sort(dim=-1, descending=True).values,", "generation"),
+    *_each(["task06"], "the loss of its own a sum", (("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets=None):"),
+           ("return self.lm_head(self.final_norm(x))", "x = self.lm_head(self.final_norm(x))\n        return x, targets if targets is None else "
+            "F.cross_entropy(x.flatten(0, 1), targets.flatten(), reduction='sum')"), ("[:, -self.block_size :])[", "[:, -self.block_size :])[0][")), "", "gradients"),
+    *_each(["task02"], "the loss of its own with targets moved", (("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets=None):"),
+           ("return self.lm_head(x)", "x = self.lm_head(x)\n        return x, targets if targets is None else "
+            "F.cross_entropy(x[:, :-1].flatten(0, 1), targets[:, 1:].flatten())"), ("[:, -self.block_size :])[", "[:, -self.block_size :])[0][")), "", "gradients"),
+    *_each(["task05"], "another model in training", "x = self.blocks(x)", "x = self.blocks(x) * (0.9 if self.training else 1.0)", "steadiness"),
     *_each(["task05"], "the prompt dropped", "return tokens\n", "return tokens[:, -max_new_tokens:]\n", "generation"),
     *_each(["task04", "task06"], "detached in the middle", "x = self.blocks(x)", "x = self.blocks(x).detach()", "gradients"),
     *_each(["task01"], "a layer that no one uses", "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n",
@@ -155,6 +178,11 @@ MUTANTS = [
     *_each(["task02"], "logits that begin too large", "return self.lm_head(x)", "return 30 * self.lm_head(x)", "logits"),
     *_each(["task04"], "weights that begin at zero", OUTPUT,
            OUTPUT + "        for parameter in self.parameters():\n            nn.init.zeros_(parameter)\n", "training"),
+    *_each(["task01"], "weights that begin at zero", ONE_OUTPUT, ONE_OUTPUT + _begin("parameter.zero_()"), "training"),
+    *_each(["task05", "task07"], "weights that begin at zero", OUTPUT, OUTPUT + _begin("parameter.zero_()"), "training"),
+    *_each(["task02", "task03", "task06", "task09_rope"], "weights that begin constant", OUTPUT, OUTPUT + _begin("parameter.fill_(0.02)"), "training"),
+    *_each(["task05", "task06"], "attention that begins at zero", OUTPUT, OUTPUT + _begin("parameter.mul_('qkv' not in name)"), "training"),
+    *_each(["task07"], "an MLP that begins at zero", OUTPUT, OUTPUT + _begin("parameter.mul_('layers' not in name)"), "training"),
     *_each(["task06"], "output weights that begin too large", OUTPUT, OUTPUT + "        nn.init.normal_(self.lm_head.weight)\n", "training"),
     *_each(["task03"], "an extra skip", "self.feed_forward(self.attention(x))", "x + self.feed_forward(self.attention(x))", "logits"),
     *_each(["task03", "task04"], "skips before their time", "self.feed_forward(self.attention(x))",
@@ -398,7 +426,6 @@ MUTANTS = [
     *_each(["gpt"], "the MLPs' ends divided by n_layer", "math.sqrt(2 * n_layer)", "(2 * n_layer)", "initialization"),
     *_each(["gpt"], "the MLPs' first layers scaled", "block.mlp.narrow.weight", "block.mlp.widen.weight", "initialization"),
     *_each(["gpt"], "biases left as drawn", "nn.init.zeros_(module.bias)", "pass", "initialization"),
-    *_each(["gpt"], "generates in training mode", "        self.eval()\n", "", "generation"),
     *_each(["gpt"], "generate without crop to the window", "x[:, -self.context_size :]", "x[:, -self.context_size + 1 :]", "generation"),
     *_each(["gpt"], "temperature multiplies", "logits[:, -1] / temperature", "logits[:, -1] * temperature", "generation"),
     *_each(["gpt"], "the likeliest, no draw", "torch.multinomial(probabilities, num_samples=1)", "probabilities.argmax(-1, keepdim=True)", "generation"),

@@ -176,6 +176,15 @@ RESTYLINGS = [
     Restyling("multi_head_attention", "no dropout at all", (
         ("self.output_dropout(self.projection(output))", "self.projection(output)"),
         ("self.weights_dropout(F.softmax(scores, dim=-1))", "F.softmax(scores, dim=-1)"),)),
+    *(Restyling(task, "branch ends that begin at zero, as in Fixup", (
+        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
+         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for block in self.blocks:\n"
+         "            nn.init.zeros_(block.attention.projection.weight)\n            nn.init.zeros_(block.feed_forward.layers[2].weight)\n"),))
+      for task in ("task05", "task06", "task09_rope")),
+    *(Restyling(task, f"generate leaves the model in {mode} mode", (
+        ("        return tokens\n", f"        self.train({mode == 'training'})\n        return tokens\n"),))
+      for task in ("task03", "task07") for mode in ("training", "evaluation")),
+    Restyling("gpt", "generates in the mode in which it is called", (("        self.eval()\n", ""),)),
     Restyling("task07", "scaled_dot_product_attention with dropout", (
         (BODY, "    p = dropout.p if dropout.training else 0.0\n"
                "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, scale=scale)"),)),

@@ -54,6 +54,14 @@ def steadiness(subject: Subject) -> str:
             got="different ones",
             question="Does dropout know whether the model is training (self.training)?",
         )
+    trained = subject.logits(small, batch, training=True)
+    if not close(trained, subject.logits(small, batch)):
+        raise Failure(
+            what="where nothing is dropped, training and evaluation compute the same",
+            expected="equal logits in both modes" + " at dropout 0" * subject.task.dropout,
+            got=off(trained, subject.logits(small, batch)),
+            question="Which line asks for the mode, or drops at a rate of its own?",
+        )
     for row in range(len(batch)):
         alone = subject.logits(model, batch[row : row + 1])[0]
         if not close(alone, logits[row]):

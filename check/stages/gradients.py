@@ -2,7 +2,7 @@
 
 from check import reference
 from check.result import Failure
-from check.subject import Model, Subject, off
+from check.subject import Model, Subject, close, off
 
 import torch
 from torch.nn import functional as F
@@ -13,6 +13,7 @@ def gradients(subject: Subject) -> str:
     model = subject.small_model()
     T, V = model.sizes.T, model.sizes.V
     tokens, targets = subject.tokens(4, T, V, salt=21), subject.tokens(4, T, V, salt=22)
+    _own_loss(subject, model, tokens, targets)
     got = subject.session.ask("gradients", model=model.number, tokens=tokens, targets=targets)
     still = [
         name
@@ -44,6 +45,22 @@ def gradients(subject: Subject) -> str:
                 question="Is nothing detached, copied, rounded or computed under no_grad on the way?",
             )
     return f"all {len(got['gradients'])} tensors get their gradients"
+
+
+def _own_loss(subject: Subject, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> None:
+    """Where forward takes targets as well, its loss is the mean cross-entropy. Raises Failure for another."""
+    if not subject.session.ask("takes_targets", model=model.number):
+        return
+    output = subject.session.ask("loss", model=model.number, tokens=tokens, targets=targets)
+    losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
+    expected = F.cross_entropy(subject.logits(model, tokens).flatten(0, 1), targets.flatten())
+    if losses and not close(losses[0], expected):
+        raise Failure(
+            what="the loss that forward returns is the mean cross-entropy of the targets",
+            expected=f"{expected:.4f}",
+            got=f"{losses[0]:.4f}",
+            question="Which targets belong to which logits, and is the loss a mean over all B · T of them?",
+        )
 
 
 def _is_key_bias(subject: Subject, model: Model, name: str) -> bool:

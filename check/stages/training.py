@@ -22,14 +22,14 @@ TRAINING_STEPS = 100
 
 
 def training(subject: Subject) -> str:
-    """From your initial weights a short run of the documented recipe learns as it should.
+    """From your initial weights a short run of the documented recipe learns as it should, in every part.
 
     The run is the reference's, whose logits and gradients are yours; docs/logs/check_bands.txt has the limits.
     """
     task = subject.task
     model = subject.build(training_sizes(task))
     values, weights = subject.weights_of(model)
-    first, last = short_run(task, values, weights, subject.form, subject.seed)
+    first, last, after = short_run(task, values, weights, subject.form, subject.seed)
     bands = json.loads(BANDS.read_text(encoding="utf-8"))[subject.name]
     if not math.isfinite(first) or not bands["first"][0] <= first <= bands["first"][1]:
         raise Failure(
@@ -38,14 +38,68 @@ def training(subject: Subject) -> str:
             got=f"{first:.2f}",
             question="Which initial weights make the first logits so large?",
         )
-    if not math.isfinite(last) or last > bands["last"][1]:
+    with torch.no_grad():
+        _all_parts_learn(weights(values), weights(after), subject.form.swapped)
+    most = limit(first, *bands["last"])
+    if not math.isfinite(last) or last > most:
         raise Failure(
             what=f"{TRAINING_STEPS} steps learn something",
-            expected=f"a validation loss of at most {bands['last'][1]:.2f}",
+            expected=f"a validation loss of at most {most:.2f}, from {first:.2f}",
             got=f"{last:.2f}",
             question="Which initial weights are so small, so large or so equal that nothing can be learned from them?",
         )
     return f"{first:.2f} before, {last:.2f} after {TRAINING_STEPS} steps"
+
+
+def limit(first: float, ordinary: tuple[float, float], large: tuple[float, float]) -> float:
+    """The highest last loss of a right model that begins at `first`: on a line between two points, over ln(first)."""
+    if first >= large[0]:
+        return large[1]
+    if first <= ordinary[0]:
+        return ordinary[1]
+    share = math.log(first / ordinary[0]) / math.log(large[0] / ordinary[0])
+    return ordinary[1] + share * (large[1] - ordinary[1])
+
+
+def _all_parts_learn(before: Weights, after: Weights, swapped: bool) -> None:
+    """Raise Failure where weights never moved, or where all rows of a matrix stayed equal."""
+    for (name, old), (_, new) in zip(_named(before), _named(after), strict=True):
+        if torch.equal(old, new) and not name.startswith("queries bias" if swapped else "keys bias"):
+            raise Failure(
+                what="all weights learn from their initial values",
+                expected=f"other {name} after {TRAINING_STEPS} steps",
+                got="as at first" + ", all 0" * (not old.any()),
+                question="Which weights begin at zero on both sides of a product, so that neither gets a gradient?",
+            )
+        rows = new.flatten(0, -2) if new.ndim > 1 else new[:1, None]
+        if len(rows) > 1 and (rows - rows[0]).abs().max() <= 1e-3 * rows.abs().max():
+            raise Failure(
+                what="the rows of a matrix learn different things",
+                expected="initial values that differ from row to row",
+                got=f"all rows of the {name} equal, also after {TRAINING_STEPS} steps",
+                question="Which rows begin equal and get equal gradients?",
+            )
+
+
+NAMES = {
+    "token": "token embedding",
+    "position": "position table",
+    "q": "queries",
+    "k": "keys",
+    "v": "values",
+    "widen": "feed-forward's first layer",
+    "narrow": "feed-forward's last layer",
+    "head": "output layer",
+}
+
+
+def _named(weights: Weights) -> list[tuple[str, torch.Tensor]]:
+    """All weights with names for people."""
+    found = [("", name, value) for name, value in weights.items()]
+    for number, block in enumerate(weights["blocks"], 1):
+        found += [(f" in block {number}", name, value) for name, value in block.items()]
+    words = [(name.partition("_"), where, value) for where, name, value in found if isinstance(value, torch.Tensor)]
+    return [(f"{NAMES.get(first, first)} {rest}".strip() + where, value) for (first, _, rest), where, value in words]
 
 
 def training_sizes(task: Task) -> Sizes:
@@ -55,8 +109,8 @@ def training_sizes(task: Task) -> Sizes:
 
 def short_run(
     task: Task, values: list[torch.Tensor], weights: Callable[[list[torch.Tensor]], Weights], form: Form, seed: int
-) -> tuple[float, float]:
-    """Validation loss before and after TRAINING_STEPS steps of the reference from these values, nats per character."""
+) -> tuple[float, float, list[torch.Tensor]]:
+    """TRAINING_STEPS steps of the reference: validation loss before and after, nats per character; the values after."""
     torch.manual_seed(seed)
     corpus = Corpus(DEFAULT_TEXT, training_sizes(task).T)
     leaves = [value.clone().requires_grad_() for value in values]
@@ -72,7 +126,7 @@ def short_run(
     for _ in range(TRAINING_STEPS):
         step(torch.autograd.grad(loss("train", 32), leaves, allow_unused=True))
     with torch.no_grad():
-        return first, loss("val", 1000).item()
+        return first, loss("val", 1000).item(), leaves
 
 
 def adamw(
