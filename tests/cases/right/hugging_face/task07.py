@@ -1,0 +1,326 @@
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from torch import nn
+
+
+@dataclass
+class CausalLMOutput:
+    logits: torch.Tensor
+    loss: Optional[torch.Tensor] = None
+    past_key_values: Optional[tuple] = None
+
+
+ACT2FN = {"relu": nn.ReLU(), "gelu": nn.GELU(), "silu": nn.SiLU()}
+
+
+class Config:
+    model_type = "gpt2"
+    attribute_map = {'hidden_size': 'n_embd', 'num_attention_heads': 'n_head', 'num_hidden_layers': 'n_layer', 'max_position_embeddings': 'block_size'}
+
+    def __init__(
+        self,
+        batch_size=64,
+        block_size=256,
+        n_embd=384,
+        n_head=6,
+        n_layer=6,
+        dropout=0.2,
+        paper_scale=False,
+        learning_rate=0.0003,
+        max_steps=5000,
+        eval_interval=500,
+        eval_batches=200,
+        layer_norm_epsilon=1e-5,
+        initializer_range=0.02,
+        activation_function="relu",
+        **kwargs,
+    ):
+        self.batch_size = batch_size
+        self.block_size = block_size
+        self.n_embd = n_embd
+        self.n_head = n_head
+        self.n_layer = n_layer
+        self.dropout = dropout
+        self.paper_scale = paper_scale
+        self.learning_rate = learning_rate
+        self.max_steps = max_steps
+        self.eval_interval = eval_interval
+        self.eval_batches = eval_batches
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.initializer_range = initializer_range
+        self.activation_function = activation_function
+        for key, value in kwargs.items():
+            setattr(self, self.attribute_map.get(key, key), value)
+
+    def __getattr__(self, name):
+        # only called for what is not found otherwise
+        if name in type(self).attribute_map:
+            return getattr(self, type(self).attribute_map[name])
+        raise AttributeError(name)
+
+
+class Conv1D(nn.Module):
+    """
+    A linear layer, its weight transposed.
+
+    Args:
+        nf (`int`): The number of output features.
+        nx (`int`): The number of input features.
+    """
+
+    def __init__(self, nf, nx, bias=True):
+        super().__init__()
+        self.nf = nf
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf)) if bias else None
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x):
+        size_out = x.size()[:-1] + (self.nf,)
+        x = x.view(-1, x.size(-1))
+        x = torch.addmm(self.bias, x, self.weight) if self.bias is not None else x @ self.weight
+        return x.view(size_out)
+
+
+class GPT2Attention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.embed_dim = config.hidden_size
+        self.num_heads = config.num_attention_heads
+        self.head_dim = self.embed_dim // self.num_heads
+        self.scale_attn = (self.head_dim if config.paper_scale else self.embed_dim) ** 0.5
+        max_positions = config.block_size
+        self.register_buffer(
+            "bias",
+            torch.tril(torch.ones((max_positions, max_positions), dtype=torch.bool)).view(1, 1, max_positions, max_positions),
+            persistent=False,
+        )
+        self.c_attn = Conv1D(3 * self.num_heads * self.head_dim, self.embed_dim)
+        self.c_proj = Conv1D(self.embed_dim, self.embed_dim)
+        self.attn_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = nn.Dropout(config.dropout)
+
+    def _attn(self, query, key, value, attention_mask=None, head_mask=None):
+        attn_weights = torch.matmul(query, key.transpose(-1, -2))
+        attn_weights = attn_weights / torch.full([], self.scale_attn, dtype=attn_weights.dtype, device=attn_weights.device)
+
+        # if only "normal" attention layer implements causal mask
+        query_length, key_length = query.size(-2), key.size(-2)
+        causal_mask = self.bias[:, :, key_length - query_length : key_length, :key_length]
+        mask_value = torch.finfo(attn_weights.dtype).min
+        # Need to be a tensor, otherwise we get error: `RuntimeError: expected scalar type float but found double`.
+        mask_value = torch.full([], mask_value, dtype=attn_weights.dtype, device=attn_weights.device)
+        attn_weights = torch.where(causal_mask, attn_weights, mask_value)
+
+        if attention_mask is not None:
+            attn_weights = attn_weights + attention_mask
+
+        attn_weights = nn.functional.softmax(attn_weights, dim=-1)
+        attn_weights = attn_weights.type(value.dtype)
+        attn_weights = self.attn_dropout(attn_weights)
+
+        # Mask heads if we want to
+        if head_mask is not None:
+            attn_weights = attn_weights * head_mask
+
+        attn_output = torch.matmul(attn_weights, value)
+        return attn_output, attn_weights
+
+    def _split_heads(self, tensor, num_heads, attn_head_size):
+        """
+        Splits hidden_size dim into attn_head_size and num_heads
+        """
+        new_shape = tensor.size()[:-1] + (num_heads, attn_head_size)
+        tensor = tensor.view(new_shape)
+        return tensor.permute(0, 2, 1, 3)  # (batch, head, seq_length, head_features)
+
+    def _merge_heads(self, tensor, num_heads, attn_head_size):
+        """
+        Merges attn_head_size dim and num_attn_heads dim into hidden_size
+        """
+        tensor = tensor.permute(0, 2, 1, 3).contiguous()
+        new_shape = tensor.size()[:-2] + (num_heads * attn_head_size,)
+        return tensor.view(new_shape)
+
+    def forward(self, hidden_states, layer_past=None, attention_mask=None, use_cache=False):
+        query, key, value = self.c_attn(hidden_states).split(self.num_heads * self.head_dim, dim=2)
+
+        query = self._split_heads(query, self.num_heads, self.head_dim)
+        key = self._split_heads(key, self.num_heads, self.head_dim)
+        value = self._split_heads(value, self.num_heads, self.head_dim)
+
+        if layer_past is not None:
+            past_key, past_value = layer_past
+            key = torch.cat((past_key, key), dim=-2)
+            value = torch.cat((past_value, value), dim=-2)
+        present = (key, value) if use_cache else None
+
+        attn_output, attn_weights = self._attn(query, key, value, attention_mask)
+
+        attn_output = self._merge_heads(attn_output, self.num_heads, self.head_dim)
+        attn_output = self.c_proj(attn_output)
+        attn_output = self.resid_dropout(attn_output)
+
+        outputs = (attn_output, present)
+        return outputs  # a, present
+
+
+class GPT2MLP(nn.Module):
+    def __init__(self, intermediate_size, config):
+        super().__init__()
+        embed_dim = config.n_embd
+        self.c_fc = Conv1D(intermediate_size, embed_dim)
+        self.c_proj = Conv1D(embed_dim, intermediate_size)
+        self.act = ACT2FN[config.activation_function]
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden_states):
+        hidden_states = self.c_fc(hidden_states)
+        hidden_states = self.act(hidden_states)
+        hidden_states = self.c_proj(hidden_states)
+        hidden_states = self.dropout(hidden_states)
+        return hidden_states
+
+
+class GPT2Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = GPT2Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        inner_dim = 4 * config.n_embd
+        self.mlp = GPT2MLP(inner_dim, config)
+
+    def forward(self, hidden_states, layer_past=None, attention_mask=None, use_cache=False):
+        residual = hidden_states
+        hidden_states = self.ln_1(hidden_states)
+        attn_outputs = self.attn(hidden_states, layer_past=layer_past, attention_mask=attention_mask, use_cache=use_cache)
+        attn_output = attn_outputs[0]  # output_attn: a, present
+        # residual connection
+        hidden_states = attn_output + residual
+
+        residual = hidden_states
+        hidden_states = self.ln_2(hidden_states)
+        feed_forward_hidden_states = self.mlp(hidden_states)
+        # residual connection
+        hidden_states = residual + feed_forward_hidden_states
+        return (hidden_states, attn_outputs[1])
+
+
+class GPT(nn.Module):
+    def __init__(self, config, vocab_size):
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.h = nn.ModuleList([GPT2Block(config) for _ in range(config.n_layer)])
+        self.ln_f = nn.LayerNorm(config.n_embd)
+        self.lm_head = nn.Linear(config.n_embd, vocab_size)
+
+        self.apply(self._init_weights)
+
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            module.weight.data.normal_(mean=0.0, std=0.02)
+            module.bias.data.zero_()
+        elif isinstance(module, nn.Embedding):
+            module.weight.data.normal_(mean=0.0, std=0.02)
+
+    def forward(self, input_ids, past_key_values=None, position_ids=None, labels=None, use_cache=False):
+        input_shape = input_ids.size()
+        past_length = 0 if past_key_values is None else past_key_values[0][0].size(-2)
+        if position_ids is None:
+            position_ids = torch.arange(past_length, input_shape[-1] + past_length, dtype=torch.long, device=input_ids.device)
+            position_ids = position_ids.unsqueeze(0).view(-1, input_shape[-1])
+        inputs_embeds = self.wte(input_ids)
+        position_embeds = self.wpe(position_ids)
+        hidden_states = inputs_embeds + position_embeds
+
+        presents = () if use_cache else None
+        if past_key_values is None:
+            past_key_values = [None] * len(self.h)
+        for block, layer_past in zip(self.h, past_key_values):
+            hidden_states, present = block(hidden_states, layer_past=layer_past, use_cache=use_cache)
+            if use_cache:
+                presents = presents + (present,)
+
+        hidden_states = self.ln_f(hidden_states)
+        lm_logits = self.lm_head(hidden_states)
+
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(lm_logits.view(-1, lm_logits.size(-1)), labels.reshape(-1))
+
+        return CausalLMOutput(logits=lm_logits, loss=loss, past_key_values=presents)
+
+    @torch.no_grad()
+    def generate(self, input_ids, max_new_tokens=20, temperature=1.0, do_sample=True, top_k=None):
+        training = self.training
+        self.eval()
+        for _ in range(max_new_tokens):
+            cropped = input_ids[:, -self.config.block_size :]
+            next_token_logits = self(cropped).logits[:, -1, :] / temperature
+            if top_k is not None:
+                smallest = torch.topk(next_token_logits, min(top_k, next_token_logits.size(-1)))[0][..., -1, None]
+                next_token_logits = next_token_logits.masked_fill(next_token_logits < smallest, -float("inf"))
+            if do_sample:
+                probs = nn.functional.softmax(next_token_logits, dim=-1)
+                next_tokens = torch.multinomial(probs, num_samples=1).squeeze(1)
+            else:
+                next_tokens = torch.argmax(next_token_logits, dim=-1)
+            input_ids = torch.cat([input_ids, next_tokens[:, None]], dim=-1)
+        self.train(training)
+        return input_ids
+
+
+class Trainer:
+    def __init__(self, model, args, data):
+        self.model = model
+        self.args = args
+        self.data = data
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
+
+    def get_batch(self, split):
+        data = self.data[split]
+        starts = torch.randint(len(data) - self.args.block_size, (self.args.batch_size,)).tolist()
+        input_ids = torch.stack([data[i : i + self.args.block_size] for i in starts])
+        labels = torch.stack([data[i + 1 : i + 1 + self.args.block_size] for i in starts])
+        return {"input_ids": input_ids, "labels": labels}
+
+    @torch.no_grad()
+    def evaluate(self, split):
+        self.model.eval()
+        losses = [self.model(**self.get_batch(split)).loss.item() for _ in range(self.args.eval_batches)]
+        self.model.train()
+        return sum(losses) / len(losses)
+
+    def train(self):
+        for step in range(self.args.max_steps):
+            if step % self.args.eval_interval == 0 or step == self.args.max_steps - 1:
+                print(f"Epoch {step}: avg train loss {self.evaluate('train'):.4f} | avg val loss {self.evaluate('val'):.4f}")
+            outputs = self.model(**self.get_batch("train"))
+            outputs.loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+
+def main():
+    torch.manual_seed(42)
+    with open("input.txt", encoding="utf-8") as f:
+        text = f.read()
+    vocab = {ch: i for i, ch in enumerate(sorted(set(text)))}
+    ids = torch.tensor([vocab[ch] for ch in text])
+    n = int(0.9 * len(ids))
+    config = Config()
+    model = GPT(config, len(vocab))
+    Trainer(model, config, {"train": ids[:n], "val": ids[n:]}).train()
+    output = model.generate(torch.zeros(1, 1, dtype=torch.long), max_new_tokens=500)
+    symbols = list(vocab)
+    print("\nSampling 500 tokens from a trained model: ")
+    print("".join(symbols[i] for i in output[0].tolist()))
+
+
+if __name__ == "__main__":
+    main()
