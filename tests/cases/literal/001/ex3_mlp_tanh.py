@@ -1,0 +1,19 @@
+# Document 001, exercise 3.
+# "2-layer feedforward network with `hidden_size` inputs, `4*hidden_size` hiddens, and `hidden_size` outputs"
+# "apply the GELU activation function to the hiddens and dropout to the outputs"
+# The GELU is the paper's approximation.
+from torch import nn
+
+
+class MLP(nn.Module):
+    def __init__(self, hidden_size, dropout):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(hidden_size, 4 * hidden_size),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(4 * hidden_size, hidden_size),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x):
+        return self.net(x)
