@@ -29,12 +29,12 @@ from check.run import check, verdict
 from check.session import harmless
 from check.submissions import Submission, collect
 from common.parser import Parser, path, whole_number
-from common.progress import SteadyConsole
-from common.run import UserError, is_terminal, progress
+from common.progress import duration
+from common.run import UserError, progress
+from common.terminal import is_terminal, status
 from exercises.build import ROOT
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -117,17 +117,16 @@ def _all(submissions: list[Submission], known: dict[tuple, Mark], options) -> It
             todo.append(each)
             continue
         yield _mark(each, old.status, old.stages, old.seconds)
-    bar = _bar(len(todo)) if is_terminal(sys.stderr) and todo else None
+    start = time.monotonic()
     try:
         for done, mark in enumerate(_checked(todo, options.jobs, options.seed), 1):
             kept = f", kept in {options.json}: the same command goes on" if options.json else ""
             progress.where = f"after {done} of {len(todo)} files{kept}"
-            if bar:
-                bar.update(bar.task_ids[0], completed=done, description=harmless(mark.file)[:40], refresh=True)
+            left = duration((time.monotonic() - start) / done * (len(todo) - done))
+            status.show(f"{done}/{len(todo)}, {left} left  {harmless(mark.file)}")
             yield mark
     finally:
-        if bar:
-            bar.stop()
+        status.clear()
 
 
 def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
@@ -174,21 +173,6 @@ def _mark(each: Submission, status: str, stages: list[dict], seconds: float) -> 
 
 def _broken(each: Submission, why: str) -> Mark:
     return _mark(each, "error", [{"stage": names_of(each.task)[0], "status": "error", "detail": why}], 0.0)
-
-
-def _bar(total: int) -> Progress:
-    columns = [
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left  {task.description}", markup=False),
-    ]
-    bar = Progress(
-        *columns, console=SteadyConsole(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False
-    )
-    bar.add_task("", total=total)
-    bar.start()
-    return bar
 
 
 def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from check.suites import stages_of
+from common.files import replace
 from common.run import UserError
 from exercises.hints import HINTS
 
@@ -115,7 +116,7 @@ def write(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        replace(beside, path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
 

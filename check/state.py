@@ -9,6 +9,7 @@ from pathlib import Path
 
 from check.names import PIECES, TASKS, own_files
 from check.result import Result
+from common.files import replace
 
 PLACE = Path(".check.json")
 
@@ -30,7 +31,7 @@ class State:
         beside = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             beside.write_text(text + "\n", encoding="utf-8")
-            os.replace(beside, PLACE)
+            replace(beside, PLACE)
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
         """Remember what a check found, if the file is the one that the table shows."""

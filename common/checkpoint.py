@@ -1,6 +1,7 @@
 """Checkpoints that survive kill -9, that name their model, and that resume to the same digits."""
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -14,6 +15,7 @@ from common import parallel
 from common.config import TrainingConfig
 from common.data import Corpus
 from common.evaluate import evaluation_mode
+from common.files import replace
 from common.progress import hint
 from common.run import UserError
 
@@ -53,14 +55,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
     place = path.resolve()
     file = _beside(place)
     try:
+        whole = io.BytesIO()  # not the file itself: PyTorch has words of its own for a full disk
+        torch.save({"format": FORMAT} | state, whole)
         with open(file, "xb") as stream:
-            torch.save({"format": FORMAT} | state, stream)
+            stream.write(whole.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(file, place)  # closed first: Windows moves no open file
-    except RuntimeError as error:  # PyTorch's word for a full disk
-        _remove(file)
-        raise OSError(str(error).splitlines()[0]) from error
+        replace(file, place)  # closed first: Windows moves no open file
     except BaseException:
         _remove(file)
         raise
@@ -83,9 +84,10 @@ def _remove(file: Path) -> None:
 def _remove_leftovers(place: Path) -> None:
     """What a killed run left beside a checkpoint."""
     for file in place.parent.glob(f".{place.name}.*.saving"):
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int(file.name.split(".")[-2].split("-")[0]), 0)
-            continue  # its process is alive
+        if os.name != "nt":  # there 0 is Ctrl-C, and an open file stays
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(file.name.split(".")[-2].split("-")[0]), 0)
+                continue  # its process is alive
         _remove(file)
 
 

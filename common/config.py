@@ -1,6 +1,7 @@
 """How a model is trained from task 7 on: every field that the loop in common/train.py uses, and the presets."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from common.run import UserError
 
@@ -31,12 +32,17 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Raise UserError for sizes that make no model."""
-        sizes = {name: getattr(self, name, 1) for name in ("batch_size", "block_size", "n_embd", "n_head", "n_layer")}
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise UserError(f"{name}: expected a whole number from 1, got {size}")
-        if sizes["n_embd"] % sizes["n_head"]:
-            raise UserError(f"n_embd {sizes['n_embd']} does not divide among n_head {sizes['n_head']}")
+        check_sizes(self)
+
+
+def check_sizes(config: Any) -> None:
+    """Raise UserError for the sizes of a Config of any task that make no model."""
+    sizes = {name: getattr(config, name, 1) for name in ("batch_size", "block_size", "n_embd", "n_head", "n_layer")}
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise UserError(f"{name}: expected a whole number from 1, got {size}")
+    if sizes["n_embd"] % sizes["n_head"]:
+        raise UserError(f"n_embd {sizes['n_embd']} does not divide among n_head {sizes['n_head']}")
 
 
 # Found on a part of the training text (docs/studies.md), never on the validation text.

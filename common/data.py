@@ -4,6 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from common import pytorch  # noqa: F401
 from common.run import UserError
 
 import torch

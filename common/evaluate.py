@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from common import parallel
 from common.data import Tokens
+from common.progress import evaluation_parts
 
 import torch
 from torch import nn
@@ -99,7 +100,8 @@ def _score(
     T, symbols = tokens.shape[1], int(targets.max()) + 1  # about V
     rows = max(1, min(at_once // T**2, LOGITS_AT_ONCE // (T * symbols)))
     with evaluation_mode(model):
-        for part in range(parallel.rank() * rows, len(tokens), parallel.size() * rows):
+        parts = range(parallel.rank() * rows, len(tokens), parallel.size() * rows)
+        for part in evaluation_parts(parts):
             chosen = counts[part : part + rows]  # (B, T)
             logits = model(tokens[part : part + rows])[chosen].float()  # (N, V)
             expected = targets[part : part + rows][chosen]  # (N)

@@ -9,7 +9,7 @@ from typing import Any
 
 from common import parallel, track
 from common.checkpoint import check_place
-from common.config import PRESETS, TrainingConfig
+from common.config import PRESETS, TrainingConfig, check_sizes
 from common.parser import MOST_SEED, Parser, path, whole_number
 from common.progress import hint
 from common.run import UserError
@@ -81,6 +81,7 @@ def parse_options(
     changes = {"max_steps": options.steps} if options.steps else {}
     if not trains_long:
         options.config = dataclasses.replace(config_class(), **changes)
+        check_sizes(options.config)
         return options
     options.device = parallel.start(options.device)
     if options.save and parallel.restarted():

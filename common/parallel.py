@@ -9,7 +9,9 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from common.run import UserError, in_torchrun
+from common import pytorch  # noqa: F401
+from common.run import UserError
+from common.terminal import in_torchrun
 
 import torch
 from torch import distributed, nn

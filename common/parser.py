@@ -1,27 +1,47 @@
 """argparse as every command here uses it. It does without PyTorch, so that a command may."""
 
 import argparse
+import difflib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from common.run import UserError
+from common.terminal import fold, paragraphs
 
 MOST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but its complaints are one line, and its description keeps its lines.
+    """argparse, but its complaints are one line, and its help is cut between words.
 
     Raises UserError where the command line cannot be read.
     """
 
     def __init__(self, **options):
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(allow_abbrev=False, formatter_class=Formatter, **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        if args is None and sys.argv[0].endswith("kernel_launcher.py"):  # a notebook's; its flags are Jupyter's
+            args = []
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
+        _, _, words = message.partition("unrecognized arguments: ")
+        close = difflib.get_close_matches(words.split()[0], self._option_string_actions, n=1) if words else []
+        raise UserError(f"{message}{f'; did you mean {close[0]}?' if close else ''} (see --help)")
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """The description's paragraphs are filled and its tables keep their columns; no word of a flag's help is cut."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return paragraphs(text, sys.stdout)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return fold(" ".join(text.split()), width).split("\n")
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:

@@ -1,54 +1,142 @@
-"""What a run tells: the documented log on stdout, a progress bar on stderr when that is a terminal."""
+"""What a run tells: the documented log on stdout, how far it got on a terminal's stderr or below a notebook's cell."""
 
+import datetime
+import math
 import sys
 import time
 from collections.abc import Iterator
 
 from common.data import Corpus
-from common.run import is_terminal, progress
+from common.run import UserError, progress
+from common.terminal import has_codes, is_terminal, status, wrapped
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 REFRESH_SECONDS = 0.2
-WIDE = 75  # columns that the whole bar needs on one line
+BAR = 20  # columns
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+class Clock:
+    """How far a run got, and when it will be there: steps by their mean, evaluations by what they took so far."""
+
+    def __init__(self, total: int, first: int):
+        self.total, self.first, self.step = total, first, first
+        self.started = time.monotonic()
+        self.evaluated: dict[int, float] = {}  # step → seconds in evaluations before it
+
+    def seconds_a_step(self) -> float | None:
+        """None before the first step is done."""
+        seconds = time.monotonic() - self.started - sum(self.evaluated.values())
+        return seconds / (self.step - self.first) if self.step > self.first else None
+
+    def left(self) -> float:
+        """Seconds; evaluations count from the second on, which tells how often they come."""
+        left = self.total - self.step
+        seconds = left * (self.seconds_a_step() or 0.0)
+        if len(self.evaluated) > 1:
+            before, last = list(self.evaluated)[-2:]
+            seconds += left // (last - before) * sum(self.evaluated.values()) / len(self.evaluated)
+        return seconds
+
+    def __str__(self) -> str:
+        done = BAR * self.step // self.total
+        said = f"Step {self.step}/{self.total} {'━' * done}{'─' * (BAR - done)}"
+        each = self.seconds_a_step()
+        if each is None:
+            return said
+        return f"{said} {speed(each, 'step')}, {duration(self.left())} left"
+
+
+class _Now:
+    """The run whose steps are counted, if any, and when the line was last written."""
+
+    clock: Clock | None = None
+    shown_at = 0.0
 
 
 def training_steps(total: int, first: int = 0) -> Iterator[int]:
-    """Count the steps first … total - 1, with steps per second and time left on a terminal's stderr."""
-    bar = _start_bar(total, first) if is_terminal(sys.stderr) else None
-    shown_at = 0.0
+    """Count the steps first … total - 1, and show on a terminal's stderr how long they take and how long is left."""
+    clock = _Now.clock = Clock(total, first)
     try:
+        _show(str(clock))
         for step in range(first, total):
             progress.where = f"at step {step} of {total}"
             yield step
-            if bar and (time.monotonic() - shown_at > REFRESH_SECONDS or step == total - 1):
-                shown_at = time.monotonic()
-                bar.update(bar.task_ids[0], completed=step + 1, refresh=True)
+            clock.step = step + 1
+            if _is_due() or clock.step in (first + 1, total):
+                _show(str(clock))
+        status.leave()
     finally:
-        if bar:
-            bar.stop()
+        _Now.clock = None
     progress.where = f"after all {total} steps"
 
 
+def evaluation_parts(parts: range) -> Iterator[int]:
+    """The parts of an evaluation, counted on the same line while they are more than one."""
+    start, count = time.monotonic(), len(parts)
+    clock = _Now.clock
+    before = f"Step {clock.step}/{clock.total}: " if clock else ""
+    for done, part in enumerate(parts):
+        if count > 1 and (done < 2 or _is_due()):
+            each = (time.monotonic() - start) / max(1, done)
+            left = f", {speed(each, 'part')}, {duration((count - done) * each)} left" if done else ""
+            _show(f"{before}Evaluating {done} of {count}{left}")
+        yield part
+    if clock:
+        clock.evaluated[clock.step] = clock.evaluated.get(clock.step, 0.0) + time.monotonic() - start
+    elif count > 1:
+        status.clear()
+
+
+def speed(seconds: float, unit: str) -> str:
+    """Units a second, or seconds a unit where that is more than one."""
+    if seconds > 1:
+        return f"{seconds:.1f} s/{unit}"
+    return f"{1 / max(seconds, 1e-9):.{0 if seconds < 0.1 else 1}f} {unit}s/s"
+
+
+def duration(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _is_due() -> bool:
+    return time.monotonic() - _Now.shown_at > REFRESH_SECONDS
+
+
+def _show(text: str) -> None:
+    status.show(text)
+    _Now.shown_at = time.monotonic()
+
+
 def log_losses(step: int, train_loss: float, val_loss: float) -> None:
-    """Print one line of the documented log; losses in nats per character. It says "Epoch" for a step."""
-    if is_terminal(sys.stdout) and is_terminal(sys.stderr):  # the line takes the place of the bar
-        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+    """Print one line of the documented log; losses in nats per character. It says "Epoch" for a step.
+
+    Raises UserError where one is not a finite number.
+    """
+    stop_if_not_finite(f"the loss at step {step}", train_loss, val_loss)
+    if is_terminal(sys.stdout):  # the line takes the place of the bar
+        status.clear()
     print(f"Epoch {step}: avg train loss {train_loss:.4f} | avg val loss {val_loss:.4f}", flush=True)
 
 
+def stop_if_not_finite(what: str, *numbers: float) -> None:
+    """Raise UserError for a run that diverged."""
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(
+            f"{what} is not a finite number: the run diverged. A lower learning rate, or clipping of "
+            "gradients (grad_clip, from task 7 on), may help"
+        )
+
+
 def print_sample(model, corpus: Corpus) -> None:
-    """Print what the course prints at the end: 500 tokens that a lesson's GPT generates after a line break."""
+    """Print what the course prints at the end: 500 tokens that a lesson's GPT generates after a line break.
+
+    Raises UserError for a model whose weights are no longer finite.
+    """
+    stop_if_not_finite(
+        "a weight at the end", *(float(parameter.detach().abs().max()) for parameter in model.parameters())
+    )
     print("\nSampling 500 tokens from a trained model: ", flush=True)
     start = torch.zeros(1, 1, dtype=torch.long, device=corpus.splits["val"].device)  # the vocabulary's first symbol
     print(corpus.decode(model.generate(start, max_new_tokens=500)[0, 1:]))
@@ -57,39 +145,5 @@ def print_sample(model, corpus: Corpus) -> None:
 def hint(text: str) -> None:
     """Tell a person at a terminal something that is no result; piped and redirected runs stay silent."""
     if is_terminal(sys.stderr):
-        Console(stderr=True, highlight=False).print(text, style="dim", markup=False)
-
-
-class SteadyConsole(Console):
-    """Leaves the cursor alone: a run that is stopped or killed then cannot leave it hidden."""
-
-    def show_cursor(self, show: bool = True) -> bool:
-        return False
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> str:
-        speed = task.speed or 0
-        return f"{speed:.0f} steps/s," if speed >= 10 else f"{speed:.2f} steps/s,"
-
-
-def _start_bar(total: int, first: int) -> Progress:
-    console = SteadyConsole(stderr=True)
-    columns = [
-        TextColumn("Step"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    ]
-    bar = Progress(
-        *(columns if console.width >= WIDE else columns[:2]),
-        console=console,
-        auto_refresh=False,  # no thread: Ctrl-C needs to stop nothing but this one
-        redirect_stdout=False,  # the log is printed around the bar, untouched
-        redirect_stderr=False,
-    )
-    bar.add_task("", total=total, completed=first)
-    bar.start()
-    return bar
+        text = wrapped(text, sys.stderr, hanging=2)
+        print(f"{DIM}{text}{PLAIN}" if has_codes(sys.stderr) else text, file=sys.stderr, flush=True)

@@ -1,20 +1,23 @@
 """Run a script's main() so that it ends with a result, or with one line that says why not."""
 
+import atexit
 import contextlib
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import TextIO
+
+from common.terminal import ERASE, has_codes, is_interactive, is_silent, is_terminal, script, status, wrapped
 
 EXIT_OS_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # what it puts into the environment
+TOGETHER = 1.0  # seconds in which two signals are one wish
 
 
 class UserError(Exception):
@@ -30,13 +33,12 @@ def run(main: Callable[[], None]) -> None:
 
     Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write or too little memory with 1. A pipe whose
     reader left (`python task01.py | head -3`) ends quietly with 0. Of torchrun's processes only the first prints.
-    In a session that goes on afterwards (Jupyter, `python -i`) it prints the same line and returns, and leaves signals
-    as they were.
+    A signal that is ignored (`nohup`) stays ignored. In a session that goes on afterwards (Jupyter, `python -i`) it
+    prints the same line and returns, and leaves signals as they were; an error other than `UserError` is the session's.
     """
-    handlers = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(ENDING, _terminate)}  # "ignore" is inherited
-    before: dict = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = handle([signal.SIGINT, *ENDING], _once(_terminate))
+    if before and not is_interactive():
+        atexit.register(_ignore_signals)  # no traceback out of the interpreter's own end
     try:
         _run(main)
     finally:
@@ -45,17 +47,12 @@ def run(main: Callable[[], None]) -> None:
                 signal.signal(number, handler)
 
 
-def is_interactive() -> bool:
-    """Whether this process lives on when a script in it has ended: a notebook's, or of `python -i`."""
-    return bool(sys.flags.interactive) or hasattr(sys, "ps1")
-
-
 def _run(main: Callable[[], None]) -> None:
     if is_silent():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # the text may hold symbols that the terminal's encoding lacks
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)  # in a pipe, too, in their order
     try:
         try:
             main()
@@ -65,23 +62,50 @@ def _run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         _end(EXIT_INTERRUPTED, f"Interrupted {progress.where}.")
     except Interrupted as stop:
-        _end(EXIT_INTERRUPTED, f"Interrupted {stop}.")
+        _end(EXIT_INTERRUPTED, f"Interrupted {stop}")
     except UserError as error:
         _end(EXIT_BAD_INPUT, str(error))
     except BrokenPipeError:
         _end(0)
     except OSError as error:
+        if is_interactive():
+            raise
         _end(EXIT_OS_ERROR, str(error))
     except (MemoryError, RuntimeError) as error:  # PyTorch has words of its own for too little memory
         asked = re.search(r"allocate (\d+ bytes|[\d.]+ .iB)", str(error))
-        if not isinstance(error, MemoryError) and not asked:
+        if is_interactive() or (not isinstance(error, MemoryError) and not asked):
             raise
         wanted = f": {_readable(asked[1])} more were asked for" if asked else ""
         _end(EXIT_OS_ERROR, f"too little memory {progress.where}{wanted}")
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+def handle(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> dict:
+    """Install a handler for signals that are not ignored; those that were there. In the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _terminate(number: int) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _once(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
+    """A handler that is deaf for a moment after each signal, so that what cleans up comes to its end."""
+    last = -TOGETHER
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        again, last = time.monotonic() - last < TOGETHER, time.monotonic()
+        if not again:
+            action(number)
+
+    return handler
+
+
+def _ignore_signals() -> None:
+    handle([signal.SIGINT, *ENDING], signal.SIG_IGN)  # type: ignore[arg-type]
 
 
 class Progress:
@@ -108,30 +132,12 @@ def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         asked = True
         notice()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *ENDING)}
+    before = handle([signal.SIGINT, *ENDING], ask)
     try:
         yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def in_torchrun() -> bool:
-    """Whether torchrun started this process; a stray RANK or WORLD_SIZE is not enough."""
-    return os.environ.keys() >= TORCHRUN
-
-
-def is_silent() -> bool:
-    """Whether another process of the same torchrun speaks for this one."""
-    return in_torchrun() and os.environ["RANK"] != "0"
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person reads the stream; a closed one (`2>&-`) is None."""
-    return not is_silent() and stream is not None and stream.isatty()
 
 
 def _readable(amount: str) -> str:
@@ -144,28 +150,23 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _script() -> str:
-    """The name of the script, or of the package that `python -m` runs."""
-    folder, name = os.path.split(sys.argv[0])
-    return os.path.basename(folder) if name == "__main__.py" else name
-
-
-def _end(status: int, message: str = "") -> None:
-    """Clear a progress bar from the terminal, print `message` on stderr, and exit, unless the session goes on."""
+def _end(code: int, message: str = "") -> None:
+    """Clear a progress line from the terminal, print `message` on stderr, and exit, unless the session goes on."""
+    line = wrapped(f"{script()}: {_printable(message)}", sys.stderr, hanging=2) if message and not is_silent() else ""
     if is_interactive():
-        if message:
-            print(f"{_script()}: {_printable(message)}", file=sys.stderr, flush=True)
+        status.clear()
+        if line:
+            print(line, file=sys.stderr, flush=True)
         return
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         # What is still in stdout's buffer has no reader or no room: the interpreter must not try again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    line = f"{_script()}: {_printable(message)}\n" if message and not is_silent() else ""
     if is_terminal(sys.stderr):
-        # Go below the echoed ^C, or take the place of a progress bar.
-        line = ("\n" if status == EXIT_INTERRUPTED else "\r\x1b[2K") + line
+        # Go below the echoed ^C, or take the place of a progress line.
+        line = ("\n" if code == EXIT_INTERRUPTED else ERASE * has_codes(sys.stderr)) + line
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(line)
+        sys.stderr.write(line + "\n" * bool(message and line))
         sys.stderr.flush()
-    sys.exit(status)
+    sys.exit(code)

@@ -10,6 +10,7 @@ from common.checkpoint import load_model_state, put_weights
 from common.parser import MOST_SEED, Parser, number, path, whole_number
 from common.progress import hint
 from common.run import UserError
+from common.terminal import keyboard_without
 
 import torch
 from torch import nn
@@ -132,14 +133,21 @@ def keep_likely(logits: torch.Tensor, temperature: float, top_k: int, top_p: flo
 
 
 def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Namespace) -> None:
-    """Print the prompt and then each token (1, 1) as it comes. Ctrl-C ends the text with a line break."""
-    try:
-        print(options.prompt, end="", flush=True)  # print() writes nothing where stdout is closed
-        start = time.monotonic()
-        for written, token in enumerate(tokens):
-            if options.speed:
-                time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
-            print(vocabulary[token], end="", flush=True)
-    except KeyboardInterrupt:
-        pass
+    """Print the prompt and then each token (1, 1) as it comes. Ctrl-C ends the text with a line break.
+
+    A person at a terminal is told how much it was, and how fast it came.
+    """
+    written, start = 0, time.monotonic()
+    with keyboard_without("ECHOCTL"):  # no ^C in the text
+        try:
+            print(options.prompt, end="", flush=True)  # print() writes nothing where stdout is closed
+            for token in tokens:
+                if options.speed:
+                    time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
+                print(vocabulary[token], end="", flush=True)
+                written += 1
+        except KeyboardInterrupt:
+            pass
+    seconds = time.monotonic() - start
     print()
+    hint(f"{written} characters, {written / max(seconds, 1e-9):.0f} characters/s")

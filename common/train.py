@@ -1,6 +1,6 @@
 """The training loop from task 7 on: schedule, gradient clipping, bfloat16, checkpoints, several processes."""
 
-import math
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from common import parallel
 from common.checkpoint import model_name, restore_run, save_run
@@ -16,8 +17,9 @@ from common.data import Corpus, Tokens
 from common.evaluate import Score, estimate_loss, estimate_score, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.precision import low_precision
-from common.progress import hint, log_losses, training_steps
-from common.run import Interrupted, UserError, stop_requests
+from common.progress import hint, log_losses, stop_if_not_finite, training_steps
+from common.run import Interrupted, stop_requests
+from common.terminal import in_torchrun
 from common.track import run as start_tracking
 
 import torch
@@ -62,12 +64,12 @@ def train(
             if config.eval_interval and (step % config.eval_interval == 0 or step == config.max_steps - 1):
                 with precision:
                     scores = evaluate(judged, corpus, config)
-                _stop_if_not_finite(step, *(score.nats for score in scores))
                 log_losses(step, *(score.nats for score in scores))
                 speed = (step - first) * config.batch_size * config.accumulate * config.block_size / max(seconds, 1e-9)
                 track(step, tracked(scores, get_lr(step, config) * config.learning_rate, speed))
             start = time.perf_counter()
-            _stop_if_not_finite(step, update(trained, corpus, config, optimizers, step, precision).item())
+            loss = update(trained, corpus, config, optimizers, step, precision).item()
+            stop_if_not_finite(f"the loss at step {step}", loss)
             seconds += time.perf_counter() - start
             stop = any(parallel.total(stop_requested()))  # all processes or none
             due = (step + 1) % options.save_every == 0 or step + 1 == config.max_steps
@@ -76,7 +78,9 @@ def train(
                 _save_or_warn(save, step + 1, seed, last)
                 stop = stop or any(parallel.total(stop_requested()))  # Ctrl-C while it saved
             if stop:
-                raise Interrupted(f"after step {step} of {config.max_steps}, saved to {options.save}")
+                raise Interrupted(
+                    f"after step {step} of {config.max_steps}, saved to {options.save}{going_on(options.save)}"
+                )
     if config.whole_split:
         with precision:
             whole = score_split(judged, corpus, "val")
@@ -89,6 +93,19 @@ def train(
     parallel.finish()
 
 
+def going_on(saved: Path) -> str:
+    """The command that resumes this run, to follow "saved to …"; torchrun's own is unknown, and resumes by itself."""
+    if in_torchrun():
+        return "."
+    words, spec = sys.argv[1:], sys.modules["__main__"].__spec__
+    if "--resume" in words:
+        at = words.index("--resume")
+        del words[at : at + 2]
+    words = [word for word in words if not word.startswith("--resume=")]
+    how = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
+    return f". To go on: {shlex.join(['python', *how, *words, '--resume', str(saved)])}"
+
+
 def _save_or_warn(save: Callable[[int, int], None], step: int, seed: int, last: bool) -> None:
     """Save a run; where that fails in its middle (a full disk), say so and go on: the next save may succeed."""
     try:
@@ -97,15 +114,6 @@ def _save_or_warn(save: Callable[[int, int], None], step: int, seed: int, last: 
         if last:
             raise
         print(f"Not saved at step {step}: {error}. The run goes on and tries again.", file=sys.stderr, flush=True)
-
-
-def _stop_if_not_finite(step: int, *losses: float) -> None:
-    """Raise UserError for a run that diverged; nothing of it is saved."""
-    if not all(map(math.isfinite, losses)):
-        raise UserError(
-            f"the loss at step {step} is not a finite number: the run diverged. A lower learning rate, or clipping of "
-            "gradients (grad_clip), may help"
-        )
 
 
 def update(
