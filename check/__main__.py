@@ -13,16 +13,14 @@ not be decided; 4: the check itself could not run; 130: interrupted. What each s
 """
 
 import importlib
-import signal
+import importlib.util
 import sys
 
+from check.names import COMMANDS
 from common.run import progress, run
-
-COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grade"}
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _terminated)
     progress.where = "before the verdict"
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     command = words[0] if words and words[0] in COMMANDS else ""
@@ -34,15 +32,10 @@ def main() -> None:
 
 
 def _need_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("torch") is None:
         print("The check could not run: PyTorch is not installed: pip install -r requirements.txt", file=sys.stderr)
         sys.exit(4)
-
-
-def _terminated(*_: object) -> None:
-    sys.exit(143)
+    from common import pytorch  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -6,33 +6,39 @@ heads with matplotlib (pip install matplotlib). The weights are found by listeni
 """
 
 import contextlib
-import importlib.util
+import math
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from check.names import own_file, task_named
-from check.one import as_python, readable
-from check.state import State
+from check.names import command
+from check.one import meant, readable
+from check.worker import Learner
 from common.checkpoint import load
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, path, whole_number
-from common.precision import low_precision
 from common.run import UserError, progress
+from common.terminal import columns, is_terminal, say, status
 from exercises.build import ROOT
 
 import torch
 from torch.nn import functional as F
 
 SHADES = " ░▒▓█"
+LEGEND = (
+    "Each row is a position, each column one that it looks at; the fuller the block, the more it takes from there: "
+    "░ up to a quarter, ▒ half, ▓ three quarters, █ all."
+)
 LENGTH = 24  # characters read
+ROWS = 16  # of a training batch
+MARGIN = 3  # columns
 
 
 def main() -> None:
     parser = Parser(prog="python -m check look", description=__doc__)
-    parser.add_argument("file", help="your file, or its task")
+    parser.add_argument("words", nargs="+", metavar="TASK FILE", help="a task, your file, or both")
     parser.add_argument(
         "--seconds", type=whole_number(1, 3600), default=10, metavar="N", help="of training (default: 10)"
     )
@@ -40,90 +46,80 @@ def main() -> None:
     parser.add_argument("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
     parser.add_argument("--png", type=path, metavar="FILE", help="draw all layers and heads into a picture")
     options = parser.parse_args()
-    file = path(options.file)
-    if not file.suffix and not file.exists():
-        file = own_file(task_named(options.file), State().folder)
+    words = options.words
+    file = path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else meant(words)[1]
     readable(file)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    with as_python(file) as code:
-        module = _import(code)
-    model, corpus = _ready(module, file, options)
-    text, weights = attention(model, corpus)
+    learner, corpus = _ready(file, options)
+    text, weights = attention(learner, corpus)
     if options.layer > len(weights):
         raise UserError(f"--layer {options.layer}: the model has {len(weights)}")
     if options.png:
         _picture(text, weights, options.png)
-        print(f"{options.png}: written")
+        say(f"{options.png}: written")
         return
-    print(f"Layer {options.layer} of {len(weights)}. Each row is a position; it takes most from the darkest columns.\n")
-    for head, one in enumerate(weights[options.layer - 1], 1):
-        print(drawn(text, one, f"head {head} of {len(weights[options.layer - 1])}"))
+    say(f"\nLayer {options.layer} of {len(weights)}. {LEGEND}\n")
+    heads = weights[options.layer - 1]
+    width = columns(sys.stdout) if is_terminal(sys.stdout) else 0
+    shown = min(len(text), max(1, (width - MARGIN) // 2)) if width else len(text)
+    panels = [drawn(text[:shown], one[:shown, :shown], f"head {n} of {len(heads)}") for n, one in enumerate(heads, 1)]
+    print(beside(panels, width))
 
 
-def _import(file: Path):
+def _ready(file: Path, options) -> tuple[Learner, Corpus]:
+    """The learner's model, built as the check builds it and trained, and its text. Raises UserError for its errors."""
     sys.path[:0] = [str(ROOT)]
-    spec = importlib.util.spec_from_file_location("looked_at", file)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    sys.modules["looked_at"] = module
+    learner = Learner(file, paths=(str(file.resolve().parent),))
     try:
-        spec.loader.exec_module(module)  # type: ignore[union-attr]
-    except Exception as error:
-        raise UserError(
-            f"{file.name}: {type(error).__name__}: {error}; python -m check {file.name} says more"
-        ) from error
-    for name in ("Config", "GPT"):
-        if not hasattr(module, name):
-            raise UserError(f"{file.name}: has no {name}; only tasks can be looked at")
-    return module
-
-
-def _ready(module, file: Path, options):
-    """The model, trained, and its text."""
-    try:
-        config = module.Config()
+        state = load(options.weights) if options.weights else {"config": {}}
+        learner.load()
+        block_size = state["config"].get("block_size") or learner.module.Config().block_size
+        corpus = Corpus(DEFAULT_TEXT, block_size)
+        learner.build(state["config"], len(corpus.vocabulary), seed=0)
         if options.weights:
-            state = load(options.weights)
-            config = module.Config(**{k: v for k, v in state["config"].items() if k in module.Config.__annotations__})
-        corpus = Corpus(DEFAULT_TEXT, config.block_size)
-        model = module.GPT(config, len(corpus.vocabulary))
-        if options.weights:
-            model.load_state_dict(state["model"])
+            learner.models[0].load_state_dict(state["model"])
         else:
-            _train(model, corpus, config, options.seconds)
+            say(f"Training {file} for {options.seconds} seconds, to see what it learns to look at.")
+            steps, loss = _train(learner, corpus, options.seconds)
+            say(f"{steps} steps, to a loss of {loss:.2f}; guessing has {math.log(len(corpus.vocabulary)):.2f}.")
     except NotImplementedError as missing:
         raise UserError(f"{file.name}: not written yet: {missing}") from missing
-    except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
-        raise UserError(f"{file.name}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
-    return model.eval(), corpus
+    except UserError:
+        raise
+    except Exception as error:  # whatever the learner's code raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{file.name}: {reason}; {command(file)} says more") from error
+    return learner, corpus
 
 
-def _train(model, corpus: Corpus, config, seconds: int) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+def _train(learner: Learner, corpus: Corpus, seconds: int) -> tuple[int, float]:
+    """Steps, and the last ones' mean loss."""
+    optimizer = torch.optim.AdamW(learner.models[0].parameters(), lr=1e-3)
     until = time.monotonic() + seconds
     progress.where = "while it trained"
-    while time.monotonic() < until:
-        tokens, targets = corpus.batch("train", min(config.batch_size, 16))
-        with low_precision(torch.device("cpu")):
-            out = model(tokens)
-        logits = out[0] if isinstance(out, tuple) else out
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        optimizer.zero_grad()
-        loss.backward()
+    losses: list[float] = []
+    while time.monotonic() < until or not losses:
+        losses.append(learner.gradients(0, *corpus.batch("train", ROWS))["loss"])
         optimizer.step()
+        if len(losses) % 20 == 0:
+            status.show(f"{until - time.monotonic():.0f} s left, loss {losses[-1]:.2f}")
+    status.clear()
+    return len(losses), sum(losses[-50:]) / len(losses[-50:])
 
 
 @torch.no_grad()
-def attention(model, corpus: Corpus) -> tuple[str, list[torch.Tensor]]:
+def attention(learner: Learner, corpus: Corpus) -> tuple[str, list[torch.Tensor]]:
     """A line of the validation text, and for each layer the weights (heads, T, T). Raises UserError without any."""
     length = min(LENGTH, corpus.block_size)
     tokens = corpus.splits["val"][:length].long()[None]
     with heard() as found:
-        model(tokens)
+        learner.logits(0, tokens)
     squares = [w[0].reshape(-1, length, length) for w in found if w.shape[-2:] == (length, length)]
     if not squares:
         raise UserError("no attention was seen: no softmax made weights of (T, T)")
-    per_layer = max(1, len(squares) // max(1, _layers(model)))  # a module for each head calls softmax for itself
+    per_layer = max(
+        1, len(squares) // max(1, _layers(learner.models[0]))
+    )  # a module for each head calls softmax for itself
     layers = [torch.cat(squares[i : i + per_layer]) for i in range(0, len(squares), per_layer)]
     return corpus.decode(tokens[0]), layers
 
@@ -168,14 +164,22 @@ def heard() -> Iterator[list[torch.Tensor]]:
             setattr(owner, name, function)
 
 
-def drawn(text: str, weights: torch.Tensor, title: str) -> str:
-    """Weights (T, T) as blocks, two columns wide, darker for more."""
+def drawn(text: str, weights: torch.Tensor, title: str) -> list[str]:
+    """Weights (T, T) as blocks, two columns wide, fuller for more: lines of one length."""
     shown = ["⏎" if c == "\n" else "·" if c == " " else c for c in text]
-    lines = [title, "   " + "".join(f"{c} " for c in shown).rstrip()]
+    lines = [title, " " * MARGIN + "".join(f"{c} " for c in shown)]
     for character, row in zip(shown, weights, strict=True):
         shades = [SHADES[min(4, int(4 * float(w) + 0.999))] if w > 0.02 else " " for w in row]
-        lines.append(f" {character} " + "".join(s * 2 for s in shades).rstrip())
-    return "\n".join([*lines, ""])
+        lines.append(f" {character} " + "".join(s * 2 for s in shades))
+    return [line.ljust(MARGIN + 2 * len(shown)) for line in lines]
+
+
+def beside(panels: list[list[str]], width: int) -> str:
+    """As many pictures of one size in a row as a width allows, at least one."""
+    gap = " " * MARGIN
+    at_once = max(1, (width + MARGIN) // (len(panels[0][0]) + MARGIN))
+    rows = [panels[i : i + at_once] for i in range(0, len(panels), at_once)]
+    return "\n\n".join("\n".join(gap.join(parts).rstrip() for parts in zip(*row, strict=True)) for row in rows) + "\n"
 
 
 def _picture(text: str, weights: list[torch.Tensor], place: Path) -> None:

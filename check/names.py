@@ -2,16 +2,24 @@
 
 import difflib
 import re
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from common.run import UserError
 from exercises.build import official_path
 from exercises.hints import HINTS
 
+COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grade"}
 TASKS = [name for name in HINTS if name.startswith("task")]
 PIECES = [name for name in HINTS if not name.startswith("task")]
 SUFFIXES = (".py", ".ipynb")
 NUMBER = re.compile(r"task[ _-]?0*(\d{1,2})(?!\d)")
+
+
+def command(*words: object) -> str:
+    """A command of this package, as a shell reads it."""
+    return shlex.join(["python", "-m", "check", *map(str, words)])
 
 
 def task_named(word: str) -> str:
@@ -28,9 +36,13 @@ def task_named(word: str) -> str:
         found = _numbered(int(number[1]))
         if found:
             return found
-    close = [] if number else difflib.get_close_matches(name, HINTS, n=1)
-    suggestion = f"; did you mean {close[0]}?" if close else ""
-    raise UserError(f"{word[:40]!r} is no task or piece{suggestion}; expected one of {', '.join(HINTS)}")
+    close = "" if number else did_you_mean(name, [*HINTS, *COMMANDS])
+    raise UserError(f"{word[:40]!r} is no task or piece{close}; expected one of {', '.join(HINTS)}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question that names the closest of the known words; empty where none is close."""
+    return "".join(f"; did you mean {close}?" for close in difflib.get_close_matches(word, list(known), n=1))
 
 
 def _numbered(number: int) -> str | None:
@@ -69,5 +81,5 @@ def own_file(task: str, folder: Path) -> Path:
     path = own_files(folder).get(task)
     if path is None:
         where = "this folder" if folder == Path() else f"{folder} (python -m check . goes back to this folder)"
-        raise UserError(f"no file for {task} in {where}: python -m check start {task} writes {own_name(task)}")
+        raise UserError(f"no file for {task} in {where}: {command('start', task)} writes {own_name(task)}")
     return path

@@ -4,37 +4,40 @@ import contextlib
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import check.__main__ as front
 from check import compare, notebook
-from check.names import PIECES, SUFFIXES, own_file, own_files, task_named, task_of
+from check.names import PIECES, SUFFIXES, command, did_you_mean, own_file, own_files, task_named, task_of
 from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
-from check.state import State, after, digest, following, rows
+from check.state import State, following, notes_of, rows
+from check.suites import stages_of
 from check.zygote import Zygote
 from common.parser import Parser, path, whole_number
 from common.progress import hint
-from common.run import UserError, is_terminal, progress
+from common.run import UserError
+from common.terminal import columns, fold, has_codes, is_terminal, say, wrapped
 from exercises.briefs import BRIEFS
 from exercises.build import expected
-from exercises.hints import HINTS
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 LARGEST = 2**20  # bytes of a file
-POLL_SECONDS = 0.5  # notices of changes fail on network drives and in WSL
+RED, GREEN, YELLOW = 31, 32, 33  # the terminal's
 MARKS = {
-    "pass": ("✓", "green"),
-    "fail": ("✗", "red"),
-    "not started": ("…", "yellow"),
-    "undecided": ("?", "yellow"),
-    "error": ("!", "red"),
+    "pass": ("✓", GREEN),
+    "fail": ("✗", RED),
+    "not started": ("…", YELLOW),
+    "undecided": ("?", YELLOW),
+    "error": ("!", RED),
+}
+SUMMARIES = {
+    "pass": "{task}: all properties hold.",
+    "fail": "{task}: fails at {names}.\nThe next hint: {hint}",
+    "not started": "{task}: not started.\nThe next hint: {hint}",
+    "undecided": "{task}: not decided at {names}.",
+    "error": "{task}: the check could not go on at {names}; that says nothing about your code.",
 }
 
 
@@ -53,7 +56,8 @@ def main() -> None:
         if not options.words:
             parser.error("--hint: for which task?")
         task = task_of(Path(options.words[0])) if len(options.words) == 1 else None
-        print(HINTS[task or task_named(" ".join(options.words))][options.hint - 1])
+        task = task or task_named(" ".join(options.words))
+        say(State().hint(task, options.hint))
         return
     if not options.words or (len(options.words) == 1 and Path(options.words[0]).is_dir()):
         if options.watch or options.compare or options.json:
@@ -65,6 +69,8 @@ def main() -> None:
     if options.compare:
         print(compare.beside(task, text_of(file)), end="")
     elif options.watch:
+        from check.watch import watch
+
         watch(task, file, options)
     else:
         results = once(task, file, options)
@@ -84,10 +90,11 @@ def meant(words: list[str]) -> tuple[str, Path]:
         return task, own_file(task, State().folder)
     file = words[0]
     if not Path(file).exists():
-        raise UserError(f"{file}: no such file")
+        close = did_you_mean(file, map(str, own_files(Path(file).parent).values()))
+        raise UserError(f"{file}: no such file{close}")
     task_or_none = task_of(Path(file))
     if task_or_none is None:
-        raise UserError(f"{file}: its name holds no task or piece; say which: python -m check task03 {file}")
+        raise UserError(f"{file}: its name holds no task or piece; say which: {command('task03', file)}")
     return task_or_none, path(file)
 
 
@@ -100,9 +107,7 @@ def readable(file: Path) -> None:
     if file.suffix not in SUFFIXES:
         raise UserError(f"{file}: expected a .py file or a notebook")
     if file.stat().st_size <= LARGEST and not file.read_bytes().strip():
-        raise UserError(
-            f"{file}: the file is empty; python -m check start {task_of(file) or 'task01'} writes a starter"
-        )
+        raise UserError(f"{file}: the file is empty; {command('start', task_of(file) or 'task01')} writes a starter")
     if file.suffix == ".py" and file.stat().st_size > LARGEST:
         raise UserError(f"{file}: larger than {LARGEST // 2**20} MiB; expected the text of a program")
     if b"\0" in file.read_bytes():
@@ -143,104 +148,69 @@ def once(task: str, file: Path, options) -> list[Result]:
         found = [result.as_dict() for result in results]
         print(json.dumps({"task": task, "file": str(file), "status": verdict(results), "stages": found}))
     else:
-        results = show(look(task, file, options))
-        print(summary(task, results), flush=True)
-        advise(task, file, verdict(results))
+        results = show(task, look(task, file, options))
+        say(summary(task, results))
     State().note(task, file, results, verdict(results))
+    if not options.json:
+        advise(task, file, results)
     return results
 
 
-def watch(task: str, file: Path, options) -> None:
-    """Check at every save, and show what changed since the check before; until Ctrl-C."""
-    with Zygote() as zygote:
-        _watch(task, file, options, zygote)
-
-
-def _watch(task: str, file: Path, options, zygote: Zygote) -> None:
-    before: list[Result] | None = None
-    seen = ""
-    while True:
-        progress.where = f"while it watched {file}"
-        now = digest(file)
-        if now and now != seen:  # some editors take the file away for a moment
-            seen = now
-            if before is not None:
-                print(f"\n{time.strftime('%H:%M:%S')} {file}, what changed:", flush=True)
-            try:
-                readable(file)
-                results = show(look(task, file, options, zygote), before or [])
-            except UserError as error:
-                print(error, flush=True)
-                continue
-            print("Nothing changed." if results == before else summary(task, results), flush=True)
-            if before is None or verdict(results) != verdict(before):
-                advise(task, file, verdict(results))
-            State().note(task, file, results, verdict(results))
-            before = results
-        time.sleep(POLL_SECONDS)
-
-
-def show(coming: Iterator[Result], before: list[Result] | None = None) -> list[Result]:
-    """Print each stage as it comes, unless it says what it said before; all stages.
-
-    A stage is a row of a table on a terminal, else a line; a failure says all it knows.
-    """
-    console = Console() if is_terminal(sys.stdout) else None
+def show(task: str, coming: Iterator[Result], before: list[Result] | None = None) -> list[Result]:
+    """Print each stage as it comes, unless it says what it said before; all stages. A failure says all it knows."""
+    width = max(len(stage.__name__) for stage in stages_of(task)) + 2
     results = []
     for result in coming:
         results.append(result)
         if before and result in before:
             continue
-        if console is None:
-            print(f"{result.status:11} {result.stage:11} {told(result, 12 * ' ')}", flush=True)
-            continue
-        mark, colour = MARKS[result.status]
-        console.print(Text.assemble((f"{mark} {result.stage:12}", colour), told(result, 14 * " ")), soft_wrap=True)
+        mark, colour = MARKS[result.status] if is_terminal(sys.stdout) else (f"{result.status:11}", 0)
+        label = f"{mark} {result.stage:{width}}"
+        indent = len(label) if is_terminal(sys.stdout) else 12
+        text = wrapped("\n".join([f"{label}{_first(result)}", *details(result, indent)]), sys.stdout, hanging=10)
+        print(painted(text[: len(label)], colour) + text[len(label) :], flush=True)
     return results
 
 
-def told(result, indentation: str) -> str:
-    """What a stage found, in words."""
+def _first(result: Result) -> str:
+    return result.what if result.status == "fail" else result.detail
+
+
+def details(result: Result, indent: int) -> list[str]:
+    """The lines below a failure's first: what was expected, what came, a question, the learner's own line."""
     if result.status != "fail":
-        return result.detail
-    parts = [("expected", result.expected), ("got", result.got), ("sizes", result.sizes)]
-    if result.shapes:
-        parts.append(("shapes", ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())))
-    example = result.example.replace("\n", f"\n{indentation}{10 * ' '}")
-    parts += [("example", example), ("line", result.source), ("hint", result.hint)]
-    if result.output:
-        parts.append(("printed", result.output.replace("\n", f"\n{indentation}{10 * ' '}")))
-    return "\n".join([result.what] + [f"{indentation}{label + ':':9} {text}" for label, text in parts if text])
+        return []
+    shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())
+    parts = {"expected": result.expected, "got": result.got, "sizes": result.sizes, "shapes": shapes}
+    parts |= {"line": result.source, "hint": result.hint}
+    parts |= {"example": getattr(result, "example", ""), "printed": result.output}
+    below = "\n" + " " * (indent + 10)
+    return [f"{' ' * indent}{label + ':':9} {text.replace(chr(10), below)}" for label, text in parts.items() if text]
 
 
-def summary(task: str, results: list) -> str:
-    """The last line."""
+def painted(text: str, colour: int) -> str:
+    """Text in a colour of the terminal, where it has colours."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour and has_codes(sys.stdout) else text
+
+
+def summary(task: str, results: list[Result]) -> str:
+    """The last line, and what a file that passes does otherwise than the lesson."""
     status = verdict(results)
-    if status == "pass":
-        notes = [note for result in results for note in result.notes]
-        return f"{task}: all properties hold." + f" Next to the lesson: {'; '.join(notes)}." * bool(notes)
-    if status == "not started":
-        return f"{task}: not started. python -m check {task} --hint 1 gives a nudge."
-    names = ", ".join(result.stage for result in results if result.status == status)
-    if status == "fail":
-        return f"{task}: fails at {names}."
-    if status == "undecided":
-        return f"{task}: not decided at {names}."
-    return f"{task}: the check could not go on at {names or 'the start'}; that says nothing about your code."
+    names = ", ".join(result.stage for result in results if result.status == status) or "the start"
+    said = SUMMARIES[status].format(task=task, names=names, hint=command(task, "--hint", State().next_hint(task)))
+    return "\n".join([said, *(f"Note: {note}" for note in notes_of(results) if status == "pass")])
 
 
-def advise(task: str, file: Path, status: str) -> None:
+def advise(task: str, file: Path, results: list[Result]) -> None:
     """Tell a person at a terminal what to do next."""
-    if status != "pass":
+    if verdict(results) != "pass":
         return
     if task in BRIEFS:
         hint(f"Why the official file does it as it does: {BRIEFS[task].why}")
-        hint(f"Your file beside it: python -m check {file} --compare")
-        hint(f"Run yours: python -m check run {file}")
-        hint(f"Expect {expected(task)}.")
-    following_task = after(task)
-    if following_task:
-        hint(f"Next: python -m check start {following_task}")
+        hint(f"Compare your file with it: {command(file, '--compare')}")
+        hint(f"Run yours: {command('run', file)}")
+        hint(f"Expect {expected(task)}{', not digit for digit: see the notes' if notes_of(results) else ''}.")
+        hint(f"Next: {following(State())}")
 
 
 def overview(words: list[str]) -> None:
@@ -250,21 +220,23 @@ def overview(words: list[str]) -> None:
         state.folder = Path(words[0])
         if own_files(state.folder) or state.folder == Path():
             state.save()
-    head = ("task", "file", "state", "checked")
-    lines = rows(state)
-    if is_terminal(sys.stdout):
-        table = Table(*head, box=None, header_style="bold")
-        for task, file, said, when in lines:
-            colour = {"passed": "green", "not started": "dim"}.get(
-                said, "red" if said.startswith("fails") else "yellow"
-            )
-            table.add_row(task, file, Text(said, colour), when)
-        Console().print(table)
-    else:
-        widths = [max(len(line[i]) for line in [head, *lines]) for i in range(4)]
-        for line in [head, *lines]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    table([("task", "file", "state", "checked"), *rows(state)])
     if state.folder != Path():
-        print(f"The files of {state.folder}; python -m check . goes back to this folder.")
-    print(f"Next: {following(state)}")
+        say(f"The files of {state.folder}; {command('.')} goes back to this folder.")
+    say(f"Next: {following(state)}", hanging=2)
     hint(f"Pieces for other courses: {', '.join(PIECES)}.")
+
+
+def table(lines: list[tuple[str, ...]]) -> None:
+    """Print rows of task, file, state and date; a narrow terminal gets no dates, and the state below itself."""
+    widths = [max(len(line[i]) for line in lines) for i in range(4)]
+    room = columns(sys.stdout) if is_terminal(sys.stdout) else sys.maxsize
+    shown = 4 if sum(widths) + 3 * 2 <= room else 3
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)][:shown]
+        at = sum(widths[:2]) + 2 * 2
+        text = fold("  ".join(cells).rstrip(), room, hanging=at)
+        colour = {"state": 0, "passed": GREEN, "not started": 0}.get(
+            line[2], RED * line[2].startswith("fails") or YELLOW
+        )
+        print(text[:at] + painted(text[at:], colour), flush=True)

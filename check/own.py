@@ -9,6 +9,7 @@ import json
 import re
 import runpy
 import sys
+import traceback
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +17,7 @@ from check.names import own_file, task_named, task_of
 from check.one import as_python, readable
 from check.state import State
 from common.run import UserError, progress
+from common.terminal import paragraphs, wrapped
 from exercises.build import ROOT
 
 LINE = re.compile(r"^Epoch (\d+): avg train loss ([\d.]+) \| avg val loss ([\d.]+)$")
@@ -47,7 +49,7 @@ def main() -> None:
     if not words:
         raise UserError("expected your file, or its task (see --help)")
     if words[0] in ("-h", "--help"):
-        print(__doc__)
+        print(paragraphs(__doc__ or "", sys.stdout))
         return
     name, *rest = words
     if Path(name).suffix or Path(name).exists() or "/" in name:
@@ -63,7 +65,8 @@ def main() -> None:
         tee = execute(code, rest)
     documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text()).get(task or "")
     if documented and tee.losses():
-        print(comparison(tee.losses(), documented), file=sys.stderr)
+        notes = State().notes(task or "", file)
+        print(wrapped(comparison(tee.losses(), documented, notes), sys.stderr), file=sys.stderr)
 
 
 def _has_main(file: Path) -> bool:
@@ -87,13 +90,18 @@ def execute(file: Path, arguments: list[str]) -> Tee:
     except SystemExit as end:
         if end.code not in (None, 0):
             raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        raise UserError(f"{file.name}, line {lines[-1] if lines else '?'}: {error}") from error
     finally:
         sys.argv, sys.stdout = before
     return tee
 
 
-def comparison(own: dict[int, tuple[float, float]], documented: list[list[float]]) -> str:
-    """A line about two logs."""
+def comparison(own: dict[int, tuple[float, float]], documented: list[list[float]], notes: list[str]) -> str:
+    """A line about two logs; `notes` says what the check found to be otherwise than in the lesson."""
     pairs = [(own[int(step)], (train, val)) for step, train, val in documented if int(step) in own]
     if not pairs:
         return "Your log and the documented one have no step in common: was --steps given, or another preset?"
@@ -101,17 +109,19 @@ def comparison(own: dict[int, tuple[float, float]], documented: list[list[float]
     furthest = max(abs(a - b) for one, two in pairs for a, b in zip(one, two, strict=True))
     some = f"{len(pairs)} of {len(documented)} lines" if len(pairs) < len(documented) else "all lines"
     if furthest < 1e-9:
-        return f"Beside the documented log: {some} are the same, digit for digit."
+        return f"Next to the documented log: {some} are the same, digit for digit."
     if furthest <= ROUNDING:
-        return f"Beside the documented log: {some} agree within rounding."
+        return f"Next to the documented log: {some} agree within rounding."
     if furthest <= NEAR:
-        return f"Beside the documented log: {some} agree within {furthest:.4f}; {last}."
+        return f"Next to the documented log: {some} agree within {furthest:.4f}; {last}."
+    if notes:
+        return f"Next to the documented log: other numbers, as the check foretold ({'; '.join(notes)}); {last}."
     if pairs[0][0] == pairs[0][1]:
         return (
-            f"Beside the documented log: the same at first, then others; {last}. Your initial weights are the "
+            f"Next to the documented log: the same at first, then others; {last}. Your initial weights are the "
             "documented ones, so it is the batches, the optimizer or the evaluation that differ."
         )
     return (
-        f"Beside the documented log: other numbers from the start; {last}. That need not be a mistake: another order "
+        f"Next to the documented log: other numbers from the start; {last}. That need not be a mistake: another order "
         "of creation draws other initial weights, and so does another way to cut them; the loss at the end tells."
     )

@@ -6,37 +6,72 @@ top. A piece is always the official starter.
 """
 
 import ast
+import json
+import secrets
 from pathlib import Path
 
-from check.names import own_file, own_name, task_named, task_of
+from check.names import command, own_file, own_name, task_named, task_of
 from check.one import text_of
 from check.state import State, before
 from common.parser import Parser, path
 from common.progress import hint
 from common.run import UserError
+from common.terminal import say
 from exercises.build import LEFT_OUT, explanation, source, starter
+
+IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 def main() -> None:
     parser = Parser(prog="python -m check start", description=__doc__)
     parser.add_argument("task", help="task03, 3, a piece …")
     parser.add_argument("--mine", action="store_true", help="begin with your own file of the task before")
-    parser.add_argument("--to", type=path, metavar="FILE", help="write this file instead")
+    parser.add_argument(
+        "--to", type=path, metavar="FILE", help="write this file instead; a notebook where it ends in .ipynb"
+    )
     options = parser.parse_args()
-    task = task_named(options.task)
-    place = options.to or State().folder / own_name(task)
-    text = from_mine(task, State().folder) if options.mine else starter(task)
+    write(task_named(options.task), State().folder, options.mine, options.to)
+
+
+def write(task: str, folder: Path, mine: bool = False, to: Path | None = None) -> Path:
+    """Write a starter, or a file from one's own of the task before; where. Raises UserError where a file is there."""
+    place = to or folder / own_name(task)
+    text = from_mine(task, folder) if mine else starter(task)
     try:
         with open(place, "x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(as_notebook(text) if place.suffix == ".ipynb" else text)
     except FileExistsError as error:
         raise UserError(f"{place}: is there already; check it, or write another with --to") from error
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}") from error
-    named = f"{place}" if task_of(place) == task else f"{task} {place}"
-    print(f"{place}: written. Fill it in, then: python -m check {named}")
-    if not options.mine:
-        hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: python -m check {task} --hint 1")
+    named = [place] if task_of(place) == task else [task, place]
+    say(f"{place}: written. Fill it in, then: {command(*named)}", hanging=2)
+    if not mine:
+        hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: {command(task, '--hint', 1)}")
+    return place
+
+
+def as_notebook(text: str) -> str:
+    """A program as a notebook: its docstring as text, its imports as a cell, and a cell for each definition."""
+    lines = text.split("\n")
+    cells: list[dict] = []
+    before = None
+    for node in ast.parse(text).body:
+        first = min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", []))])
+        code = "\n".join(lines[first - 1 : node.end_lineno])
+        if isinstance(node, ast.Expr) and not cells:
+            cells.append(_cell("markdown", ast.literal_eval(node.value)))
+        elif isinstance(node, IMPORTS) and isinstance(before, IMPORTS):
+            cells[-1]["source"] += f"\n{code}"
+        else:
+            cells.append(_cell("code", code))
+        before = node
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
+
+
+def _cell(kind: str, source: str) -> dict:
+    cell = {"cell_type": kind, "id": secrets.token_hex(4), "metadata": {}, "source": source.strip("\n")}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 def from_mine(task: str, folder: Path) -> str:

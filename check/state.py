@@ -7,9 +7,10 @@ import json
 import os
 from pathlib import Path
 
-from check.names import PIECES, TASKS, own_files
+from check.names import PIECES, TASKS, command, own_files
 from check.result import Result
 from common.files import replace
+from exercises.hints import HINTS
 
 PLACE = Path(".check.json")
 
@@ -20,18 +21,35 @@ class State:
     def __init__(self) -> None:
         self.folder = Path()
         self.results: dict[str, dict] = {}
+        self.hints: dict[str, int] = {}  # the last that was asked for
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(PLACE.read_text(encoding="utf-8"))
             self.folder = Path(kept["folder"])
             self.results = {task: dict(result) for task, result in kept["results"].items()}
+            self.hints = {task: int(level) for task, level in kept.get("hints", {}).items()}
 
     def save(self) -> None:
         """Write it, whole or not at all; where that cannot be, nothing is lost but the memory."""
-        text = json.dumps({"folder": str(self.folder), "results": self.results}, indent=1)
+        text = json.dumps({"folder": str(self.folder), "results": self.results, "hints": self.hints}, indent=1)
         beside = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             beside.write_text(text + "\n", encoding="utf-8")
             replace(beside, PLACE)
+
+    def next_hint(self, task: str) -> int:
+        """The first that was not asked for yet, or the last."""
+        return min(len(HINTS[task]), self.hints.get(task, 0) + 1)
+
+    def hint(self, task: str, level: int) -> str:
+        """A hint, which counts as asked for."""
+        self.hints[task] = level
+        self.save()
+        return HINTS[task][level - 1]
+
+    def notes(self, task: str, path: Path) -> list[str]:
+        """What the last check of this very text noted."""
+        result = self.results.get(task, {})
+        return list(result.get("notes", [])) if result.get("sha256") == digest(path) else []
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
         """Remember what a check found, if the file is the one that the table shows."""
@@ -40,8 +58,14 @@ class State:
             return
         stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
         when = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
-        self.results[task] = {"sha256": digest(path), "status": status, "stage": stage, "when": when}
+        kept = {"sha256": digest(path), "status": status, "stage": stage, "when": when}
+        self.results[task] = kept | {"notes": notes_of(results)}
         self.save()
+
+
+def notes_of(results: list[Result]) -> list[str]:
+    """In what a file that passes differs from the lesson."""
+    return [note for result in results for note in getattr(result, "notes", [])]
 
 
 def digest(path: Path) -> str:
@@ -84,8 +108,8 @@ def following(state: State) -> str:
     for task in TASKS:
         if known(state, task, files.get(task))[0] != "passed":
             if task not in files:
-                return f"python -m check start {task}"
-            return f"python -m check {files[task]}"
+                return command("start", task)
+            return command(files[task])
     return "python task08_infinite.py"
 
 

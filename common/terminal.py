@@ -64,6 +64,11 @@ def wrapped(text: str, stream: TextIO, hanging: int = 0) -> str:
     return "\n".join(fold(line, columns(stream), hanging) for line in text.split("\n"))
 
 
+def say(text: str, hanging: int = 0) -> None:
+    """Print text as `wrapped` has it."""
+    print(wrapped(text, sys.stdout, hanging), flush=True)
+
+
 def fold(line: str, width: int, hanging: int = 0) -> str:
     """A line as one or more of at most `width` columns; a word that is longer stays whole."""
     if len(line) <= width:

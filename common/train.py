@@ -78,9 +78,8 @@ def train(
                 _save_or_warn(save, step + 1, seed, last)
                 stop = stop or any(parallel.total(stop_requested()))  # Ctrl-C while it saved
             if stop:
-                raise Interrupted(
-                    f"after step {step} of {config.max_steps}, saved to {options.save}{going_on(options.save)}"
-                )
+                where = f"after step {step} of {config.max_steps}, saved to {options.save}"
+                raise Interrupted(where + going_on(options.save))
     if config.whole_split:
         with precision:
             whole = score_split(judged, corpus, "val")

@@ -286,14 +286,16 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     path = write(tmp_path, "task02", mutant.text().replace("import torch\n", "import torch\nprint('mine')\n", 1))
     result = command("task02", path)
     assert result.returncode == 1 and result.stderr == ""
-    *_, failed, expected, got, hint, printed, summary = result.stdout.splitlines()
+    *_, failed, expected, got, hint, printed, summary, following = result.stdout.splitlines()
     assert re.match(r"fail +causality +logits do not depend on later tokens$", failed)
     assert expected.split() == ["expected:", "position", "0", "blind", "to", "position", "1", "and", "on"]
     assert got.strip().startswith("got:      its logits change by")
     question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
     assert hint.strip() == f"hint:     {question}"
     assert printed.strip() == "printed:  mine"
-    assert summary == "task02: fails at causality."
+    assert summary == "task02: fails at causality." and following.startswith(
+        "The next hint: python -m check task02 --hint "
+    )
 
 
 def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):

@@ -106,7 +106,7 @@ def test_help_explains_every_flag(monkeypatch, capsys):
         (["--data", ""], "argument --data: expected a path, got ''"),
         (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
         (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
-        (["--step", "5"], "unrecognized arguments: --step 5"),
+        (["--step", "5"], "unrecognized arguments: --step 5; did you mean --steps?"),
         (["--data", "none.txt"], "none.txt: No such file or directory"),
     ],
 )
@@ -253,7 +253,8 @@ def test_a_signal_saves_before_a_long_run_ends(tmp_path, stop):
         process.send_signal(stop)
         _, err = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert err.startswith("task07.py: Interrupted after step ") and err.endswith("run.pt.\n") and err.count("\n") == 1
+    assert err.startswith("task07.py: Interrupted after step ") and err.count("\n") == 1
+    assert f"saved to {tmp_path / 'run.pt'}. To go on: python " in err and err.endswith(f"--resume {tmp_path}/run.pt\n")
     assert load_checkpoint(tmp_path / "run.pt")["step"] >= 1
 
 

@@ -229,7 +229,7 @@ STEPS = [[0, 4.2, 4.3], [500, 2.7, 2.8]]
     ],
 )
 def test_a_log_is_set_beside_the_documented_one(own_log, said):
-    assert said in own.comparison(own_log, STEPS)
+    assert said in own.comparison(own_log, STEPS, [])
 
 
 def test_a_file_in_any_folder_can_be_run(desk, call):
@@ -237,7 +237,7 @@ def test_a_file_in_any_folder_can_be_run(desk, call):
     (desk / "far" / "my_task01.py").write_text(right("task01"))
     code, out, err = call(own, "far/my_task01.py", "--steps", 1)
     assert code == 0 and out.startswith("Epoch 0: avg train loss 4.2495 | avg val loss 4.2491\n")
-    assert err.endswith("Beside the documented log: 1 of 10 lines are the same, digit for digit.\n")
+    assert err.endswith("Next to the documented log: 1 of 10 lines are the same, digit for digit.\n")
     (desk / "far" / "my_task02.py").write_text("x = 1\n")
     sys.argv = ["check", "far/my_task02.py"]
     with pytest.raises(UserError, match="nothing to run"):

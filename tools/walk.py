@@ -4,6 +4,7 @@ Works in a fresh copy of the repository, on a terminal of its own, and writes do
 screen showed, and in parentheses what was edited between two commands.
 """
 
+import fcntl
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -29,13 +31,18 @@ def main() -> None:
     progress.where = "while it recorded"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in [*COPIED, *(f"{task}.py" for task in build.LEFT_OUT if task.startswith("task"))]:
-            (folder / part).parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
-            copy(ROOT / part, folder / part)
+        copy_repository(folder)
         lines = [*walk(folder), "", f"# {describe()}"]
     PLACE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{PLACE.relative_to(ROOT)}: {len(lines)} lines")
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy what a learner needs."""
+    for part in [*COPIED, *(f"{task}.py" for task in build.LEFT_OUT if task.startswith("task"))]:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
+        copy(ROOT / part, folder / part)
 
 
 def walk(folder: Path):
@@ -87,16 +94,26 @@ def renamed(text: str) -> str:
     return text.replace("self.lm_head", "self.output").replace("self.qkv", "self.c_attn").replace("self.key", "self.k")
 
 
-def screen(command: str, folder: Path) -> str:
-    """What a terminal shows of a command once it has ended: bars that were drawn over are gone."""
+def screen(command: str, folder: Path, columns: int = 100, keys: tuple[tuple[str, str], ...] = ()) -> str:
+    """What a terminal shows of a command once it has ended: lines that were drawn over are gone.
+
+    `keys`: pairs of a text and what is typed once the text was shown, in order.
+    """
     master, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "COLUMNS": str(columns), "LINES": "40", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     process = subprocess.Popen(
-        ["bash", "-c", command], cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
     )
     os.close(slave)
-    shown = b""
+    before = shown = b""
     while True:
         try:
             part = os.read(master, 65536)
@@ -105,6 +122,11 @@ def screen(command: str, folder: Path) -> str:
         if not part:
             break
         shown += part
+        if keys and keys[0][0].encode() in shown:
+            (_, key), *rest = keys
+            keys, before, shown = tuple(rest), before + shown, b""
+            os.write(master, key.encode())
+    shown = before + shown
     os.close(master)
     process.wait()
     text = shown.decode("utf-8", "replace").replace("\r\n", "\n")

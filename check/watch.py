@@ -1,0 +1,130 @@
+"""Check a file at every save, with keys for what else one may want; until q or Ctrl-C."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from check import compare
+from check.names import own_files
+from check.one import advise, look, readable, show, summary, text_of
+from check.result import Result
+from check.run import verdict
+from check.start import write
+from check.state import State, after, digest
+from check.zygote import Zygote
+from common.run import UserError, progress
+from common.terminal import keyboard_without, say
+
+POLL_SECONDS = 0.5  # notices of changes fail on network drives and in WSL
+KEYS = "Keys: h a hint, n the next task, r run it, c compare it with the official file, q quit."
+
+
+class Watch:
+    """The file that is watched, and what the last check of it found."""
+
+    def __init__(self, task: str, file: Path, options, zygote: Zygote | None) -> None:
+        self.options, self.zygote = options, zygote
+        self.turn_to(task, file)
+
+    def turn_to(self, task: str, file: Path) -> None:
+        """Watch this file."""
+        self.task, self.file, self.seen = task, file, ""
+        self.before: list[Result] | None = None
+        progress.where = f"while it watched {file}"
+        say(f"Watching {file}: it is checked at every save.")
+
+    def look(self) -> None:
+        """Check the file if it was saved, and show what changed since the check before."""
+        now = digest(self.file)
+        if not now or now == self.seen:  # some editors take the file away for a moment
+            return
+        self.seen = now
+        if self.before is not None:
+            say(f"\n{time.strftime('%H:%M:%S')} {self.file}, what changed:")
+        try:
+            readable(self.file)
+            results = show(self.task, look(self.task, self.file, self.options, self.zygote), self.before or [])
+        except UserError as error:
+            say(str(error))
+            return
+        same = self.before is not None and verdict(results) == verdict(self.before)
+        say("Nothing changed." if results == self.before else summary(self.task, results))
+        State().note(self.task, self.file, results, verdict(results))
+        if not same:
+            advise(self.task, self.file, results)
+        self.before = results
+
+    def press(self, key: str) -> None:
+        """Do what a key asks for; all others do nothing."""
+        actions = {"h": self.hint, "n": self.go_on, "r": self.run, "c": self.compare}
+        try:
+            actions.get(key, lambda: None)()
+        except UserError as error:
+            say(str(error))
+
+    def hint(self) -> None:
+        state = State()
+        level = state.next_hint(self.task)
+        say(f"Hint {level}: {state.hint(self.task, level)}")
+
+    def go_on(self) -> None:
+        following, folder = after(self.task), State().folder
+        if following is None:
+            raise UserError(f"No task follows {self.task}.")
+        self.turn_to(following, own_files(folder).get(following) or write(following, folder))
+
+    def run(self) -> None:
+        process = subprocess.Popen([sys.executable, "-m", "check", "run", str(self.file)], stdin=subprocess.DEVNULL)
+        try:
+            process.wait()
+        except KeyboardInterrupt:  # is the run's
+            process.wait()
+        say(f"Watching {self.file}.")
+
+    def compare(self) -> None:
+        say(compare.beside(self.task, text_of(self.file)))
+
+
+def watch(task: str, file: Path, options) -> None:
+    """Check at every save, and do what is asked in between; until Ctrl-C, or q on a terminal."""
+    with Zygote() as zygote, _keys() as has_keys:
+        watched = Watch(task, file, options, zygote)
+        say(KEYS if has_keys else "Ctrl-C ends it.")
+        while True:
+            watched.look()
+            key = ""
+            if has_keys:
+                key = _pressed(POLL_SECONDS)
+            else:
+                time.sleep(POLL_SECONDS)
+            if key == "q":
+                return
+            watched.press(key)
+
+
+@contextmanager
+def _keys() -> Iterator[bool]:
+    """Inside, keys come without Enter; whether they do."""
+    with keyboard_without("ICANON", "ECHO") as is_ready:
+        yield is_ready or (os.name == "nt" and sys.stdin is not None and sys.stdin.isatty())
+
+
+def _pressed(seconds: float) -> str:
+    """The key that is pressed meanwhile, or none; q where the terminal is gone."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if msvcrt.kbhit():
+                return msvcrt.getwch().lower()
+            time.sleep(0.05)
+        return ""
+    if not select.select([sys.stdin], [], [], seconds)[0]:
+        return ""
+    return os.read(sys.stdin.fileno(), 1).decode("ascii", "ignore").lower() or "q"

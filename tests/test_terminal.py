@@ -1,0 +1,480 @@
+"""What a person at a terminal sees: its width, keys, progress, signals, and what to do next."""
+
+import ast
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import common
+import task01
+import task02
+from check import __main__ as front
+from check import look, one, own, start, watch
+from check.result import Result
+from check.state import State, following
+from common import checkpoint, evaluate, files, options, stream, terminal, train
+from common import progress as told
+from common import run as ending
+from common.data import Tokens
+from common.parser import Parser
+from common.run import UserError
+from exercises import build
+from exercises.hints import HINTS
+from tools.screens import SCREENS, WIDTHS
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are POSIX")
+
+
+class Tty(io.StringIO):
+    """A stream that a person reads, where no codes are understood."""
+
+    def isatty(self):
+        return True
+
+
+def terminal_for(monkeypatch):
+    """Stdout and stderr as one terminal, for the rest of the test."""
+    both = Tty()
+    monkeypatch.setattr(sys, "stdout", both)
+    monkeypatch.setattr(sys, "stderr", both)
+    return both
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fits(shown, width, words):
+    """Whether no line is wider, and no word is cut."""
+    assert max(map(len, shown.splitlines())) <= width
+    assert shown.split() == words.split()
+
+
+FAILURE = Result(
+    "bidirectional",
+    "fail",
+    what="position 1 looks at the tokens that come after it, as an encoder's do",
+    expected="every position depends on every other, in both directions, whatever the length of the text",
+    got="the first one is blind",
+    hint="Which axis is the softmax over, and is there a mask where the paper's encoder has none at all?",
+    shapes={"weights": [3, 4, 7, 7], "values": [3, 4, 7, 6], "q": [3, 4, 7, 6], "k": [3, 4, 7, 6]},
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, width, desk):
+    tty = terminal_for(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    for hints in HINTS.values():
+        fits(terminal.wrapped("\n".join(hints), tty), width, " ".join(hints))
+    for text in (front.__doc__, start.__doc__, own.__doc__, task01.__doc__, build.starter("task07").split('"""')[1]):
+        fits(terminal.paragraphs(text, tty), width, text)
+    one.show("encoder", iter([FAILURE]))
+    monkeypatch.setenv("COLUMNS", "1000")
+    shown, whole = tty.getvalue(), terminal_for(monkeypatch)
+    one.show("encoder", iter([FAILURE]))
+    fits(shown, width, whole.getvalue())
+    assert "bidirectional  position" in shown and "          every" not in shown.splitlines()[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_help_keeps_its_tables_and_its_words(monkeypatch, width):
+    terminal_for(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    parser = Parser(prog="python -m check", description=front.__doc__)
+    parser.add_argument(
+        "--weights", help="what `--save` of task 9 wrote, as weights/README.md has it: a long-ish story"
+    )
+    shown = parser.format_help()
+    assert max(map(len, shown.splitlines())) <= width
+    assert "weights/README.md" in shown and "long-ish" in shown and "\n    python -m check start task03" in shown
+
+
+def test_in_a_pipe_each_part_is_one_line(capsys):
+    one.show("encoder", iter([FAILURE]))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["fail", "expected:", "got:", "shapes:", "hint:"]
+    assert max(map(len, lines)) > 100
+
+
+def test_a_narrow_table_drops_the_date_and_keeps_the_name(monkeypatch):
+    rows = [
+        ("task", "file", "state", "checked"),
+        ("task09_rope", "homework/my_task09.py", "passed", "2026-01-02 03:04"),
+    ]
+    for width, has_date in ((50, False), (120, True)):
+        tty = terminal_for(monkeypatch)
+        monkeypatch.setenv("COLUMNS", str(width))
+        one.table(rows)
+        assert "homework/my_task09.py" in tty.getvalue() and ("2026" in tty.getvalue()) == has_date
+
+
+# Watching, looking, what comes next.
+
+
+@pytest.fixture
+def watched(desk, capsys):
+    Path("my_schedule.py").write_text("x = 1\n")
+    found = watch.Watch("schedule", Path("my_schedule.py"), Namespace(), None)
+    assert capsys.readouterr().out == "Watching my_schedule.py: it is checked at every save.\n"
+    return found
+
+
+def test_keys_do_what_they_say_and_others_nothing(watched, capsys):
+    for level in (1, 2, 3, 3):
+        watched.press("h")
+        assert capsys.readouterr().out.startswith(f"Hint {level}: ")
+    watched.press("x")
+    watched.press("")
+    assert capsys.readouterr().out == "" and os.listdir() == sorted([".check.json", "my_schedule.py"])
+    watched.press("n")
+    assert capsys.readouterr().out == "No task follows schedule.\n"
+    watched.press("c")
+    assert "--- yours\n" in capsys.readouterr().out
+
+
+def test_n_goes_on_with_the_next_task(desk, capsys):
+    Path("my_task01.py").write_text("")
+    found = watch.Watch("task01", Path("my_task01.py"), Namespace(), None)
+    found.press("n")
+    assert found.task == "task02" and Path("my_task02.py").read_text() == build.starter("task02")
+    assert "Watching my_task02.py" in capsys.readouterr().out
+
+
+def test_q_ends_it(desk, monkeypatch, capsys):
+    Path("my_schedule.py").write_text("")
+    keys = iter("hq")
+    monkeypatch.setattr(watch, "_keys", lambda: nullcontext(True))
+    monkeypatch.setattr(watch, "_pressed", lambda seconds: next(keys))
+    watch.watch("schedule", Path("my_schedule.py"), Namespace())
+    assert watch.KEYS in (out := capsys.readouterr().out) and "the file is empty" in out and "Hint 1: " in out
+
+
+def test_heads_are_side_by_side_as_the_width_allows():
+    panel = look.drawn("ab", torch.tensor([[1.0, 0.0], [0.5, 0.5]]), "head")
+    assert panel == ["head   ", "   a b ", " a ██  ", " b ▒▒▒▒"]
+    assert look.beside([panel] * 3, 17).splitlines()[0] == "head      head"
+    assert look.beside([panel] * 3, 0).count("head\n") == 3
+
+
+def test_next_knows_what_has_passed_and_is_quoted(desk):
+    Path("my work").mkdir()
+    state = State()
+    state.folder = Path("my work")
+    for task in ("task01", "task02"):
+        (Path("my work") / f"{task}_mine.py").write_text(task)
+        state.note(task, Path("my work") / f"{task}_mine.py", [Result("identity", "pass")], "pass")
+    assert following(state) == "python -m check start task03"
+    (Path("my work") / "task03 mine.py").write_text("3")
+    assert following(state) == "python -m check 'my work/task03 mine.py'"
+
+
+def test_a_starter_can_be_a_notebook(desk, capsys):
+    start.write("task03", Path(), to=Path("my_task03.ipynb"))
+    kept = json.loads(Path("my_task03.ipynb").read_text())
+    cells = kept["cells"]
+    assert kept["nbformat"] == 4 and cells[0]["cell_type"] == "markdown" and cells[0]["source"].startswith("Task 3")
+    assert sum("import" in cell["source"] for cell in cells[1:]) == 1
+    code = "\n".join(cell["source"] for cell in cells[1:])
+    assert ast.dump(ast.parse(code)) == ast.dump(ast.Module(ast.parse(build.starter("task03")).body[1:], []))
+
+
+def test_a_failure_ends_with_line_example_and_the_next_hint(desk, capsys):
+    result = Result("logits", "fail", what="w", hint="Why?")
+    result.source, result.example = "my_task03.py, line 7: x = y", "1 0\n0 1"  # type: ignore
+    one.show("task03", iter([result]))
+    out = capsys.readouterr().out
+    assert "line:     my_task03.py, line 7: x = y\n" in out and "example:  1 0\n" + " " * 22 + "0 1\n" in out
+    for level in (1, 2, 3, 3):
+        assert one.summary("task03", [result]).endswith(f"\nThe next hint: python -m check task03 --hint {level}")
+        State().hint("task03", level)
+
+
+def test_notes_of_a_pass_are_kept_for_the_run(desk):
+    Path("my_task03.py").write_text("x")
+    result = Result("logits", "pass")
+    result.notes = ["another order of creation"]  # type: ignore
+    assert one.summary("task03", [result]) == "task03: all properties hold.\nNote: another order of creation"
+    State().note("task03", Path("my_task03.py"), [result], "pass")
+    notes = State().notes("task03", Path("my_task03.py"))
+    said = own.comparison({0: (9.0, 9.0)}, [[0, 4.2, 4.3]], notes)
+    assert "as the check foretold (another order of creation)" in said
+    Path("my_task03.py").write_text("y")
+    assert State().notes("task03", Path("my_task03.py")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["my_taks03.py"], "did you mean my_task03.py"), (["strat", "x"], "did you mean start"), (["--wacth"], "--watch")],
+)
+def test_unknown_words_get_a_question(desk, monkeypatch, words, said):
+    Path("my_task03.py").write_text("x")
+    monkeypatch.setattr(sys, "argv", ["check", *words])
+    with pytest.raises(UserError, match=said):
+        one.main()
+
+
+# Progress.
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """What the progress line showed, in order."""
+    shown = []
+    monkeypatch.setattr(terminal.status, "show", shown.append)
+    monkeypatch.setattr(told, "REFRESH_SECONDS", 0.0)
+    return shown
+
+
+class Bigrams(torch.nn.Module):
+    def forward(self, tokens):
+        return torch.nn.functional.one_hot(tokens, 3).float()
+
+
+def test_an_evaluation_counts_its_parts_on_the_line_of_the_run(line):
+    text = Tokens({"train": torch.arange(90) % 3, "val": torch.arange(90) % 3}, 8)
+    for _ in told.training_steps(2):
+        evaluate.score_split(Bigrams(), text, "val", at_once=2 * 8**2)
+    assert line[0].startswith("Step 0/2 ") and line[1] == "Step 0/2: Evaluating 0 of 6"
+    assert line[2].startswith("Step 0/2: Evaluating 1 of 6, ") and line[2].endswith(" left")
+    assert any(each.startswith("Step 1/2 ━━━━━━━━━━──────────") and each.endswith("left") for each in line)
+    line.clear()
+    evaluate.score_split(Bigrams(), text, "val", at_once=2**20)
+    assert line == []
+
+
+def test_time_left_counts_from_the_first_step_and_slow_steps_are_seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(told.time, "monotonic", lambda: now[0])
+    clock = told.Clock(20, 0)
+    clock.evaluated[0] = 540.0
+    now[0], clock.step = 100.0 + 540.0 + 4.0, 1
+    assert str(clock).endswith(" 4.0 s/step, 0:01:16 left")
+    now[0], clock.step, clock.evaluated[10] = now[0] + 9 * 4.0 + 540.0, 10, 540.0
+    assert clock.left() == pytest.approx(10 * 4.0 + 540.0)
+    assert [told.speed(seconds, "step") for seconds in (0.002, 0.5)] == ["500 steps/s", "2.0 steps/s"]
+
+
+@posix
+def test_codes_are_for_terminals_that_know_them(monkeypatch):
+    primary, secondary = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with open(secondary, "w") as real:
+        assert terminal.has_codes(real) and not terminal.has_codes(Tty())  # as IDLE's: a terminal without a number
+        monkeypatch.setenv("TERM", "dumb")
+        assert terminal.is_terminal(real) and not terminal.has_codes(real)
+    os.close(primary)
+
+
+# Ends.
+
+
+def test_task_8_ends_with_a_line_of_its_own(monkeypatch):
+    tty = terminal_for(monkeypatch)
+
+    def tokens():
+        yield from (torch.tensor([[0]]), torch.tensor([[1]]))
+        raise KeyboardInterrupt
+
+    stream.write(tokens(), "ab", Namespace(prompt="x", speed=None))
+    text, said = tty.getvalue().splitlines()
+    assert text == "xab" and said.startswith("2 characters, ") and said.endswith(" characters/s")
+
+
+def script(folder, torch_text):
+    """Task 1 where importing PyTorch runs this text."""
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text(torch_text)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, ROOT / "task01.py"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@posix
+def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path):
+    process = script(tmp_path, "import time; print('here', flush=True); time.sleep(60)")
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "task01.py: Interrupted while PyTorch was imported.\n")
+
+
+def test_without_pytorch_it_is_one_line(tmp_path):
+    process = script(tmp_path, "raise ModuleNotFoundError('No module named torch', name='torch')")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == "task01.py: PyTorch is not installed: pip install -r requirements.txt\n"
+
+
+def test_an_old_python_is_one_line(monkeypatch):
+    text = Path(common.__file__).read_text()
+    for lesson in ROOT.glob("task0*.py"):
+        ast.parse(lesson.read_text(), feature_version=(3, 8))
+    ast.parse(text, feature_version=(3, 4))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    with pytest.raises(SystemExit, match=r"Python 3\.11 or later, and this is Python 3\.9"):
+        exec(text, {})
+
+
+@posix
+def test_an_ignored_signal_stays_ignored():
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        ending.run(lambda: None)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+        with ending.stop_requests(lambda: None):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_two_signals_at_once_are_one(monkeypatch):
+    now, heard = [0.0], []
+    monkeypatch.setattr(ending.time, "monotonic", lambda: now[0])
+    handler = ending._once(heard.append)
+    for moment in (0.0, 0.1, 0.5, 9.0):
+        now[0] = moment
+        handler(2, None)
+    assert heard == [2, 2]
+
+
+def test_windows_processes_get_no_signal_0(tmp_path, monkeypatch):
+    (tmp_path / f".run.pt.{os.getpid()}-abcd.saving").write_bytes(b"")
+    killed = []
+    monkeypatch.setattr(checkpoint.os, "kill", lambda *how: killed.append(how))
+    monkeypatch.setattr(checkpoint.os, "name", "nt")
+    checkpoint._remove_leftovers(tmp_path / "run.pt")
+    monkeypatch.undo()
+    assert killed == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
+    real, tries = os.replace, []
+
+    def held(one, other):
+        tries.append(one)
+        if len(tries) < 3:
+            raise PermissionError(13, "held")
+        real(one, other)
+
+    (tmp_path / "new").write_text("new")
+    monkeypatch.setattr(files.os, "replace", held)
+    files.replace(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "new" and len(tries) == 3
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "held")))
+    with pytest.raises(PermissionError):
+        files.replace(tmp_path / "old", tmp_path / "older")
+
+
+def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "open", lambda place, how: Full(place, "x"), raising=False)
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoint.save(tmp_path / "run.pt", {"n": torch.zeros(3)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--resume", "old.pt", "--save", "my run.pt"], ["--save", "my run.pt", "--resume=old.pt"]]
+)
+def test_an_interruption_names_the_command_that_goes_on(monkeypatch, words):
+    monkeypatch.setattr(sys, "argv", ["task07.py", "--steps", "9", *words])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    said = train.going_on(Path("my run.pt"))
+    assert said == ". To go on: python task07.py --steps 9 --save 'my run.pt' --resume 'my run.pt'"
+
+
+# Sizes and losses of tasks 1 to 6.
+
+
+@dataclass(frozen=True)
+class Odd(task02.Config):
+    n_head: int = 3
+
+
+@dataclass(frozen=True)
+class Hot(task02.Config):
+    learning_rate: float = 1e38
+    eval_interval: int = 1
+    max_steps: int = 9
+
+
+@dataclass(frozen=True)
+class HotAtTheEnd(Hot):
+    eval_interval: int = 500
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (Odd, "n_embd 32 does not divide among n_head 3"),
+        (Hot, r"the loss at step \d is not a finite number: the run diverged"),
+        (HotAtTheEnd, "a weight at the end is not a finite number"),
+    ],
+)
+def test_sizes_and_losses_that_make_no_model_are_one_line(monkeypatch, config, said):
+    monkeypatch.setattr(task02, "Config", config)
+    monkeypatch.setattr(sys, "argv", ["task02.py"])
+    with pytest.raises(UserError, match=said):
+        task02.main()
+
+
+def test_a_notebooks_own_flags_are_not_ours(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/ipykernel_launcher.py", "-f", "/y/kernel.json"])
+    assert options.parse_options("", task01.Config).seed == 42
+
+
+def test_in_a_session_an_error_of_ones_own_keeps_its_line(monkeypatch, capsys):
+    monkeypatch.setattr(ending, "is_interactive", lambda: True)
+
+    def main():
+        raise FileNotFoundError("mine")
+
+    with pytest.raises(FileNotFoundError):
+        ending.run(main)
+
+
+# On a real terminal.
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_real_screens_fit(tmp_path, width):
+    from tools import screens, walk
+
+    walk.copy_repository(tmp_path)
+    shown = "\n".join(screens.screens(tmp_path, width))
+    assert all(f"$ {command}" in shown for command in SCREENS)
+    assert max(len(line) for line in shown.splitlines() if not line.startswith("==")) <= width
+    assert "Hint 1: " in shown and "Traceback" not in shown
+
+
+@posix
+@pytest.mark.slow
+def test_the_check_works_from_any_folder(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "check", "start", "1"]
+    result = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 0 and (tmp_path / "my_task01.py").exists()
