@@ -182,8 +182,7 @@ def details(result: Result, indent: int) -> list[str]:
         return []
     shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in result.shapes.items())
     parts = {"expected": result.expected, "got": result.got, "sizes": result.sizes, "shapes": shapes}
-    parts |= {"line": result.source, "hint": result.hint}
-    parts |= {"example": getattr(result, "example", ""), "printed": result.output}
+    parts |= {"example": result.example, "line": result.source, "hint": result.hint, "printed": result.output}
     below = "\n" + " " * (indent + 10)
     return [f"{' ' * indent}{label + ':':9} {text.replace(chr(10), below)}" for label, text in parts.items() if text]
 
@@ -198,7 +197,8 @@ def summary(task: str, results: list[Result]) -> str:
     status = verdict(results)
     names = ", ".join(result.stage for result in results if result.status == status) or "the start"
     said = SUMMARIES[status].format(task=task, names=names, hint=command(task, "--hint", State().next_hint(task)))
-    return "\n".join([said, *(f"Note: {note}" for note in notes_of(results) if status == "pass")])
+    notes = "; ".join(notes_of(results)) if status == "pass" else ""
+    return f"{said}\nNext to the lesson: {notes}." if notes else said
 
 
 def advise(task: str, file: Path, results: list[Result]) -> None:

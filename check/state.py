@@ -65,7 +65,7 @@ class State:
 
 def notes_of(results: list[Result]) -> list[str]:
     """In what a file that passes differs from the lesson."""
-    return [note for result in results for note in getattr(result, "notes", [])]
+    return [note for result in results for note in result.notes]
 
 
 def digest(path: Path) -> str:

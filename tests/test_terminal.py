@@ -193,8 +193,8 @@ def test_a_starter_can_be_a_notebook(desk, capsys):
 
 
 def test_a_failure_ends_with_line_example_and_the_next_hint(desk, capsys):
-    result = Result("logits", "fail", what="w", hint="Why?")
-    result.source, result.example = "my_task03.py, line 7: x = y", "1 0\n0 1"  # type: ignore
+    where = "my_task03.py, line 7: x = y"
+    result = Result("logits", "fail", what="w", hint="Why?", source=where, example="1 0\n0 1")
     one.show("task03", iter([result]))
     out = capsys.readouterr().out
     assert "line:     my_task03.py, line 7: x = y\n" in out and "example:  1 0\n" + " " * 22 + "0 1\n" in out
@@ -205,9 +205,11 @@ def test_a_failure_ends_with_line_example_and_the_next_hint(desk, capsys):
 
 def test_notes_of_a_pass_are_kept_for_the_run(desk):
     Path("my_task03.py").write_text("x")
-    result = Result("logits", "pass")
-    result.notes = ["another order of creation"]  # type: ignore
-    assert one.summary("task03", [result]) == "task03: all properties hold.\nNote: another order of creation"
+    result = Result("logits", "pass", notes=["another order of creation"])
+    assert (
+        one.summary("task03", [result])
+        == "task03: all properties hold.\nNext to the lesson: another order of creation."
+    )
     State().note("task03", Path("my_task03.py"), [result], "pass")
     notes = State().notes("task03", Path("my_task03.py"))
     said = own.comparison({0: (9.0, 9.0)}, [[0, 4.2, 4.3]], notes)
