@@ -76,7 +76,7 @@ def measure(name: str, initialize, seed: int) -> tuple[float, float]:
     names, values = zip(*((key, value.detach()) for key, value in model.named_parameters()), strict=True)
     shapes = [value.shape for value in values]
     structure = matching.read(task, names, ["Linear"] * len(names), shapes, sizes)
-    how = matching.official(task)
+    how = matching.official(task, structure, sizes)
     first, last, _ = short_run(
         task, list(values), lambda leaves: matching.weights(task, structure, leaves, sizes, how), Form(scale="√C"), seed
     )

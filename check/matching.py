@@ -1,43 +1,79 @@
 """Which of a learner's parameters is which of the lesson's, whatever they are called and however they are laid out.
 
-`read` sorts the parameters by shape, owner and block. `arrangements` lists what they could be: every order of matrices
-of one shape, every layout of heads and of thirds, transposes. An arrangement turns the learner's parameters into the
-reference's weights, differentiably. Which one is right is found by comparing logits (stages/logits.py): a text of one
-token does not depend on queries and keys, so values, projection and feed-forward are found first.
+`read` sorts parameters by how many numbers they hold, by owner and by block, at sizes that tell all kinds apart
+(`telling`); at other sizes the same index has the same place. `arrangements` lists what they could be: every order of
+matrices of one kind, every order of axes. An arrangement turns the learner's parameters into the reference's weights,
+differentiably. Which one is right is found by comparing logits (stages/logits.py): a text of one token does not depend
+on queries and keys, so values, projection and feed-forward are found first.
 """
 
 import itertools
+import math
+import operator
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from check.reference import Task, Weights
+from check.result import Undecided
 
 import torch
 
-SQUARES = 5  # at most, of one shape in a block: key, query, value, projection, feed-forward
-AXES = list(itertools.permutations(("role", "head", "dim")))  # orders in which a fused matrix can hold its rows
 ROLES = list(itertools.permutations("kqv"))
+MODULES = ("Linear", "Embedding", "LayerNorm", "NonDynamicallyQuantizableLinear", "MultiheadAttention")
+# Kind of a matrix → the axes that it writes and those that it reads. Any order of these is a layout, in any grouping
+# into dimensions that does not mix the two: (3C, C), (H, C, 3D), (C, 3, H, D), … nn.Linear has written axes first.
+AXES = {
+    "table": (("V",), ("in",)),
+    "output": (("V",), ("in",)),
+    "table of heads": (("V",), ("head", "dim")),
+    "position": (("T",), ("in",)),
+    "whole": (("head", "dim"), ("in",)),  # queries, keys or values of all heads
+    "pair": (("pair", "head", "dim"), ("in",)),  # two of the three
+    "fused": (("head", "role", "dim"), ("in",)),  # all three
+    "piece": (("dim",), ("in",)),  # of one head
+    "fused piece": (("role", "dim"), ("in",)),
+    "merge": (("out",), ("head", "dim")),  # what reads the heads' outputs: the projection, or task 3's feed-forward
+    "widen": (("hidden",), ("in",)),
+    "narrow": (("out",), ("hidden",)),
+}
+OTHER_USE = {"widen": "narrow", "whole": "merge"}  # of matrices with as many numbers
+NORM_WORDS = r"norm|ln|gain|gamma|beta|shift"
+Layout = tuple[str, ...]
 
 
-class Unreadable(Exception):
-    """Parameters that are none of the lesson's; the message says which."""
+class Unreadable(Undecided):
+    """Parameters that have no place in the lesson; the message says which. It decides nothing about the code."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"the check cannot tell which parameter is which: {reason}. official_weights(model) can say so "
+            "(docs/check.md)."
+        )
 
 
 @dataclass
 class Unit:
-    """A matrix with the vector that its module keeps beside it, or a norm."""
+    """A matrix with the vector that its module keeps with it, or a norm."""
 
     matrix: int  # index of the parameter
     vector: int | None
-    shape: tuple[int, ...]  # of the matrix; of a norm's weight
+    kind: str  # of kinds(), or norm
+    shape: tuple[int, ...]  # of the matrix, or of a norm's weight, without axes of length 1
     name: str
-    raw: bool  # a parameter of its own, not nn.Linear's: rows and columns may be exchanged
+    module: str  # the class of the module that holds it
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is a parameter of its own, not nn.Linear's: then its axes may have any order."""
+        return self.module not in MODULES
 
 
 @dataclass
 class Block:
-    """The units of one block, by what their shapes allow."""
+    """The units of one block, by what their sizes allow."""
 
     attention: list[Unit] = field(default_factory=list)  # pieces of q, k, v, the projection, a square feed-forward
     wide: list[Unit] = field(default_factory=list)  # the MLP's two
@@ -49,9 +85,11 @@ class Structure:
     """A learner's parameters, sorted."""
 
     tables: list[Unit]  # (V, C): token embedding and output
-    position: Unit | None
+    positions: list[Unit]
     blocks: list[Block]
-    norm: Unit | None
+    outside: list[Unit]  # of no block: the last norm
+    output_bias: int | None  # the vector of V numbers
+    output: Unit | None  # the table that it belongs to, where names tell
 
 
 @dataclass(frozen=True)
@@ -66,128 +104,193 @@ class Sizes:
     L: int
 
 
-def read(
-    task: Task,
-    names: Sequence[str],
-    owners: Sequence[str],
-    shapes: Sequence[torch.Size],
-    sizes: Sizes,
-    last_norm: str = "",
-) -> Structure:
-    """Sort parameters into a Structure. With a single block, `last_norm` names the norm that follows it.
+def telling(H: int, L: int) -> Sizes:
+    """Sizes with these heads and layers at which no two kinds of parameters hold as many numbers."""
+    return Sizes(V=11, C=6 * H, H=H, D=6, T=7, L=L) if H > 1 else Sizes(V=11, C=24, H=1, D=10, T=7, L=L)
 
-    Raises Unreadable where one is none of the lesson's.
-    """
-    V, C, T = sizes.V, sizes.C, sizes.T
-    units = _units(names, owners, shapes, C)
-    tables = [unit for unit in units if set(unit.shape) in ({V, C}, {V, sizes.H * sizes.D})]
-    position = next((unit for unit in units if unit.shape == (T, C) and not task.rotary), None)
-    rest = [unit for unit in units if unit not in tables and unit is not position]
-    groups, outside = _by_block(rest, sizes.L if task.blocks else 1, last_norm)
-    structure = Structure(tables, position, [], None)
+
+def lengths(sizes: Sizes) -> dict[str, int]:
+    """Axis → its length."""
+    C = sizes.C
+    inner = {"head": sizes.H, "dim": sizes.D, "role": 3, "pair": 2}
+    return {"V": sizes.V, "T": sizes.T, "in": C, "out": C, "hidden": 4 * C, **inner}
+
+
+def kinds(task: Task, sizes: Sizes) -> list[tuple[int, str]]:
+    """How many numbers each kind of matrix holds."""
+    length = lengths(sizes)
+    names = ["table", "table of heads", "whole", "pair", "fused"]
+    names += ["piece", "fused piece"] * (sizes.H > 1)
+    names += ["widen"] * (task.feed_forward == "mlp") + ["position"] * (not task.rotary)
+    return [(math.prod(length[axis] for side in AXES[name] for axis in side), name) for name in names]
+
+
+def read(
+    task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequence[torch.Size], sizes: Sizes
+) -> Structure:
+    """Sort parameters into a Structure. Raises Unreadable where one has no place in the lesson."""
+    units, bias = _units(task, names, owners, shapes, sizes)
+    tables = [unit for unit in units if unit.kind.startswith("table")]
+    positions = [unit for unit in units if unit.kind == "position"]
+    groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
+    structure = Structure(tables, positions, [], outside, bias, None)
+    if bias is not None:
+        own = [
+            unit
+            for unit in tables
+            if _owner(unit.name) == _owner(names[bias]) and _stem(unit.name) == _stem(names[bias])
+        ]
+        other = [unit for unit in tables if unit.module != "Embedding"]
+        structure.output = next((found[0] for found in (own, other) if len(found) == 1), None)
     for group in groups:
-        block = Block()
-        for unit in group:
-            if len(unit.shape) == 1:
-                block.norms.append(unit)
-            elif set(unit.shape) == {C, 4 * C} and task.feed_forward == "mlp":
-                block.wide.append(unit)
-            else:
-                block.attention.append(unit)
-        structure.blocks.append(block)
-    if outside:
-        structure.norm = outside[0]
-    _complain(task, structure, outside[1:])
+        wide = [unit for unit in group if unit.kind == "widen"]
+        norms = [unit for unit in group if unit.kind == "norm"]
+        structure.blocks.append(Block([unit for unit in group if unit not in [*wide, *norms]], wide, norms))
     return structure
 
 
-def _complain(task: Task, structure: Structure, beyond: list[Unit]) -> None:
-    expected = {"(V, C) tables": (len(structure.tables), 1 if task.tied else 2)}
-    if not task.rotary:
-        expected["position tables"] = (int(structure.position is not None), 1)
-    if task.last_norm:
-        expected["last norms"] = (int(structure.norm is not None), 1)
-    if task.norms:
-        expected["norms in a block"] = (len(structure.blocks[0].norms), 2)
-    if task.feed_forward == "mlp":
-        expected["matrices of the MLP in a block"] = (len(structure.blocks[0].wide), 2)
-    for what, (got, wanted) in expected.items():
-        if got != wanted:
-            raise Unreadable(f"{got} {what}, where the lesson has {wanted}")
-    if beyond:
-        raise Unreadable(f"{', '.join(unit.name for unit in beyond)}: of no block")
+def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]:
+    """What a model has more or less of than the lesson's: of norms, and of other parts."""
+    block, each = structure.blocks[0], _each(task)
+    lasts = [unit for unit in structure.outside if unit.kind == "norm"]
+    norms = _counted(len(block.norms), 2 * task.norms, f"norms in {each}")
+    norms += _counted(len(lasts), int(task.last_norm), "norms after the blocks")
+    others = _counted(len(structure.tables), 2 - task.tied, "(V, C) tables")
+    others += _counted(len(structure.positions), int(not task.rotary), "position tables")
+    others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), f"layers of the MLP in {each}")
+    return norms, others
 
 
-def _units(names: Sequence[str], owners: Sequence[str], shapes: Sequence[tuple[int, ...]], C: int) -> list[Unit]:
-    """Matrices with their vectors, and norms, in order of creation."""
-    by_owner: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        by_owner.setdefault(name.rpartition(".")[0], []).append(index)
+def _counted(count: int, wanted: int, what: str) -> list[str]:
+    return [] if count == wanted else [f"{count or 'no'} {what}, where the lesson has {wanted or 'none'}"]
+
+
+def _each(task: Task) -> str:
+    return "each block" if task.blocks else "the model"
+
+
+# Matrices with their vectors
+
+
+def _units(task: Task, names, owners, shapes, sizes: Sizes) -> tuple[list[Unit], int | None]:
+    """Matrices with their vectors, and norms, in order of creation; and the vector of V numbers."""
+    numbers = dict(kinds(task, sizes))
+    vectors = [i for i, shape in enumerate(shapes) if shape.numel() <= 4 * sizes.C]  # fewer than any matrix has
     units = []
-    for prefix, indices in by_owner.items():
-        matrices = [i for i in indices if len([n for n in shapes[i] if n > 1]) >= 2]
-        vectors = [i for i in indices if i not in matrices]
-        for i in matrices:
-            leaf = names[i].rpartition(".")[2]
-            vector = _vector_of(leaf, matrices, vectors, names, shapes, i)
-            if vector is not None:
-                vectors.remove(vector)
-            raw = owners[i] not in ("Linear", "Embedding", "NonDynamicallyQuantizableLinear", "MultiheadAttention")
-            shape = tuple(n for n in shapes[i] if n > 1)
-            units.append(Unit(i, vector, shape, names[i], raw))
-        norms = [i for i in vectors if shapes[i] == (C,)]
-        for pair in zip(norms[0::2], norms[1::2], strict=False):
-            units.append(Unit(pair[0], pair[1], (C,), prefix or names[pair[0]], True))
-        for i in vectors:
-            if i not in norms[: len(norms) // 2 * 2]:
-                raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])}")
-    return sorted(units, key=lambda unit: unit.matrix)
+    for i in sorted({*range(len(names))} - {*vectors}):
+        if shapes[i].numel() not in numbers:
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} has no place in the lesson")
+        plain = tuple(n for n in shapes[i] if n > 1)
+        units.append(Unit(i, None, numbers[shapes[i].numel()], plain, names[i], owners[i]))
+    outputs = [i for i in vectors if shapes[i].numel() == sizes.V]
+    free = _give_vectors(units, [i for i in vectors if i not in outputs[:1]], names, shapes, sizes)
+    for _, indices in itertools.groupby(free, lambda i: _owner(names[i])):
+        units += _norms(list(indices), names, owners, shapes, sizes.C)
+    return sorted(units, key=lambda unit: unit.matrix), outputs[0] if outputs else None
 
 
-def _vector_of(leaf, matrices, vectors, names, shapes, matrix) -> int | None:
-    """The bias that belongs to a matrix: the only one of its module, or the one of like name, or of like place."""
-    lengths = [shapes[matrix][0], shapes[matrix][-1]]
-    if len(shapes[matrix]) > 2:
-        lengths.append(torch.Size(shapes[matrix]).numel() // max(shapes[matrix]))
-    fitting = [i for i in vectors if shapes[i].numel() in lengths]
-    if len(matrices) == 1:
-        return fitting[0] if len(fitting) == 1 else next((i for i in fitting if "bias" in names[i]), None)
-    common = re.sub(r"(weight|matrix|^[wW]_?|_?[wW]$)", "", leaf)
-    for i in fitting:
-        other = re.sub(r"(bias|^[bB]_?|_?[bB]$)", "", names[i].rpartition(".")[2])
-        if common == other:
-            return i
-    place = matrices.index(matrix)
-    return fitting[place] if len(fitting) == len(matrices) else None
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
-def _by_block(units: list[Unit], count: int, last_norm: str) -> tuple[list[list[Unit]], list[Unit]]:
-    """The units of each of `count` equal blocks, and those of none (the last norm, by its name if that is known)."""
-    if count == 1:
-        outside = [unit for unit in units if last_norm and unit.name == last_norm]
-        return [[unit for unit in units if unit not in outside]], outside
-    numbered: dict[int, list[Unit]] = {}
-    outside = []
+def _stem(name: str) -> str:
+    """What is left of a parameter's name without the words for matrix and bias."""
+    return re.sub(r"weight|matrix|bias|^[wWbB](?=_|$|[a-z0-9]{1,2}$)|(?<=_)[wWbB]$", "", name.rpartition(".")[2]).strip(
+        "_"
+    )
+
+
+def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Sizes) -> list[int]:
+    """Give each matrix its bias: the one of like name in its module, or of like place; the vectors that are left."""
+    length = lengths(sizes)
+
+    def fitting(unit: Unit) -> list[int]:
+        written = [AXES[kind][0] for kind in (unit.kind, OTHER_USE.get(unit.kind, unit.kind))]
+        allowed = [math.prod(length[axis] for axis in axes) for axes in written]
+        return [i for i in free if _owner(names[i]) == _owner(unit.name) and shapes[i].numel() in allowed]
+
     for unit in units:
-        digits = [int(number) for number in re.findall(r"\d+", unit.name)]
-        if digits:
-            numbered.setdefault(digits[0], []).append(unit)
-        else:
-            outside.append(unit)
-    groups = [numbered[number] for number in sorted(numbered)]
-    alike = [[unit.shape for unit in group] for group in groups]
-    if len(groups) == count and all(shapes == alike[0] for shapes in alike):
-        return groups, outside
-    # Names do not tell: equal runs in the order of creation, with or without a norm that belongs to none.
-    norms = [unit for unit in units if len(unit.shape) == 1]
-    for without in [*reversed(norms), None]:
+        unit.vector = next((i for i in fitting(unit) if _stem(names[i]) == _stem(unit.name)), None)
+        free = [i for i in free if i != unit.vector]
+    for owner, kind in dict.fromkeys((_owner(unit.name), unit.kind) for unit in units):
+        bare = [u for u in units if (_owner(u.name), u.kind, u.vector) == (owner, kind, None)]
+        left = [i for i in fitting(bare[0]) if not re.search(NORM_WORDS, names[i])] if bare else []
+        if len(bare) == len(left):
+            for unit, unit.vector in zip(bare, left, strict=True):
+                free = [i for i in free if i != unit.vector]
+    return free
+
+
+def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
+    """Pairs of vectors of one module that belong to no matrix."""
+    for i in indices:
+        if shapes[i].numel() != C:
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} has no place in the lesson")
+    if len(indices) % 2:
+        raise Unreadable(
+            f"{names[indices[-1]]} is a vector by itself. A norm that has one vector is RMSNorm, or LayerNorm without "
+            "its bias; the lesson's LayerNorm has two"
+        )
+    pairs = zip(indices[0::2], indices[1::2], strict=True)
+    return [Unit(a, b, "norm", (C,), _owner(names[a]) or names[a], owners[a]) for a, b in pairs]
+
+
+# Blocks
+
+
+def _by_block(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Unit]]:
+    """The units of each of `count` equal blocks (0: there is one, and all is in it), and those of none."""
+    if count <= 1:
+        outside = _apart(units) if count else []
+        return [[unit for unit in units if unit not in outside]], outside
+    groups: list[list[Unit]] = [[] for _ in range(count)]
+    outside = []
+    alike: dict[tuple, list[Unit]] = {}
+    for unit in units:
+        alike.setdefault((re.sub(r"\d+", "#", unit.name), unit.shape), []).append(unit)
+    for members in alike.values():
+        for unit, number in zip(members, _block_numbers([unit.name for unit in members], count), strict=True):
+            (outside if number is None else groups[number]).append(unit)
+    if all(unit.kind == "norm" for unit in outside):
+        return [sorted(group, key=lambda unit: unit.matrix) for group in groups], outside
+    return _by_creation(units, count)
+
+
+def _block_numbers(names: list[str], count: int) -> Sequence[int | None]:
+    """The block of each of these names, which differ in numbers alone; None where they belong to none.
+
+    A number is the block's where it has `count` values, each in as many names: one between dots before one in a word.
+    """
+    whole = [number.isdigit() for number in re.findall(r"[^.]*\d+[^.]*?(?=\D|$)", names[0])]
+    columns = list(zip(*(re.findall(r"\d+", name) for name in names), strict=True))
+    for column in sorted(range(len(columns)), key=lambda i: i < len(whole) and not whole[i]):
+        values = sorted({*columns[column]}, key=int)
+        if len(values) == count and len({columns[column].count(value) for value in values}) == 1:
+            return [values.index(value) for value in columns[column]]
+    return [i * count // len(names) for i in range(len(names))] if len(names) % count == 0 else [None] * len(names)
+
+
+def _by_creation(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Unit]]:
+    """Equal runs in the order of creation, with or without a norm that belongs to none."""
+    for without in [*(unit for unit in reversed(units) if unit.kind == "norm"), None]:
         ordered = [unit for unit in units if unit is not without]
-        size = len(ordered) // count
-        groups = [ordered[start : start + size] for start in range(0, len(ordered), max(size, 1))]
-        alike = [[unit.shape for unit in group] for group in groups]
-        if len(groups) == count and all(shapes == alike[0] for shapes in alike):
+        size = max(len(ordered) // count, 1)
+        groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        if len(groups) == count and len({tuple(unit.shape for unit in group) for group in groups}) == 1:
             return groups, [without] if without else []
     raise Unreadable(f"{len(units)} layers that do not fall into {count} equal blocks")
+
+
+def _apart(units: list[Unit]) -> list[Unit]:
+    """With a single block: the norm that is not where the matrices are, or was created last."""
+    norms = [unit for unit in units if unit.kind == "norm"]
+    paths = [unit.name.split(".") for unit in units if unit.kind != "norm"]
+    inside = [parts[0] for parts in itertools.takewhile(lambda parts: len({*parts}) == 1, zip(*paths, strict=False))]
+    elsewhere = [unit for unit in norms if unit.name.split(".")[: len(inside)] != inside]
+    return elsewhere or norms[-1:] * (len(norms) % 2)
+
+
+# Arrangements
 
 
 @dataclass(frozen=True)
@@ -196,253 +299,199 @@ class Arrangement:
 
     tables: tuple[int, ...]  # token, output
     norms: tuple[int, ...]
-    attention: tuple[int, ...]  # the order of the attention units of one shape
-    transposed: bool  # of raw square matrices
+    gain_first: bool  # of a norm's two vectors
+    order: tuple[int, ...]  # of the attention's whole matrices: of each role, and the one that reads the heads' output
     wide: tuple[int, ...]
-    axes: int  # of AXES, for fused rows
-    roles: int  # of ROLES: which third is key, query, value
-    heads_last: bool  # (dim, head) in the rows of a matrix of one role
-    merged_last: bool  # (dim, head) in the columns that read the heads' output
-    head_major: bool  # separate heads: all of a head together, or all of a role together
+    roles: tuple[str, ...]  # of the parts of fused matrices, or of the pieces
+    head_major: bool  # pieces: all of a head together, or all of a role together
+    layouts: dict[str, Layout]  # use → the order of axes
 
 
 def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arrangement]:
-    """All arrangements, those first in which the order is the lesson's."""
+    """All arrangements, those first in which the order is the lesson's: the first of all is the official files'.
+
+    Raises Unreadable where attention has other matrices than it can have.
+    """
     block = structure.blocks[0]
-    squares = [unit for unit in block.attention if unit.shape == (sizes.C, sizes.C)]
-    count = len(squares)
-    orders = list(itertools.permutations(range(count))) if count <= SQUARES else [tuple(range(count))]
-    raw = any(unit.raw for unit in block.attention)
-    fused = any(_is_fused(unit, sizes) for unit in block.attention)
-    several = task.n_head and sizes.H > 1
-    separate = several and not fused and any(unit.shape != (sizes.C, sizes.C) for unit in block.attention)
-    # With squares of one role, orders already try every role; else the roles do.
-    by_order = count >= 3 and not fused and not separate
+    wholes, others = _attention(task, block, sizes)
+    last = len(wholes) - has_merge(task)
+    orders = itertools.permutations(range(len(wholes)))
+    norms = [unit for each in structure.blocks for unit in each.norms] + structure.outside
     for choice in itertools.product(
-        [(0, 0)] if task.tied else [(0, 1), (1, 0)],
+        _table_orders(task, structure),
         [(0, 1), (1, 0)] if task.norms else [()],
-        orders,
-        [False, True] if raw else [False],
-        [(0, 1), (1, 0)] if any(unit.raw for unit in block.wide) else [(0, 1)],
-        range(len(AXES)) if fused and several else [AXES.index(("role", "head", "dim"))],
-        [0] if by_order else range(len(ROLES)),
-        [False, True] if several and not separate else [False],
-        [False, True] if several else [False],
-        [True, False] if separate else [True],
+        [True, False] if any(unit.raw for unit in norms) else [True],
+        [order for order in orders if len({wholes[i].shape for i in order[:last]}) <= 1],
+        [(0, 1), (1, 0)] if block.wide else [()],
+        ROLES if others else ROLES[:1],  # of three whole matrices the order says which is key, query and value
+        [True, False] if any(unit.kind == "piece" for unit in others) else [True],
     ):
-        yield Arrangement(*choice)
+        how = Arrangement(*choice, layouts={})
+        uses = _uses(task, structure, how)
+        for chosen in itertools.product(*(layouts(unit, AXES[use], sizes) for use, unit in uses.items())):
+            yield replace(how, layouts=dict(zip(uses, chosen, strict=True)))
 
 
-def official(task: Task) -> Arrangement:
-    """The arrangement of the official files."""
-    squares = {"": 0, "linear": 1, "mlp": 1}[task.feed_forward]
-    return Arrangement(
-        tables=(0, 0) if task.tied else (0, 1),
-        norms=(0, 1) if task.norms else (),
-        attention=tuple(range(squares)),
-        transposed=False,
-        wide=(0, 1),
-        axes=AXES.index(("head", "role", "dim")),
-        roles=ROLES.index(("k", "q", "v")),
-        heads_last=False,
-        merged_last=False,
-        head_major=True,
-    )
+def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list[Unit]]:
+    """The whole matrices of a block's attention, and those of other kinds."""
+    wholes = [unit for unit in block.attention if unit.kind == "whole"]
+    others = [unit for unit in block.attention if unit.kind != "whole"]
+    found = Counter(unit.kind for unit in block.attention)
+    found["whole"] -= has_merge(task)
+    possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
+    if +found not in (possible if task.attention else ({},)):
+        raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could be attention's")
+    return wholes, others
 
 
-def _is_fused(unit: Unit, sizes: Sizes) -> bool:
-    return len(unit.shape) == 2 and 3 * sizes.H * sizes.D in unit.shape and sizes.C in unit.shape
+def has_merge(task: Task) -> bool:
+    """Whether a layer reads the heads' outputs that is as large as one of the roles."""
+    return task.projection or task.feed_forward == "linear"
+
+
+def _table_orders(task: Task, structure: Structure) -> list[tuple[int, int]]:
+    """Which table may be the token embedding, and which the output layer."""
+    if task.tied:
+        return [(0, 0)]
+    orders = [(0, 1), (1, 0)]
+    return [order for order in orders if structure.output in (None, structure.tables[order[1]])]
+
+
+def _uses(task: Task, structure: Structure, how: Arrangement) -> dict[str, Unit]:
+    """Use → a unit that has it, where the layouts are not chosen yet."""
+    block = structure.blocks[0]
+    token, head = (structure.tables[i] for i in how.tables)
+    reads_heads = task.attention and not task.projection and not task.feed_forward
+    uses = {"table": token, "table of heads" if reads_heads else "output": head}
+    uses |= {unit.kind: unit for unit in (*structure.positions, *block.attention) if unit.kind != "whole"}
+    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    if has_merge(task):
+        uses["merge"] = wholes.pop()
+    if wholes:
+        uses["whole"] = wholes[0]
+    return uses | {use: block.wide[i] for use, i in zip(("widen", "narrow"), how.wide, strict=False)}
+
+
+def layouts(unit: Unit, axes: tuple[Layout, Layout], sizes: Sizes) -> list[Layout]:
+    """Every order of axes that a parameter of this shape can have; the lesson's, if that is one, first."""
+    length = lengths(sizes)
+    written, read = ([axis for axis in side if length[axis] > 1] for side in axes)
+    orders = itertools.permutations([*written, *read])
+    return [
+        order
+        for order in orders
+        if _fits(unit.shape, order, written, length) and (unit.raw or {*order[: len(written)]} == {*written})
+    ]
+
+
+def _fits(shape: Sequence[int], order: Layout, written: Sequence[str], length: dict[str, int]) -> bool:
+    """Whether axes in this order fall into dimensions of this shape, none of them both written and read."""
+    ends = [*itertools.accumulate((length[axis] for axis in order), operator.mul)]
+    dimensions = {*itertools.accumulate(shape, operator.mul)}
+    turns = {ends[i] for i, (a, b) in enumerate(itertools.pairwise(order)) if (a in written) != (b in written)}
+    return turns <= dimensions <= {*ends}
 
 
 def weights(
     task: Task, structure: Structure, values: Sequence[torch.Tensor], sizes: Sizes, how: Arrangement
 ) -> Weights:
-    """The reference's weights that an arrangement makes of a learner's parameters.
-
-    Raises Unreadable where its shapes do not allow that.
-    """
-    V, C = sizes.V, sizes.C
+    """The reference's weights that an arrangement makes of a learner's parameters."""
+    read = Reading(values, how, lengths(sizes))
     token, head = (structure.tables[i] for i in how.tables)
-    if (head.vector is None) != task.tied or token.vector is not None:
-        raise Unreadable(f"the output has {'no' if task.tied else 'a'} bias, the token embedding none")
-    made: Weights = {
-        "token": _oriented(token, values, (V, C)),
-        "head": _oriented(head, values, (V, C if task.feed_forward else sizes.H * sizes.D)),
-        "blocks": [_block(task, block, values, sizes, how) for block in structure.blocks],
-    }
-    if head.vector is not None:
-        made["head_bias"] = values[head.vector]
-    if structure.position is not None:
-        made["position"] = values[structure.position.matrix].reshape(sizes.T, C)
-    if structure.norm is not None:
-        made["norm"], made["norm_bias"] = _pair(structure.norm, values)
-    merge = sizes.C if task.n_head else sizes.D
-    if how.merged_last and not task.feed_forward and not task.projection:
-        made["head"] = _columns(made["head"], sizes, merge)
+    made: Weights = {"token": read.matrix(token, "table").flatten(1), "blocks": []}
+    for use in ("output", "table of heads"):
+        if use in how.layouts:
+            made["head"] = read.matrix(head, use).flatten(1)
+    if structure.output_bias is not None:
+        made["head_bias"] = values[structure.output_bias].flatten()
+    for unit in structure.positions:
+        made["position"] = read.matrix(unit, "position")
+    for unit in structure.outside:
+        made["norm"], made["norm_bias"] = read.norm(unit)
+    for block in structure.blocks:
+        made["blocks"].append(_block(task, block, read))
     return made
 
 
-def _bias(unit: Unit, values: Sequence[torch.Tensor]) -> torch.Tensor:
-    if unit.vector is None:
-        raise Unreadable(f"{unit.name} has no bias")
-    return values[unit.vector]
+@dataclass
+class Reading:
+    """A learner's values as an arrangement reads them."""
+
+    values: Sequence[torch.Tensor]
+    how: Arrangement
+    length: dict[str, int]
+
+    def matrix(self, unit: Unit, use: str, axes: Layout | None = None) -> torch.Tensor:
+        """A matrix with its axes in the order of its use, or of `axes`."""
+        return self._arranged(unit.matrix, self.how.layouts[use], axes or sum(AXES[use], ()))
+
+    def bias(self, unit: Unit, use: str, axes: Layout | None = None) -> torch.Tensor | None:
+        """The vector of a matrix, with the axes that the matrix writes in the same order as there."""
+        written = axes or AXES[use][0]
+        layout = tuple(axis for axis in self.how.layouts[use] if axis in written)
+        return None if unit.vector is None else self._arranged(unit.vector, layout, written)
+
+    def norm(self, unit: Unit) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gain and bias."""
+        assert unit.vector is not None
+        gain, bias = self.values[unit.matrix].flatten(), self.values[unit.vector].flatten()
+        return (gain, bias) if self.how.gain_first else (bias, gain)
+
+    def _arranged(self, index: int, layout: Layout, axes: Layout) -> torch.Tensor:
+        value = self.values[index]
+        wanted = [self.length[axis] for axis in axes]
+        if value.numel() != math.prod(wanted):
+            raise Unreadable(f"a parameter of shape {tuple(value.shape)} where {tuple(wanted)} was expected")
+        plain = [axis for axis in axes if axis in layout]  # without those of length 1
+        value = value.reshape([self.length[axis] for axis in layout])
+        return value.permute([layout.index(axis) for axis in plain]).reshape(wanted)
 
 
-def _pair(unit: Unit, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    assert unit.vector is not None
-    return values[unit.matrix], values[unit.vector]
-
-
-def _oriented(unit: Unit, values: Sequence[torch.Tensor], shape: tuple[int, int]) -> torch.Tensor:
-    """A matrix (out, in), exchanged if need be."""
-    matrix = values[unit.matrix].squeeze()
-    if tuple(matrix.shape) == shape:
-        return matrix
-    if tuple(matrix.shape) == shape[::-1]:
-        return matrix.T
-    raise Unreadable(f"{unit.name} of shape {tuple(matrix.shape)}, expected {shape}")
-
-
-def _block(task: Task, block: Block, values: Sequence[torch.Tensor], sizes: Sizes, how: Arrangement) -> Weights:
-    C = sizes.C
+def _block(task: Task, block: Block, read: Reading) -> Weights:
+    how = read.how
     made: Weights = {"rotary": True} if task.rotary else {}
-    squares = [unit for unit in block.attention if unit.shape == (C, C)]
-    squares = [squares[i] for i in how.attention]
-    others = [unit for unit in block.attention if unit not in squares]
-
-    def square(unit: Unit) -> torch.Tensor:
-        matrix = values[unit.matrix].reshape(C, C)
-        return matrix.T if how.transposed and unit.raw else matrix
-
-    if task.projection:
-        if not squares:
-            raise Unreadable("no projection (C, C) in a block")
-        last = squares.pop()
-        made["projection"] = square(last)
-        if last.vector is not None:
-            made["projection_bias"] = values[last.vector]
-    elif task.feed_forward == "linear":
-        if not squares:
-            raise Unreadable("no feed-forward layer (C, C) in a block")
-        last = squares.pop()
-        made["widen"] = square(last)
-        made["widen_bias"] = _bias(last, values)
-    if task.feed_forward == "mlp":
-        widen, narrow = (block.wide[i] for i in how.wide)
-        if not widen.raw and widen.shape != (4 * C, C):
-            widen, narrow = narrow, widen
-        made["widen"], made["widen_bias"] = _oriented(widen, values, (4 * C, C)), _bias(widen, values)
-        made["narrow"], made["narrow_bias"] = _oriented(narrow, values, (C, 4 * C)), _bias(narrow, values)
+    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    if has_merge(task):
+        name, unit = "projection" if task.projection else "widen", wholes.pop()
+        made[name], made[f"{name}_bias"] = read.matrix(unit, "merge").flatten(1), read.bias(unit, "merge")
+    for name, index in zip(("widen", "narrow"), how.wide, strict=False):
+        unit = block.wide[index]
+        made[name], made[f"{name}_bias"] = read.matrix(unit, name), read.bias(unit, name)
     for number, index in enumerate(how.norms, 1):
-        made[f"norm{number}"], made[f"norm{number}_bias"] = _pair(block.norms[index], values)
+        made[f"norm{number}"], made[f"norm{number}_bias"] = read.norm(block.norms[index])
     if task.attention:
-        made |= _queries_keys_values(task, [*squares, *others], square, values, sizes, how)
-    if how.merged_last and task.attention and (task.feed_forward or task.projection):
-        name = "projection" if task.projection else "widen"
-        made[name] = _columns(made[name], sizes, C)
-    return made
+        others = [unit for unit in block.attention if unit.kind != "whole"]
+        for role, (matrix, bias) in zip(how.roles, _roles(wholes, others, read), strict=True):
+            made[role], made[f"{role}_bias"] = matrix, bias
+    return {name: value for name, value in made.items() if value is not None}
 
 
-def _columns(matrix: torch.Tensor, sizes: Sizes, width: int) -> torch.Tensor:
-    """A matrix whose columns read (dim, head), as one that reads (head, dim)."""
-    if width != sizes.H * sizes.D:
-        return matrix
-    return matrix.unflatten(1, (sizes.D, sizes.H)).transpose(1, 2).flatten(1)
+def _roles(wholes: list[Unit], others: list[Unit], read: Reading) -> list[tuple]:
+    """Three matrices (H, D, C), each with its bias (H, D) or None."""
+    parts = [(read.matrix(unit, "whole"), read.bias(unit, "whole")) for unit in wholes]
+    kind = others[0].kind if others else ""
+    if kind in ("fused", "pair"):
+        several = "role" if kind == "fused" else "pair"
+        written = (several, "head", "dim")
+        rows, biases = read.matrix(others[0], kind, (*written, "in")), read.bias(others[0], kind, written)
+        parts = [(rows[i], None if biases is None else biases[i]) for i in range(len(rows))] + parts
+    elif kind == "piece":
+        H, major = len(others) // 3, read.how.head_major
+        for role in range(3):
+            parts.append(_stacked(others[role::3] if major else others[role * H : role * H + H], kind, read))
+    elif kind == "fused piece":
+        rows, biases = _stacked(others, kind, read)
+        parts = [(rows[:, i], None if biases is None else biases[:, i]) for i in range(3)]
+    return parts
 
 
-def _queries_keys_values(task, units, square, values, sizes: Sizes, how: Arrangement) -> Weights:
-    """q, k, v (H, D, C) and their biases (H, D), from separate, fused or stacked matrices."""
-    C, H, D = sizes.C, sizes.H, sizes.D
-    if len(units) == 1:
-        matrix, bias = _fused(units[0], values, sizes, AXES[how.axes])
-        parts = [(matrix[i], None if bias is None else bias[i]) for i in range(3)]
-    elif len(units) == 3 and units[0].shape == (C, C):
-        parts = [_of_role(square(unit), unit, values, sizes, how.heads_last) for unit in units]
-    elif len(units) == 3:
-        parts = [_of_role(_stacked(unit, values, sizes), unit, values, sizes, how.heads_last) for unit in units]
-    elif len(units) == 2 and {unit.shape[0] for unit in units} == {H * D, 2 * H * D}:  # keys and values fused
-        query, pair = sorted(units, key=lambda unit: unit.shape[0])
-        rows = _oriented(pair, values, (2 * H * D, C)).unflatten(0, (2, H, D))
-        bias = None if pair.vector is None else values[pair.vector].unflatten(0, (2, H, D))
-        parts = [(rows[i], None if bias is None else bias[i]) for i in range(2)]
-        parts.append(_of_role(_oriented(query, values, (H * D, C)), query, values, sizes, how.heads_last))
-    elif len(units) == 3 * H:
-        rows = [_oriented(unit, values, (D, C)) for unit in units]
-        biases = [None if unit.vector is None else values[unit.vector] for unit in units]
-        order = [range(role, 3 * H, 3) if how.head_major else range(role * H, role * H + H) for role in range(3)]
-        parts = [
-            (torch.stack([rows[i] for i in picked]), _stack_biases([biases[i] for i in picked])) for picked in order
-        ]
-    elif len(units) == H:  # a fused matrix for each head
-        rows = [_oriented(unit, values, (3 * D, C)).unflatten(0, (3, D)) for unit in units]
-        if how.heads_last:
-            rows = [_oriented(unit, values, (3 * D, C)).unflatten(0, (D, 3)).transpose(0, 1) for unit in units]
-        biases = [None if unit.vector is None else values[unit.vector].unflatten(0, (3, D)) for unit in units]
-        stacked, bias = torch.stack(rows, dim=1), _stack_biases(biases, dim=1)
-        parts = [(stacked[i], None if bias is None else bias[i]) for i in range(3)]
-    else:
-        raise Unreadable(f"{len(units)} matrices of attention in a block")
-    made: Weights = {}
-    for role, (matrix, bias) in zip(ROLES[how.roles], parts, strict=True):
-        made[role] = matrix
-        if bias is not None:
-            made[f"{role}_bias"] = bias
-    return made
+def _stacked(units: list[Unit], kind: str, read: Reading) -> tuple:
+    """The matrices of the heads, and their biases or None."""
+    biases = [bias for unit in units if (bias := read.bias(unit, kind)) is not None]
+    matrices = torch.stack([read.matrix(unit, kind) for unit in units])
+    return matrices, torch.stack(biases) if len(biases) == len(units) else None
 
 
-def _stack_biases(biases: list, dim: int = 0) -> torch.Tensor | None:
-    return None if any(bias is None for bias in biases) else torch.stack(biases, dim=dim)
-
-
-def _of_role(matrix, unit: Unit, values, sizes: Sizes, heads_last: bool):
-    """The matrix of one role as (H, D, C), and its bias (H, D)."""
-    C, H, D = sizes.C, sizes.H, sizes.D
-    bias = None if unit.vector is None else values[unit.vector].flatten()
-    if matrix.ndim == 2:
-        if tuple(matrix.shape) != (H * D, C):
-            raise Unreadable(f"{unit.name} of shape {tuple(matrix.shape)}")
-        if heads_last:
-            matrix = matrix.unflatten(0, (D, H)).transpose(0, 1)
-            bias = None if bias is None else bias.unflatten(0, (D, H)).transpose(0, 1)
-        else:
-            matrix = matrix.unflatten(0, (H, D))
-    return matrix, None if bias is None else bias.reshape(H, D)
-
-
-def _stacked(unit: Unit, values, sizes: Sizes) -> torch.Tensor:
-    """A parameter with axes for heads, size and width in any order, as (H, D, C); or a matrix (H·D, C)."""
-    C, H, D = sizes.C, sizes.H, sizes.D
-    value = values[unit.matrix]
-    if len(unit.shape) == 2:
-        return _oriented(unit, values, (H * D, C))
-    wanted = [H, D, C]
-    shape = list(value.shape)
-    if sorted(shape) != sorted(wanted):
-        raise Unreadable(f"{unit.name} of shape {tuple(shape)}")
-    return value.permute([shape.index(size) for size in wanted])
-
-
-def _fused(unit: Unit, values, sizes: Sizes, axes: tuple[str, ...]):
-    """One parameter of all roles as (3, H, D, C), and its bias (3, H, D)."""
-    C, H, D = sizes.C, sizes.H, sizes.D
-    value = values[unit.matrix].squeeze()
-    length = {"role": 3, "head": H, "dim": D}
-    order = [axes.index(name) for name in ("role", "head", "dim")]
-    bias = None if unit.vector is None else values[unit.vector].flatten()
-    if value.ndim == 2:
-        rows = _oriented(unit, values, (3 * H * D, C)).unflatten(0, [length[name] for name in axes])
-        bias = None if bias is None else bias.unflatten(0, [length[name] for name in axes]).permute(order)
-        return rows.permute(*order, 3), bias
-    shape, wanted = list(value.shape), [3, H, D, C]
-    if value.ndim == 3 and 3 in shape and C in shape and H * D in shape and H * D != C:
-        wanted = [3, H * D, C]
-        return value.permute([shape.index(size) for size in wanted]).unflatten(1, (H, D)), None
-    if value.ndim == 3 and sorted(shape) == sorted([3, C, C]):
-        first = value.permute([shape.index(3), *(i for i, size in enumerate(shape) if size == C)])
-        return first.transpose(1, 2).unflatten(1, (H, D)), None
-    if value.ndim == 3 and sorted(shape) == sorted([H, 3 * D, C]):
-        arranged = value.permute([shape.index(size) for size in (H, 3 * D, C)])
-        return arranged.unflatten(1, (3, D)).transpose(0, 1), None
-    if sorted(shape) != sorted(wanted):
-        raise Unreadable(f"{unit.name} of shape {tuple(shape)}")
-    return value.permute([shape.index(size) for size in wanted]), None
+def official(task: Task, structure: Structure, sizes: Sizes) -> Arrangement:
+    """The arrangement of the official files."""
+    return next(arrangements(task, structure, sizes))

@@ -2,8 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from exercises.build import official_path
 
 import torch
 
-# Sizes that tell axes apart: B 3, T up to 7, V 11, C 24, H 4, D 6 (task 1: one head of 10), 3D 18, 4C 96.
-SMALL = Sizes(V=11, C=24, H=4, D=6, T=7, L=2)
-SMALL_ONE_HEAD = Sizes(V=11, C=24, H=1, D=10, T=7, L=1)
 B = 3
 TOLERANCE = 2e-4
 MODULES = (
@@ -62,7 +58,9 @@ class Subject:
         self.small: Model | None = None
         self.arrangement: Arrangement | None = None
         self.form = Form()
-        self.hook = False  # whether the learner's official_weights is in use
+        self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
+        self.hook: bool | None = None  # whether there is an official_weights
+        self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
 
@@ -115,7 +113,7 @@ class Subject:
         values = []
         for first in model.first_values:
             drawn = torch.randn(first.shape, generator=generator)
-            if first.ndim >= 2:
+            if first.squeeze().ndim >= 2:
                 is_table = model.sizes.V in first.shape or first.shape[0] == model.sizes.T
                 drawn *= loud * (0.7 if is_table else 1.3 / model.sizes.C**0.5)
             else:
@@ -137,9 +135,7 @@ class Subject:
     @property
     def small_sizes(self) -> Sizes:
         """Sizes that tell axes apart."""
-        if not self.task.n_head:
-            return SMALL_ONE_HEAD
-        return SMALL if self.task.blocks else replace(SMALL, L=1)
+        return matching.telling(H=4 if self.task.n_head else 1, L=3 if self.task.blocks else 1)
 
     def logits(self, model: Model, tokens: torch.Tensor, training: bool = False) -> torch.Tensor:
         logits = self.session.ask("logits", model=model.number, tokens=tokens, training=training)["logits"]
@@ -159,48 +155,67 @@ class Subject:
     # Weights, once they are matched
 
     def structure(self, model: Model) -> Structure:
-        """A model's parameters, sorted."""
-        small = self.small_model()
-        if model.sizes.L == 1 and self.task.blocks and small.sizes.L > 1:
-            norm = self.structure(small).norm
-            last = norm.name if norm else ""
-            return matching.read(self.task, model.names, model.owners, model.shapes, model.sizes, last)
-        return matching.read(self.task, model.names, model.owners, model.shapes, model.sizes)
+        """A model's parameters, sorted, as a model of its heads and layers has them at telling sizes."""
+        heads_and_layers = model.sizes.H, model.sizes.L
+        if heads_and_layers not in self.structures:
+            sizes = matching.telling(*heads_and_layers)
+            twin = self.small_model() if sizes == self.small_sizes else self.build(sizes)
+            names, owners, places = twin.names, twin.owners, self.places(twin)
+            if places is not None:
+                names, owners = list(places), ["Linear"] * len(places)
+            shapes = [value.shape for value in self.tensors(twin, twin.values)]
+            self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, sizes)
+        return self.structures[heads_and_layers]
 
-    def weights(self, model: Model, values: list[torch.Tensor] | None = None) -> Weights:
+    def weights(
+        self, model: Model, values: list[torch.Tensor] | None = None, how: Arrangement | None = None
+    ) -> Weights:
         """The reference's weights that belong to a model's values (its own by default)."""
-        if self.hook:
-            names, named = self._hooked(model)
-            return self._official(names, named, model.sizes)
-        assert self.arrangement is not None
-        chosen = model.values if values is None else values
-        return matching.weights(self.task, self.structure(model), chosen, model.sizes, self.arrangement)
+        chosen, how = self.tensors(model, model.values if values is None else values), how or self.arrangement
+        assert how is not None
+        return matching.weights(self.task, self.structure(model), chosen, model.sizes, how)
 
-    def weights_of(self, model: Model) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], Weights]]:
-        """Values to learn, and how the reference's weights follow from them."""
-        if self.hook:
-            names, values = self._hooked(model)
-            return values, lambda leaves: self._official(names, leaves, model.sizes)
-        return model.first_values, lambda leaves: self.weights(model, leaves)
+    def tensors(self, model: Model, values: list[torch.Tensor]) -> list[torch.Tensor]:
+        """A model's parameters, or what the learner's official_weights makes of them."""
+        places = self.places(model)
+        if places is None:
+            return values
+        numbers = torch.cat([value.flatten() for value in values])
+        return [numbers[place] for place in places.values()]
 
-    def _hooked(self, model: Model) -> tuple[list[str], list[torch.Tensor]]:
-        """What the learner's official_weights gives: names and layout are the lesson's."""
+    def places(self, model: Model) -> dict[str, torch.Tensor] | None:
+        """Official name → for each of its numbers the place among the model's own; None without official_weights.
+
+        Raises Failure where official_weights does more than name and arrange the model's own numbers.
+        """
+        if self.hook is None:
+            self.hook = bool(self.session.ask("has", function="official_weights"))
+        if self.hook and model.number not in self.hooks:
+            self.hooks[model.number] = self._ask_places(model)
+        return self.hooks.get(model.number)
+
+    def _ask_places(self, model: Model) -> dict[str, torch.Tensor] | None:
+        """What official_weights does to parameters that hold the numbers from 0 on, shuffled."""
+        total, before = model.count(), model.values
+        order = torch.randperm(total, generator=self.generator(77))
+        parts = order.float().split([value.numel() for value in before])
+        self.set(model, [part.view(value.shape) for part, value in zip(parts, before, strict=True)])
         named = self.session.ask("official_weights", model=model.number)
-        return list(named), list(named.values())
-
-    def _official(self, names: list[str], values: list[torch.Tensor], sizes: Sizes) -> Weights:
-        """The reference's weights of parameters that are named and laid out as the official file's."""
-        try:
-            owners, shapes = ["Linear"] * len(names), [value.shape for value in values]
-            structure = matching.read(self.task, names, owners, shapes, sizes)
-            return matching.weights(self.task, structure, values, sizes, matching.official(self.task))
-        except (matching.Unreadable, AttributeError, RuntimeError, IndexError) as error:
+        self.set(model, before)
+        if named is None:
+            return None
+        inverse = order.argsort()
+        once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights
+        named = {name: named[name] for name in once.values()}
+        given = torch.cat([value.flatten() for value in named.values()]).double()
+        if not torch.equal(given.sort().values, torch.arange(total).double()):
             raise Failure(
-                what="official_weights gives the lesson's parameters",
-                expected="their names and shapes, as in the official file's state_dict()",
-                got=str(error),
-                question="Which name, or which shape, differs from the official file's state_dict()?",
-            ) from None
+                what="official_weights gives the model's own numbers under the lesson's names",
+                expected=f"each of the model's {total} numbers once, as it is",
+                got=f"{len(given)} numbers, {int(torch.isin(given, order.double()).sum())} of them the model's",
+                question="Does official_weights calculate, leave out or repeat something?",
+            )
+        return {name: inverse[value.long()] for name, value in named.items()}
 
 
 def code_of(source: bytes) -> str:

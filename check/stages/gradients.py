@@ -29,8 +29,6 @@ def gradients(subject: Subject) -> str:
             got=f"none for {', '.join(still)}",
             question="Is each layer used in forward, and nothing detached?",
         )
-    if subject.hook:
-        return f"all {len(got['gradients'])} tensors learn"
     leaves = [value.clone().requires_grad_() for value in model.values]
     logits = reference.logits(subject.task, subject.weights(model, leaves), tokens, subject.form)
     F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
@@ -65,8 +63,6 @@ def _own_loss(subject: Subject, model: Model, tokens: torch.Tensor, targets: tor
 
 def _is_key_bias(subject: Subject, model: Model, name: str) -> bool:
     """Whether a parameter is a bias of keys alone, which a softmax does not notice."""
-    if subject.hook:
-        return False
     index = model.names.index(name)
     leaves = [value.clone().requires_grad_() for value in model.values]
     blocks = subject.weights(model, leaves)["blocks"]

@@ -1,8 +1,10 @@
 """How many parameters a model has, and whether they can be told apart."""
 
+from check import matching
 from check.matching import Sizes, Unreadable
-from check.result import Failure, Undecided
-from check.subject import Subject
+from check.reference import Task
+from check.result import Failure
+from check.subject import Model, Subject
 
 PARTS_OF_A_MODEL = ("multi_head_attention", "mlp", "block")
 
@@ -11,35 +13,50 @@ def parameters(subject: Subject) -> str:
     """As many as the lesson's model, give or take biases that do not matter."""
     model = subject.small_model()
     expected, got = count(subject, model.sizes), model.count()
-    width, layers = model.sizes.H * model.sizes.D, model.sizes.L
-    allowed = {layers * extra * width for extra in range(4 if subject.task.attention else 1)}
-    if subject.task.projection:
-        allowed |= {extra - layers * model.sizes.C for extra in allowed}
-    if got - expected not in allowed:
-        parts: dict[str, int] = {}
-        for name, value in zip(model.names, model.first_values, strict=True):
-            part = name.rpartition(".")[0] or name
-            if subject.name in PARTS_OF_A_MODEL:
-                if not part.startswith("module"):  # the check's own embeddings and output layer
-                    continue
-                part = part.removeprefix("module.")
-            parts[part] = parts.get(part, 0) + value.numel()
-        yours = ", ".join(f"{name} {size}" for name, size in parts.items())
+    allowed = got - expected in allowed_differences(subject.task, model.sizes)
+    norms: list[str] = []
+    others: list[str] = []
+    reason = ""
+    try:
+        norms, others = matching.differences(subject.task, subject.structure(model))
+    except Unreadable as unreadable:
+        if allowed:
+            raise
+        reason = unreadable.reason
+    if norms or not allowed:
+        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" if got != expected else ""
         raise Failure(
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}, {abs(got - expected)} {'more' if got > expected else 'fewer'}: {yours}",
-            question=_question_of_count(subject, model.sizes, got - expected),
+            got=f"{got}{difference}: {'; '.join([*norms, *others]) or reason or _parts(subject, model)}",
+            question=_question_of_norms(norms) or _question_of_count(subject, model.sizes, got - expected),
         )
-    try:
-        subject.structure(model)
-    except Unreadable as unreadable:
-        if subject.session.ask("official_weights", model=model.number) is None:
-            raise Undecided(
-                f"as many parameters as in the lesson, but the check cannot tell which is which: {unreadable}. "
-                "official_weights(model) can say so (docs/check.md)."
-            ) from None
+    if others:
+        raise Unreadable("; ".join(others))
     return f"{got:,} at the check's sizes"
+
+
+def allowed_differences(task: Task, sizes: Sizes) -> set[int]:
+    """By how much a right count may differ: biases in queries, keys and values, none in the projection."""
+    biases = {sizes.L * extra * sizes.H * sizes.D for extra in range(4 if task.attention else 1)}
+    return biases | ({extra - sizes.L * sizes.C for extra in biases} if task.projection else set())
+
+
+def _parts(subject: Subject, model: Model) -> str:
+    """How many parameters each layer has."""
+    parts: dict[str, int] = {}
+    for name, value in zip(model.names, model.first_values, strict=True):
+        part = name.rpartition(".")[0] or name
+        if subject.name in PARTS_OF_A_MODEL:
+            if not part.startswith("module"):  # the check's own embeddings and output layer
+                continue
+            part = part.removeprefix("module.")
+        parts[part] = parts.get(part, 0) + value.numel()
+    return ", ".join(f"{name} {size}" for name, size in parts.items())
+
+
+def _question_of_norms(norms: list[str]) -> str:
+    return "Which sums does the lesson normalize, and does each of them have a norm of its own?" if norms else ""
 
 
 def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:

@@ -28,8 +28,8 @@ def training(subject: Subject) -> str:
     """
     task = subject.task
     model = subject.build(training_sizes(task))
-    values, weights = subject.weights_of(model)
-    first, last, after = short_run(task, values, weights, subject.form, subject.seed)
+    values = model.first_values
+    first, last, after = short_run(task, values, lambda now: subject.weights(model, now), subject.form, subject.seed)
     bands = json.loads(BANDS.read_text(encoding="utf-8"))[subject.name]
     if not math.isfinite(first) or not bands["first"][0] <= first <= bands["first"][1]:
         raise Failure(
