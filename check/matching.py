@@ -84,6 +84,7 @@ class Block:
 class Structure:
     """A learner's parameters, sorted."""
 
+    names: list[str]
     tables: list[Unit]  # (V, C): token embedding and output
     positions: list[Unit]
     blocks: list[Block]
@@ -133,7 +134,7 @@ def read(
     tables = [unit for unit in units if unit.kind.startswith("table")]
     positions = [unit for unit in units if unit.kind == "position"]
     groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
-    structure = Structure(tables, positions, [], outside, bias, None)
+    structure = Structure([*names], tables, positions, [], outside, bias, None)
     if bias is not None:
         own = [
             unit
@@ -153,16 +154,19 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
     """What a model has more or less of than the lesson's: of norms, and of other parts."""
     block, each = structure.blocks[0], _each(task)
     lasts = [unit for unit in structure.outside if unit.kind == "norm"]
-    norms = _counted(len(block.norms), 2 * task.norms, f"norms in {each}")
-    norms += _counted(len(lasts), int(task.last_norm), "norms after the blocks")
-    others = _counted(len(structure.tables), 2 - task.tied, "(V, C) tables")
-    others += _counted(len(structure.positions), int(not task.rotary), "position tables")
-    others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), f"layers of the MLP in {each}")
+    norms = _counted(len(block.norms), 2 * task.norms, "norm", f" in {each}")
+    norms += _counted(len(lasts), int(task.last_norm), "norm", " after the blocks")
+    others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
+    others += _counted(len(structure.positions), int(not task.rotary), "position table")
+    others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), "layer", f" of the MLP in {each}")
     return norms, others
 
 
-def _counted(count: int, wanted: int, what: str) -> list[str]:
-    return [] if count == wanted else [f"{count or 'no'} {what}, where the lesson has {wanted or 'none'}"]
+def _counted(count: int, wanted: int, what: str, where: str = "") -> list[str]:
+    words = ("no", "one", "two", "three", "four")
+    number = words[count] if count < len(words) else str(count)
+    said = f"{number} {what}{'s' * (count != 1)}{where}, the lesson has {words[wanted] if wanted else 'none'}"
+    return [] if count == wanted else [said]
 
 
 def _each(task: Task) -> str:

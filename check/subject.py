@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from check import matching
-from check.matching import Arrangement, Sizes, Structure
+from check.matching import Arrangement, Sizes, Structure, Unreadable
 from check.notebook import source_of
 from check.reference import TASKS, Form, Task, Weights
 from check.result import Failure
@@ -165,7 +165,13 @@ class Subject:
                 names, owners = list(places), ["Linear"] * len(places)
             shapes = [value.shape for value in self.tensors(twin, twin.values)]
             self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, sizes)
-        return self.structures[heads_and_layers]
+        found, names = self.structures[heads_and_layers], list(self.places(model) or model.names)
+        if names != found.names:
+            other = next(
+                (name for name in [*names, *found.names] if (name in names) != (name in found.names)), names[0]
+            )
+            raise Unreadable(f"at n_embd = {model.sizes.C} it has others than at other sizes ({other})")
+        return found
 
     def weights(
         self, model: Model, values: list[torch.Tensor] | None = None, how: Arrangement | None = None
@@ -195,10 +201,10 @@ class Subject:
         return self.hooks.get(model.number)
 
     def _ask_places(self, model: Model) -> dict[str, torch.Tensor] | None:
-        """What official_weights does to parameters that hold the numbers from 0 on, shuffled."""
+        """What official_weights does to parameters that hold the numbers from 1 on, shuffled."""
         total, before = model.count(), model.values
         order = torch.randperm(total, generator=self.generator(77))
-        parts = order.float().split([value.numel() for value in before])
+        parts = (order + 1).float().split([value.numel() for value in before])
         self.set(model, [part.view(value.shape) for part, value in zip(parts, before, strict=True)])
         named = self.session.ask("official_weights", model=model.number)
         self.set(model, before)
@@ -208,14 +214,14 @@ class Subject:
         once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights
         named = {name: named[name] for name in once.values()}
         given = torch.cat([value.flatten() for value in named.values()]).double()
-        if not torch.equal(given.sort().values, torch.arange(total).double()):
+        if not torch.equal(given.sort().values, torch.arange(1, total + 1).double()):
             raise Failure(
                 what="official_weights gives the model's own numbers under the lesson's names",
                 expected=f"each of the model's {total} numbers once, as it is",
-                got=f"{len(given)} numbers, {int(torch.isin(given, order.double()).sum())} of them the model's",
+                got=f"{len(given)} numbers, among them {int(torch.isin(order + 1, given).sum())} of the model's",
                 question="Does official_weights calculate, leave out or repeat something?",
             )
-        return {name: inverse[value.long()] for name, value in named.items()}
+        return {name: inverse[value.long() - 1] for name, value in named.items()}
 
 
 def code_of(source: bytes) -> str:

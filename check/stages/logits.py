@@ -45,7 +45,10 @@ def _agrees(
     subject: Subject, model: Model, how: Arrangement, form: Form, tokens: torch.Tensor, got: torch.Tensor
 ) -> bool:
     """Whether an arrangement and a form of the reference give these logits."""
-    return close(got, reference.logits(subject.task, subject.weights(model, how=how), tokens, form))
+    try:
+        return close(got, reference.logits(subject.task, subject.weights(model, how=how), tokens, form))
+    except (KeyError, RuntimeError):  # a wrong form that this task cannot have
+        return False
 
 
 def _nearest(subject: Subject, model: Model, how: Arrangement, form: Form, tokens, got: torch.Tensor) -> Form:

@@ -1,5 +1,6 @@
 """A short run from a model's own initial weights."""
 
+import functools
 import itertools
 import json
 import math
@@ -28,8 +29,8 @@ def training(subject: Subject) -> str:
     """
     task = subject.task
     model = subject.build(training_sizes(task))
-    values = model.first_values
-    first, last, after = short_run(task, values, lambda now: subject.weights(model, now), subject.form, subject.seed)
+    values, weights = model.first_values, functools.partial(subject.weights, model)
+    first, last, after = short_run(task, values, weights, subject.form, subject.seed)
     bands = json.loads(BANDS.read_text(encoding="utf-8"))[subject.name]
     if not math.isfinite(first) or not bands["first"][0] <= first <= bands["first"][1]:
         raise Failure(
