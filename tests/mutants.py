@@ -174,7 +174,7 @@ MUTANTS = [
     *_each(["task04", "task06"], "detached in the middle", "x = self.blocks(x)", "x = self.blocks(x).detach()", "gradients"),
     *_each(["task01"], "a layer that no one uses", "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n",
            "        self.lm_head = nn.Linear(config.head_size, vocab_size, bias=False)\n"
-           "        self.spare = nn.Parameter(torch.zeros(vocab_size))\n", "parameters"),
+           "        self.spare = nn.Parameter(torch.zeros(vocab_size))\n", "logits"),
     *_each(["task02"], "logits that begin too large", "return self.lm_head(x)", "return 30 * self.lm_head(x)", "logits"),
     *_each(["task04"], "weights that begin at zero", OUTPUT,
            OUTPUT + "        for parameter in self.parameters():\n            nn.init.zeros_(parameter)\n", "training"),
