@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import common  # noqa: F401  (before PyTorch, also in the processes of --jobs: see common/__init__.py)
@@ -28,6 +29,7 @@ from check.marks import Mark, Points, names_of
 from check.run import check, verdict
 from check.session import harmless
 from check.submissions import Submission, collect
+from check.zygote import Zygote
 from common.parser import Parser, path, whole_number
 from common.progress import duration
 from common.run import UserError, progress
@@ -37,6 +39,8 @@ from exercises.build import ROOT
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+own_zygote: Zygote | None = None  # of a process of --jobs
 
 
 def main() -> None:
@@ -131,11 +135,14 @@ def _all(submissions: list[Submission], known: dict[tuple, Mark], options) -> It
 
 def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
     progress.where = f"before the first of {len(todo)} files"
-    if jobs == 1:
-        for each in todo:
-            yield look(each, seed)
+    if not todo:
         return
-    with ProcessPoolExecutor(min(jobs, len(todo) or 1), get_context("spawn"), initializer=_worker) as pool:
+    if jobs == 1:
+        with Zygote() as zygote:
+            for each in todo:
+                yield look(each, seed, zygote)
+        return
+    with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), initializer=_worker) as pool:
         coming = {pool.submit(look, each, seed): each for each in todo}
         try:
             while coming:
@@ -152,17 +159,24 @@ def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
 
 
 def _worker() -> None:
-    """Ctrl-C in a worker: the check that it is at cleans up behind itself; the first process says so."""
+    """A process of --jobs has a zygote of its own; at Ctrl-C it cleans up, and the first process says so."""
+    global own_zygote
+    own_zygote = Zygote()
+    Finalize(None, own_zygote.__exit__, exitpriority=10)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 
-def look(each: Submission, seed: int) -> Mark:
+def look(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
     """Check a submission, every stage."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / each.file
-        file.write_text(each.code, encoding="utf-8")
-        results = list(check(each.task, file, everything=True, seed=seed))
+        for name, content in [*each.others, (each.file, each.code.encode())]:
+            target = Path(folder) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        found = check(each.task, file, everything=True, seed=seed, zygote=zygote or own_zygote, within=Path(folder))
+        results = list(found)
     stages = [result.as_dict() for result in results]
     return _mark(each, verdict(results), stages, round(time.perf_counter() - start, 1))
 

@@ -100,6 +100,11 @@ def copy_files(main: Path, folder: Path, within: Path | None = None) -> tuple[st
     return package, [str(folder / root.relative_to(base)) for root in order]
 
 
+def named_in(source: bytes) -> set[str]:
+    """The parts of all dotted names that a file imports."""
+    return {part for _, name in _imported_names(source) for part in name.split(".")}
+
+
 def quiet() -> None:
     """Nothing is compiled in this process, and nothing runs on a GPU."""
     import torch
@@ -148,12 +153,13 @@ def _run_cells(module: ModuleType, source: str, path: Path) -> list[str]:
     """Run a notebook statement by statement; what was left out, with its cell and the reason.
 
     A statement is left out that trains or wants what the check lacks (a package, data, the network), or a name that
-    such a statement would have defined. Where it matters, `NameError.__cause__` is the first of those reasons.
+    such a statement would have defined. A definition is never left out: the first of those reasons is raised instead.
     """
     names = vars(module)
     left_out: list[str] = []
     missing: set[str] = set()
-    first, flags = None, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    first: Exception | None = None
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for number, start, text in cells_of(source):
         if text.startswith("# %%") and not text.split("\n", 1)[0].startswith(KEPT):
             left_out.append(f"cell {number} ({text[2:].split()[0]})")
@@ -166,12 +172,18 @@ def _run_cells(module: ModuleType, source: str, path: Path) -> list[str]:
             except Exception as error:
                 reason = _reason(error, missing)
                 if not reason:
-                    raise error from first
+                    raise
                 first = first or error
+                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or _imports_all(statement):
+                    raise first from None
                 missing |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names.keys()
                 missing |= {(alias.asname or alias.name).split(".")[0] for alias in getattr(statement, "names", [])}
                 left_out.append(f"cell {number}, line {statement.lineno - start + 1} ({reason})")
     return left_out
+
+
+def _imports_all(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
 
 
 def _run(code: Any, names: dict) -> None:

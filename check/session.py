@@ -158,10 +158,11 @@ class Session:
     def _wait(self, seconds: float, idle: float) -> None:
         """Until something comes. Raises Failure where nothing is computed for `idle` seconds, or after `seconds`."""
         assert self.zygote is not None and self.answers is not None
-        before = used = seconds_used(self.zygote.number)
+        before, used = -1.0, -1.0
         until, used_at = time.monotonic() + seconds, time.monotonic()
         while not select.select([self.answers], [], [], 0.5)[0]:
             now, work = time.monotonic(), seconds_used(self.zygote.number)
+            before = before if before >= 0 else work
             if work > used + 0.01:
                 used, used_at = work, now
             if work - before > self.seconds + 1:  # with its children; its own are limited by the system

@@ -11,9 +11,10 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from check.loading import named_in
 from check.names import SUFFIXES, task_of
 from check.notebook import code_in
 from common.run import UserError
@@ -38,12 +39,13 @@ class Submission:
     late: bool
     version: int
     when: float  # modified, seconds
-    file: str  # the name that the check is to see
+    file: str  # the name that the check is to see, below the folder or zip that it came in
+    others: tuple[tuple[str, bytes], ...] = ()  # names and contents of the files that came with it
 
     @property
     def sha256(self) -> str:
-        """Of the code."""
-        return hashlib.sha256(self.code.encode()).hexdigest()
+        """Of the code, and of the files that it can import."""
+        return hashlib.sha256(repr((self.code, *self.others) if self.others else self.code).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def collect(folder: Path) -> tuple[list[Submission], dict[str, str]]:
     submissions: dict[tuple[str, str], Submission] = {}
     empty = [path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))]
     left: dict[str, str] = {f"{name}/": "an empty folder" for name in sorted(empty)}
-    for found in _files(folder):
+    everything = list(_files(folder))
+    for found in everything:
         try:
             new = _submission(found)
         except UserError as error:
@@ -73,7 +76,34 @@ def collect(folder: Path) -> tuple[list[Submission], dict[str, str]]:
             if other is not None and other is not newest:
                 left[other.name] = f"an earlier version of {newest.name}"
         submissions[key] = newest
-    return sorted(submissions.values(), key=lambda each: (each.student.lower(), each.task)), left
+    complete = [_with_others(each, everything, left) for each in submissions.values()]
+    return sorted(complete, key=lambda each: (each.student.lower(), each.task)), left
+
+
+def _with_others(each: Submission, everything: list[Found], left: dict[str, str]) -> Submission:
+    """A submission with the .py files of the student's folder or zip; those that it imports are no longer `left`."""
+    place = _place(each.name)
+    others = {
+        found.name.removeprefix(place): found.content
+        for found in everything
+        if place and found.name.startswith(place) and found.name != each.name and isinstance(found.content, bytes)
+    }
+    others = {name: content for name, content in others.items() if name.endswith(".py") and _is_inside(name)}
+    named = named_in(each.code.encode()).union(*(named_in(content) for content in others.values()))
+    used = {name: content for name, content in others.items() if set(PurePosixPath(name).with_suffix("").parts) & named}
+    for name in used:
+        left.pop(place + name, None)
+    return replace(each, others=tuple(sorted(used.items())))
+
+
+def _place(name: str) -> str:
+    """The student's folder or zip, with what separates it from the names in it; "" for a file by itself."""
+    outer, mark, _ = name.rpartition("!")
+    return outer + mark if mark else "/".join(name.split("/")[:1]) + "/" if "/" in name else ""
+
+
+def _is_inside(name: str) -> bool:
+    return ".." not in PurePosixPath(name).parts and not name.startswith("/") and "\\" not in name
 
 
 def _files(folder: Path) -> Iterator[Found]:
@@ -133,9 +163,9 @@ def _submission(found: Found) -> Submission:
         raise UserError("its name holds no task or piece")
     if not found.content.strip():
         raise UserError("empty")
-    return Submission(
-        student, task, found.name, _code(found.content, path), late, version, found.when, f"{Path(name).stem}.py"
-    )
+    inside = found.name.removeprefix(_place(found.name))
+    file = PurePosixPath(inside).with_name(f"{Path(name).stem}.py") if _is_inside(inside) else f"{Path(name).stem}.py"
+    return Submission(student, task, found.name, _code(found.content, path), late, version, found.when, str(file))
 
 
 def _names(outer: PurePosixPath, path: PurePosixPath) -> tuple[str, bool, int, str]:

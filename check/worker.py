@@ -457,8 +457,6 @@ def describe(error: BaseException, path: Path) -> dict:
 
 def _missing(error: BaseException) -> str:
     """The module that is not there; "" where the error is another."""
-    while not isinstance(error, ModuleNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__
     if isinstance(error, ModuleNotFoundError):
         name = error.name or ""
         return "" if name.split(".")[0] in OURS or re.match(r"task0\d", name) else name
