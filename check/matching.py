@@ -35,6 +35,7 @@ AXES = {
     "piece": (("dim",), ("in",)),  # of one head
     "fused piece": (("role", "dim"), ("in",)),
     "merge": (("out",), ("head", "dim")),  # what reads the heads' outputs: the projection, or task 3's feed-forward
+    "merge piece": (("out",), ("dim",)),  # of one head
     "widen": (("hidden",), ("in",)),
     "narrow": (("out",), ("hidden",)),
 }
@@ -78,6 +79,7 @@ class Block:
     attention: list[Unit] = field(default_factory=list)  # pieces of q, k, v, the projection, a square feed-forward
     wide: list[Unit] = field(default_factory=list)  # the MLP's two
     norms: list[Unit] = field(default_factory=list)
+    bias: int | None = None  # a vector by itself: of the layer that reads the heads' outputs
 
 
 @dataclass
@@ -146,7 +148,11 @@ def read(
     for group in groups:
         wide = [unit for unit in group if unit.kind == "widen"]
         norms = [unit for unit in group if unit.kind == "norm"]
-        structure.blocks.append(Block([unit for unit in group if unit not in [*wide, *norms]], wide, norms))
+        alone = [unit for unit in group if unit.kind == "vector"]
+        others = [unit for unit in group if unit not in [*wide, *norms, *alone]]
+        _refuse_vectors(alone[has_merge(task) :])
+        structure.blocks.append(Block(others, wide, norms, alone[0].matrix if alone else None))
+    _refuse_vectors([unit for unit in outside if unit.kind == "vector"])
     return structure
 
 
@@ -226,17 +232,24 @@ def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Size
 
 
 def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
-    """Pairs of vectors of one module that belong to no matrix."""
+    """Norms: pairs of vectors of one module that belong to no matrix; or a vector by itself."""
     for i in indices:
         if shapes[i].numel() != C:
             raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} has no place in the lesson")
+    if len(indices) == 1:
+        return [Unit(indices[0], None, "vector", (C,), names[indices[0]], owners[indices[0]])]
     if len(indices) % 2:
-        raise Unreadable(
-            f"{names[indices[-1]]} is a vector by itself. A norm that has one vector is RMSNorm, or LayerNorm without "
-            "its bias; the lesson's LayerNorm has two"
-        )
+        raise Unreadable(f"{names[indices[-1]]} is a vector more than norms of two")
     pairs = zip(indices[0::2], indices[1::2], strict=True)
     return [Unit(a, b, "norm", (C,), _owner(names[a]) or names[a], owners[a]) for a, b in pairs]
+
+
+def _refuse_vectors(units: list[Unit]) -> None:
+    if units:
+        raise Unreadable(
+            f"{units[0].name} is a vector by itself. A norm that has one vector is RMSNorm, or LayerNorm without its "
+            "bias; the lesson's LayerNorm has two"
+        )
 
 
 # Blocks
@@ -255,7 +268,7 @@ def _by_block(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Uni
     for members in alike.values():
         for unit, number in zip(members, _block_numbers([unit.name for unit in members], count), strict=True):
             (outside if number is None else groups[number]).append(unit)
-    if all(unit.kind == "norm" for unit in outside):
+    if all(unit.kind in ("norm", "vector") for unit in outside):
         return [sorted(group, key=lambda unit: unit.matrix) for group in groups], outside
     return _by_creation(units, count)
 
@@ -318,7 +331,7 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
     """
     block = structure.blocks[0]
     wholes, others = _attention(task, block, sizes)
-    last = len(wholes) - has_merge(task)
+    last = len(wholes) - (has_merge(task) and not _merge_pieces(block))
     orders = itertools.permutations(range(len(wholes)))
     norms = [unit for each in structure.blocks for unit in each.norms] + structure.outside
     for choice in itertools.product(
@@ -341,11 +354,20 @@ def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list
     wholes = [unit for unit in block.attention if unit.kind == "whole"]
     others = [unit for unit in block.attention if unit.kind != "whole"]
     found = Counter(unit.kind for unit in block.attention)
-    found["whole"] -= has_merge(task)
+    if has_merge(task) and found["whole"]:
+        found["whole"] -= 1
+    elif has_merge(task):
+        found["piece"] -= len(_merge_pieces(block))
     possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
     if +found not in (possible if task.attention else ({},)):
         raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could be attention's")
     return wholes, others
+
+
+def _merge_pieces(block: Block) -> list[Unit]:
+    """The pieces of another shape than most: they read the heads' outputs."""
+    shapes = Counter(unit.shape for unit in block.attention if unit.kind == "piece").most_common()
+    return [unit for unit in block.attention if unit.kind == "piece" and unit.shape != shapes[0][0]]
 
 
 def has_merge(task: Task) -> bool:
@@ -367,9 +389,13 @@ def _uses(task: Task, structure: Structure, how: Arrangement) -> dict[str, Unit]
     token, head = (structure.tables[i] for i in how.tables)
     reads_heads = task.attention and not task.projection and not task.feed_forward
     uses = {"table": token, "table of heads" if reads_heads else "output": head}
+    merges = _merge_pieces(block)
     uses |= {unit.kind: unit for unit in (*structure.positions, *block.attention) if unit.kind != "whole"}
+    if merges:
+        uses["merge piece"] = merges[0]
+        uses["piece"] = next(unit for unit in block.attention if unit.kind == "piece" and unit not in merges)
     wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
-    if has_merge(task):
+    if has_merge(task) and not merges:
         uses["merge"] = wholes.pop()
     if wholes:
         uses["whole"] = wholes[0]
@@ -384,7 +410,8 @@ def layouts(unit: Unit, axes: tuple[Layout, Layout], sizes: Sizes) -> list[Layou
     return [
         order
         for order in orders
-        if _fits(unit.shape, order, written, length) and (unit.raw or {*order[: len(written)]} == {*written})
+        if _fits(unit.shape, order, written, length)
+        and (unit.raw or unit.kind.startswith("table") or {*order[: len(written)]} == {*written})
     ]
 
 
@@ -455,16 +482,23 @@ def _block(task: Task, block: Block, read: Reading) -> Weights:
     how = read.how
     made: Weights = {"rotary": True} if task.rotary else {}
     wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    merges = _merge_pieces(block)
     if has_merge(task):
-        name, unit = "projection" if task.projection else "widen", wholes.pop()
-        made[name], made[f"{name}_bias"] = read.matrix(unit, "merge").flatten(1), read.bias(unit, "merge")
+        name, bias = "projection" if task.projection else "widen", block.bias
+        if merges:
+            made[name] = torch.cat([read.matrix(unit, "merge piece") for unit in merges], dim=1)
+        else:
+            unit = wholes.pop()
+            bias = bias if unit.vector is None else unit.vector
+            made[name] = read.matrix(unit, "merge").flatten(1)
+        made[f"{name}_bias"] = None if bias is None else read.values[bias].flatten()
     for name, index in zip(("widen", "narrow"), how.wide, strict=False):
         unit = block.wide[index]
         made[name], made[f"{name}_bias"] = read.matrix(unit, name), read.bias(unit, name)
     for number, index in enumerate(how.norms, 1):
         made[f"norm{number}"], made[f"norm{number}_bias"] = read.norm(block.norms[index])
     if task.attention:
-        others = [unit for unit in block.attention if unit.kind != "whole"]
+        others = [unit for unit in block.attention if unit.kind != "whole" and unit not in merges]
         for role, (matrix, bias) in zip(how.roles, _roles(wholes, others, read), strict=True):
             made[role], made[f"{role}_bias"] = matrix, bias
     return {name: value for name, value in made.items() if value is not None}

@@ -134,6 +134,10 @@ RAW_TABLES = (
     (EMBEDDED, "        x = self.W_E[tokens] + self.W_pos[:, : tokens.shape[1]]\n"),
     ("self.lm_head(self.final_norm(x))", "self.final_norm(x) @ self.W_U + self.b_U"),
 )  # fmt: skip
+ONE_HOT = (
+    ("nn.Embedding(vocab_size, config.n_embd)", "nn.Linear(vocab_size, config.n_embd, bias=False)"),
+    ("self.token_embedding(tokens)", "self.token_embedding(F.one_hot(tokens, self.lm_head.out_features).float())"),
+)
 CONV1D = (
     ("class SelfAttention", "class Conv1D(nn.Module):\n    def __init__(self, before, after, bias=True):\n"
      "        super().__init__()\n        self.weight = nn.Parameter(torch.randn(before, after) / 9)\n"
@@ -163,6 +167,14 @@ class SelfAttention(nn.Module):
 
     def forward(self, x):
         return self.projection(torch.cat([head(x) for head in self.heads], dim=-1))"""
+PROJECTION_IN_PIECES = HEADS.replace(
+    "        self.projection = nn.Linear(C, C)\n",
+    "        self.parts = nn.ModuleList([nn.Linear(C // H, C, bias=False) for _ in range(H)])\n"
+    "        self.bias = nn.Parameter(torch.zeros(C))\n",
+).replace(
+    "self.projection(torch.cat([head(x) for head in self.heads], dim=-1))",
+    "self.bias + sum(part(head(x)) for head, part in zip(self.heads, self.parts))",
+)
 HEADS_OUTSIDE = (
     (LAYER, HEADS.replace("self.heads = nn.ModuleList([Head(C, C // H) for _ in range(H)])", "pass")
      .replace("(self, x):\n        return self.proj", "(self, x, heads):\n        return self.proj")
@@ -200,6 +212,8 @@ HEADS_OUTSIDE = (
             )
         ),
         ("task06", RAW_TABLES),
+        ("task02", ONE_HOT),
+        ("task06", ((LAYER, PROJECTION_IN_PIECES),)),
         ("task06", CONV1D),
     ],
 )  # fmt: skip
