@@ -62,6 +62,7 @@ def serve(folder: Path) -> None:
         _, status = os.waitpid(child, 0)
         _end_orphans()
         _tell(control, ended=os.waitstatus_to_exitcode(status))
+        import torch._dynamo  # noqa: F401  (every optimizer imports it, for more than a second; now there may be time)
 
 
 def _tell(control: socket.socket, **what: float) -> None:
