@@ -10,7 +10,7 @@ from common.run import UserError
 from exercises.build import official_path
 from exercises.hints import HINTS
 
-COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grade"}
+COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grading.grade"}
 TASKS = [name for name in HINTS if name.startswith("task")]
 PIECES = [name for name in HINTS if not name.startswith("task")]
 SUFFIXES = (".py", ".ipynb")

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from common.run import UserError
+
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # system calls, the same on all machines
 NO_NEW_PRIVILEGES, DIE_WITH_PARENT = 38, 1  # of prctl
 EXECUTE, READ_FILE, READ_FOLDER = 1 << 0, 1 << 2, 1 << 3
@@ -74,3 +76,17 @@ def limit_seconds(seconds: float) -> None:
 
         soft = math.ceil(time.process_time() + seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def need(unconfined: bool) -> None:
+    """Raise UserError where nothing confines a file, unless that is accepted."""
+    if kind() == "no" and not unconfined:
+        raise UserError(
+            "nothing here confines the files that are checked: pip install sandlock, a container (docs/teaching.md), "
+            "or --unconfined"
+        )
+
+
+def kind() -> str:
+    """By what files are confined; "no" where by nothing."""
+    return "Landlock" if available() else "no"

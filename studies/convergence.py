@@ -1,6 +1,6 @@
 """What do right curves look like, and wrong ones? python -m studies.convergence --report
 
-Ten small character models of task 6: seven right ones of different width and depth, and three with a fault: a mask that
+Thirteen small models of task 6: ten right ones of different width and depth, and three with a fault: a mask that
 shows the next character, no mask at all, and a learning rate thirty times too high. All train for the same number of
 steps; loss, perplexity and accuracy are of 50 random batches of the validation text. `--report` writes the log and
 docs/images/convergence.png.
@@ -41,9 +41,9 @@ class Curve:
     val: list[Score] = field(default_factory=list)
 
 
-def ten() -> list[Curve]:
-    """The models, new."""
-    sizes = [(16, 1), (32, 1), (64, 1), (96, 1), (32, 3), (64, 3), (96, 3)]
+def models() -> list[Curve]:
+    """Ten right models and three faulty ones, untrained."""
+    sizes = [(16, 1), (32, 1), (64, 1), (96, 1), (128, 1), (16, 3), (32, 3), (64, 3), (96, 3), (64, 6)]
     right = [Curve(f"{width} wide, {depth} block{'s' * (depth > 1)}", width, depth) for width, depth in sizes]
     return [
         *right,
@@ -94,7 +94,7 @@ def plot(curves: list[Curve]) -> None:
     for number, curve in enumerate(curves):
         wrong = curve.mask != "right" or curve.learning_rate != LEARNING_RATE
         style = {"color": colours[curve.mask] if wrong else "0.6", "linewidth": 2 if wrong else 1}
-        label = curve.name if wrong else "right, seven sizes" if number == 0 else None
+        label = curve.name if wrong else "right, ten sizes" if number == 0 else None
         values = ([s.nats for s in curve.val], [s.perplexity for s in curve.val], [s.accuracy for s in curve.val])
         for axes, value in zip(panels, values, strict=True):
             axes.plot(curve.steps, value, label=label, **style)
@@ -116,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     start, report = time.perf_counter(), Report()
-    corpus, curves = Corpus(DEFAULT_TEXT, BLOCK), ten()
+    corpus, curves = Corpus(DEFAULT_TEXT, BLOCK), models()
     report("| model | train loss | val loss | val perplexity | val accuracy |")
     report("|---|---|---|---|---|")
     for curve in curves:

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from common.data import Corpus
@@ -35,3 +36,27 @@ def runs_in_the_background(request):
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
         yield {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True) if wanted}
         pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """An empty folder, as the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call a command's main(); its exit code, stdout and stderr."""
+
+    def call(module, *words):
+        monkeypatch.setattr(sys, "argv", ["check", *map(str, words)])
+        code = 0
+        try:
+            module.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

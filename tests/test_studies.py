@@ -828,13 +828,25 @@ def test_models_with_convolutions_begin_as_task_9_and_stay_causal(model_class):
 
 def test_the_studies_of_sequences_and_curves_run_in_small(monkeypatch, capsys):
     assert "task 9" in run(monkeypatch, capsys, convolutions, "--quick", "--seeds", 1)
-    curve = convergence.ten()[7]
+    curve = next(each for each in convergence.models() if each.mask == "off by one")
     model = convergence.build(curve, 11, seed=1)
     tokens = torch.randint(11, (1, 8))
     later = tokens.clone()
     later[:, 5] = (later[:, 5] + 1) % 11
     changed = (model(tokens) != model(later)).any(dim=-1)[0].tolist()
-    assert curve.mask == "off by one" and changed[4] and not any(changed[:2])
+    assert changed[4] and not any(changed[:2])
+
+
+def test_ten_right_models_and_three_faulty_ones_are_compared():
+    wrong = [m.name for m in convergence.models() if m.mask != "right" or m.learning_rate != convergence.LEARNING_RATE]
+    assert len(convergence.models()) - len(wrong) == 10 and len(wrong) == 3
+
+
+def test_how_far_back_a_layer_feels_is_told_before_and_after_a_training():
+    far = recurrence.reaches(steps=2)
+    assert list(far) == [f"{layer}, {when}" for layer in ("LSTM", "attention") for when in ("untrained", "trained")]
+    for values in far.values():
+        assert values.shape == (64,) and values.isfinite().all() and values[0] > values[-1]
 
 
 def test_overlapping_windows_start_anywhere_and_others_side_by_side():

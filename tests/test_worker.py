@@ -9,10 +9,11 @@ import time
 import zipfile
 from pathlib import Path
 
-from check import grade, notebook, worker
+from check import notebook, worker
+from check.grading import grade
+from check.grading.submissions import collect
 from check.run import CODES, check, verdict
 from check.session import Session, clean, missing, question_for
-from check.submissions import collect
 from check.zygote import CAN_FORK, Zygote
 
 import pytest
@@ -243,9 +244,9 @@ def test_grade_takes_the_files_of_the_same_student_along(zygote, tmp_path):
         archive.writestr("lm/task03.py", main.replace("from layers", "from .layers"))
         archive.writestr("lm/layers.py", f"{IMPORTS}\n\n{HEAD}")
         archive.writestr("../layers.py", "1 / 0")
-    found, left = collect(tmp_path)
-    assert set(left) == {"anna/notes.py", "layers.py", "bo.zip!../layers.py"}
-    marks = [grade.look(each, 0, zygote) for each in found]
+    found = collect(tmp_path)
+    assert set(found.left) == {"anna/notes.py", "layers.py", "bo.zip/../layers.py"}
+    marks = [grade.look(each, 0, zygote) for each in found.submissions]
     assert [mark.status for mark in marks] == ["pass", "pass"], [mark.stages[-1] for mark in marks]
 
 

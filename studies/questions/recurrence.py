@@ -5,13 +5,16 @@ import statistics
 import time
 
 import task07
-from studies.questions.shared import COLOURS, IMAGES, table
+from common.data import Corpus
+from common.options import DEFAULT_TEXT
+from studies.questions.shared import COLOURS, IMAGES, learn, table
 
 import torch
 from torch import nn
 
 WIDTH = 64  # of the layers whose time is taken
 LENGTHS = (16, 64, 256, 1024)
+READ = 64  # characters that the layers read
 DISTANCES = (0, 1, 4, 16, 63)
 
 
@@ -49,27 +52,54 @@ def cost(rounds=3):
     return rows
 
 
-def reach(longest=64, rows=32):
-    """(T): how much the last output of an untrained layer feels the input so far back; LSTM, then attention."""
-    lstm, attention = layers(longest)
-    felt = []
-    for compute in (lambda x: lstm(x)[0], attention):
-        x = torch.randn(rows, longest, WIDTH, requires_grad=True)  # (B, T, C)
-        (compute(x)[:, -1] * torch.randn(rows, WIDTH)).sum().backward()
-        felt.append(x.grad.norm(dim=-1).mean(dim=0).flip(0))
-    return felt
+class Reader(nn.Module):
+    """Tokens (B, T) → logits (B, T, V), by one layer that looks back."""
+
+    def __init__(self, layer, vocab_size):
+        super().__init__()
+        self.token_embedding = nn.Embedding(vocab_size, WIDTH)
+        self.position_embedding = nn.Embedding(READ, WIDTH)
+        self.layer = layer
+        self.lm_head = nn.Linear(WIDTH, vocab_size)
+
+    def read(self, x):  # (B, T, C)
+        y = self.layer(x)  # the LSTM gives its state, too
+        return y[0] if isinstance(y, tuple) else y  # (B, T, C)
+
+    def embed(self, tokens):  # (B, T)
+        return self.token_embedding(tokens) + self.position_embedding.weight  # (B, T, C)
+
+    def forward(self, tokens):  # (B, T)
+        return self.lm_head(self.read(self.embed(tokens)))  # (B, T, V)
+
+
+def reach(model, corpus, rows=32):
+    """(T): how much a model's last output feels the input that far back, the mean of some rows of text."""
+    x = model.embed(corpus.batch("val", rows)[0]).detach().requires_grad_()  # (B, T, C)
+    (model.read(x)[:, -1] * torch.randn(rows, WIDTH)).sum().backward()
+    return x.grad.norm(dim=-1).mean(dim=0).flip(0)
+
+
+def reaches(steps):
+    """Name → `reach` of an LSTM and of attention, before and after a short training."""
+    corpus, found = Corpus(DEFAULT_TEXT, READ), {}
+    for name, layer in zip(("LSTM", "attention"), layers(READ), strict=True):
+        model = Reader(layer, len(corpus.vocabulary))
+        found[f"{name}, untrained"] = reach(model, corpus)
+        learn(model, corpus, steps)
+        found[f"{name}, trained"] = reach(model, corpus)
+    return found
 
 
 def recurrence(corpus, options, draw):
-    times, (by_lstm, by_attention) = cost(), reach()
+    times, felt = cost(), reaches(options.steps)
     table(
         ["T", "LSTM, T calls (ms)", "LSTM, one call (ms)", "attention (ms)"],
         *([str(row[0]), *(f"{value:.2f}" for value in row[1:])] for row in times),
     )
     table(
         ["how far back", *map(str, DISTANCES)],
-        ["LSTM", *(by_lstm[d].item() for d in DISTANCES)],
-        ["attention", *(by_attention[d].item() for d in DISTANCES)],
+        *([name, *(far[d].item() for d in DISTANCES)] for name, far in felt.items()),
     )
     if not draw:
         return
@@ -80,9 +110,9 @@ def recurrence(corpus, options, draw):
         left.loglog(lengths, column, mark + "-", color=colour, label=label)
     left.set(xlabel="length T (positions)", ylabel="forward and back (ms, one core)")
     left.set_xticks(lengths, [str(length) for length in lengths], minor=False)
-    right.semilogy(by_lstm, "-", color=COLOURS[-3], label="LSTM")
-    right.semilogy(by_attention, "--", color=COLOURS[-1], label="attention")
-    right.set(xlabel="how far back the input stands (positions)", ylabel="gradient norm of the last output")
+    for (name, far), style in zip(felt.items(), (":", "-", ":", "-"), strict=True):
+        right.semilogy(far, style, color=COLOURS[-3 if "LSTM" in name else -1], label=name)
+    right.set(xlabel="how far back the input is (positions)", ylabel="gradient norm of the last output")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()

@@ -1,0 +1,1 @@
+"""Marking a folder of submissions: python -m check grade DIR"""

@@ -1,0 +1,104 @@
+"""Which files have a common origin? Function by function: how much of each function of one file is in one of another.
+
+Names, comments, layout and order do not count, and functions that the starter hands out are left out. That is a reason
+to look, no proof: there are few ways to write a short function. For a large class use a tool made for it, compare50
+(https://cs50.github.io/compare50/).
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations
+
+from exercises.build import source, starter
+
+RUN = 5  # nodes of syntax in a row
+LIMIT = 0.8  # of the runs of the smaller file
+LEAST = 60  # runs that a file must have of its own to be compared at all
+MOST_NODES = 20_000  # of a file that are looked at
+LONGEST = 2**17  # characters of a file that is compared
+Functions = list[frozenset[tuple]]
+
+
+def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
+    """Name → (task, code) to groups of two and more names of one origin, with the least likeness of a link in each.
+
+    The official file of a task is called "the official task03".
+    """
+    tasks = {task for task, _ in codes.values()}
+    everything = codes | {f"the official {task}": (task, source(task)) for task in tasks}
+    functions = {name: functions_of(code, task) for name, (task, code) in everything.items()}
+    members: dict[str, list[str]] = {name: [name] for name in everything}
+    least: dict[int, float] = {}
+    for one, other in combinations(everything, 2):
+        if everything[one][0] != everything[other][0]:
+            continue
+        found = likeness(functions[one], functions[other])
+        if found < LIMIT:
+            continue
+        joined = members[one] if members[one] is members[other] else members[one] + members[other]
+        least[id(joined)] = min(found, least.get(id(members[one]), 1.0), least.get(id(members[other]), 1.0))
+        members.update(dict.fromkeys(joined, joined))
+    distinct = {id(group): group for group in members.values() if len(group) > 1}
+    return [(least[key], group) for key, group in distinct.items()]
+
+
+def likeness(one: Functions, other: Functions) -> float:
+    """The share of the smaller file's functions, by size, that is in the other's best fitting ones; tiny files: 0."""
+    small, large = sorted((one, other), key=lambda functions: sum(map(len, functions)))
+    total = sum(map(len, small))
+    if total < LEAST:
+        return 0.0
+    return sum(max((len(function & each) for each in large), default=0) for function in small) / total
+
+
+def functions_of(code: str, task: str) -> Functions:
+    """The runs of syntax of each function that the starter does not hand out."""
+    given = _given(task)
+    return [runs for name, runs in _functions(code) if runs and runs not in given]
+
+
+@cache
+def _given(task: str) -> frozenset[frozenset[tuple]]:
+    return frozenset(runs for _, runs in _functions(starter(task)))
+
+
+def _functions(code: str) -> Iterator[tuple[str, frozenset[tuple]]]:
+    if len(code) > LONGEST:
+        return
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    left = MOST_NODES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and left > 0:
+            tokens = list(_tokens(node, left))
+            left -= len(tokens)
+            yield node.name, frozenset(tuple(tokens[i : i + RUN]) for i in range(len(tokens) - RUN + 1))
+
+
+def _tokens(node: ast.AST, most: int) -> Iterator[str]:
+    """The syntax of a function, depth first: kinds, constants, and the names of what it calls, not its own names."""
+    stack: list[ast.AST] = [node]
+    while stack and most > 0:
+        each = stack.pop()
+        most -= 1
+        if isinstance(each, ast.Constant):
+            yield (
+                "text"
+                if isinstance(each.value, str) and not re.fullmatch(r"\W*inf\W*", each.value)
+                else repr(each.value)
+            )
+        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
+            yield f"call {each.func.attr}"
+        elif not isinstance(each, ast.Load | ast.Store | ast.arguments | ast.arg):
+            yield type(each).__name__
+        if not isinstance(each, ast.Expr) or not isinstance(each.value, ast.Constant):  # a docstring
+            stack += reversed([child for child in ast.iter_child_nodes(each) if child not in _types(each)])
+
+
+def _types(node: ast.AST) -> list[ast.AST | None]:
+    """What a node says about types."""
+    return [getattr(node, "annotation", None), getattr(node, "returns", None)]

@@ -1,0 +1,312 @@
+"""A folder of submissions, marked: python -m check grade DIR
+
+Reads files, notebooks and zips, in a folder or a zip for each student or named as Moodle, Canvas and Blackboard name
+them, several tasks a student. Prints a table, a summary, and all that was not graded, with the reason. Every stage is
+looked at that does not need one that fails; a mark is the points of the stages that hold.
+
+With `--json FILE` a stopped run goes on where it stopped, and a later one checks only what is new. Exit code 0: all was
+graded; 1: something was not, or could not be checked. How to set up a course: docs/teaching.md.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
+from multiprocessing import get_context
+from multiprocessing.util import Finalize
+from pathlib import Path
+
+import common  # noqa: F401  (before PyTorch, also in the processes of --jobs: see common/__init__.py)
+from check import sandbox
+from check.grading import forms
+from check.grading.copies import groups
+from check.grading.marks import Mark, Points, names_of
+from check.grading.submissions import HandedIn, Submission, collect, printable
+from check.names import task_named
+from check.run import check, verdict
+from check.zygote import Zygote
+from common.parser import Parser, path, whole_number
+from common.progress import duration
+from common.run import UserError, progress
+from common.terminal import is_terminal, status
+from exercises.build import ROOT
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+MOST_SEED = 10**6
+own_zygote: Zygote | None = None  # of a process of --jobs
+HEAD = ["student", "task", "mark", "points", "stage", "notes"]
+
+
+def main() -> None:
+    parser = Parser(prog="python -m check grade", description=__doc__)
+    parser.add_argument("folder", type=path, metavar="DIR", help="of submissions")
+    parser.add_argument("--task", type=task_named, metavar="TASK", help="of files whose names hold none (hw3.py)")
+    parser.add_argument("--jobs", type=whole_number(1, 256), default=1, metavar="N", help="at a time (default: 1)")
+    parser.add_argument("--points", type=path, metavar="FILE", help="TOML: what each stage is worth (default: 1)")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
+    parser.add_argument("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
+    parser.add_argument("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write all that was found, and go on from it")
+    parser.add_argument("--feedback", type=path, metavar="DIR", help="write a page for each student")
+    parser.add_argument("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
+    parser.add_argument("--unconfined", action="store_true", help="run the files even where nothing confines them")
+    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: drawn)")
+    options = parser.parse_args()
+    if not options.folder.is_dir():
+        raise UserError(f"{options.folder}: {'not a folder' if options.folder.exists() else 'no such folder'}")
+    written = [form for form in (options.csv, options.json, options.gradescope, options.feedback) if form]
+    if len(set(written)) < len(written):
+        raise UserError("two forms cannot be written to one file")
+    points = Points(options.points)
+    sandbox.need(options.unconfined)
+    handed_in = collect(options.folder, options.task, one_student=bool(options.gradescope))
+    if not handed_in.students and not options.gradescope:
+        raise UserError(f"{options.folder}: nothing was handed in there")
+    settings = {"folder": str(options.folder.resolve()), "check": _version(), "seed": options.seed}
+    found = _marked(handed_in, settings, options)
+    for mark in found:
+        points.give(mark)
+    alike = groups({each.name: (each.task, each.code) for each in handed_in.submissions if not each.given})
+    for letter, (_, names) in zip(_letters(), alike, strict=False):
+        for mark in found:
+            mark.group = letter if mark.file in names else mark.group
+    _show(found, handed_in.left, alike)
+    _write(found, handed_in.left, settings, options)
+    sys.exit(1 if handed_in.left or any(mark.status == "error" for mark in found) else 0)
+
+
+def _version() -> str:
+    """A digest of all that a verdict depends on: the check, the lessons, what they share."""
+    parts = [ROOT / part for part in ("check", "common", "exercises")]
+    files = [*ROOT.glob("task0*.py"), *(file for part in parts for file in part.rglob("*.py"))]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+# Marks
+
+
+def _marked(handed_in: HandedIn, settings: dict, options) -> list[Mark]:
+    """A mark for each submission, kept in --json as it comes, and one for everybody without any."""
+    known = _known(options.json, settings)
+    if settings["seed"] is None:
+        settings["seed"] = secrets.randbelow(MOST_SEED)
+    found: list[Mark] = []
+    for mark in _all(handed_in.submissions, known, settings["seed"], options):
+        found.append(mark)
+        if options.json:
+            forms.write(options.json, forms.as_json(found, handed_in.left, settings))
+    tasks = {mark.task for mark in found} | ({options.task} if options.task else set())
+    only = tasks.pop() if len(tasks) == 1 else ""
+    with_some = {(mark.student, mark.id) for mark in found}
+    for student in handed_in.students:
+        if (student.name, student.id) not in with_some:
+            found.append(Mark(student.name, student.id, only, "", "missing", []))
+    return sorted(found, key=lambda mark: (mark.student.lower(), mark.id, mark.task))
+
+
+def _known(file: Path | None, settings: dict) -> dict[tuple, Mark]:
+    """Marks of an earlier run with the same check and seed, by task and code. Its seed is taken where none is given."""
+    if file is None or not file.exists():
+        return {}
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        names = {each.name for each in fields(Mark)}
+        old = [Mark(**{key: value for key, value in mark.items() if key in names}) for mark in kept["marks"]]
+        before = {**kept["settings"]}
+        other = before["folder"] if before["folder"] != settings["folder"] else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise UserError(f"{file}: is there, but no result of an earlier run; remove it or write elsewhere") from error
+    if other:
+        raise UserError(f"{file}: holds the marks of {other}; write those of another folder elsewhere")
+    if settings["seed"] is None and isinstance(before.get("seed"), int):
+        settings["seed"] = before["seed"]
+    if before != settings:
+        return {}
+    return {(mark.task, mark.sha256): mark for mark in old if mark.stages and mark.status != "error"}
+
+
+def _all(submissions: list[Submission], known: dict[tuple, Mark], seed: int, options) -> Iterator[Mark]:
+    """A mark for each submission as it comes, with a bar and the time left on a terminal's stderr."""
+    todo = []
+    for each in submissions:
+        old = known.get((each.task, each.sha256))
+        if each.given:
+            yield _mark(each, "not started", [])
+        elif old is not None:
+            yield _mark(each, old.status, old.stages, old.seconds, old.confined)
+        else:
+            todo.append(each)
+    start = time.monotonic()
+    try:
+        for done, mark in enumerate(_checked(todo, options.jobs, seed), 1):
+            kept = f", kept in {options.json}: the same command goes on" if options.json else ""
+            progress.where = f"after {done} of {len(todo)} files{kept}"
+            left = duration((time.monotonic() - start) / done * (len(todo) - done))
+            status.show(f"{done}/{len(todo)}, {left} left  {mark.file}")
+            yield mark
+    finally:
+        status.clear()
+
+
+def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
+    progress.where = f"before the first of {len(todo)} files"
+    if not todo:
+        return
+    if jobs == 1:
+        with Zygote() as zygote:
+            for each in todo:
+                yield look(each, seed, zygote)
+        return
+    with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), _worker, (os.getpid(),)) as pool:
+        coming = {pool.submit(look, each, seed): each for each in todo}
+        try:
+            while coming:
+                done, _ = wait(coming, return_when=FIRST_COMPLETED)
+                for future in done:
+                    each = coming.pop(future)
+                    try:
+                        yield future.result()
+                    except BrokenProcessPool:
+                        yield _broken(each, "the process that checked it was killed")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _worker(parent: int) -> None:
+    """A process of --jobs has a zygote of its own; it ends at Ctrl-C, and without its parent (kill -9)."""
+    global own_zygote
+    own_zygote = Zygote()
+    Finalize(None, own_zygote.__exit__, exitpriority=10)
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def look(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
+    """Check a submission, every stage. Whatever goes wrong is this file's mark, and ends nobody else's."""
+    start = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for place, content in (each.files | {each.place: each.content}).items():
+                Path(folder, place).parent.mkdir(parents=True, exist_ok=True)
+                Path(folder, place).write_bytes(content)
+            file = Path(folder, each.place)
+            found = check(each.task, file, everything=True, seed=seed, zygote=zygote or own_zygote, within=Path(folder))
+            results = list(found)
+    except Exception as error:
+        return _broken(each, printable(f"{type(error).__name__}: {error}"))
+    stages = [result.as_dict() for result in results]
+    return _mark(each, verdict(results), stages, round(time.perf_counter() - start, 1), sandbox.kind())
+
+
+def _mark(each: Submission, status: str, stages: list[dict], seconds: float = 0.0, confined: str = "") -> Mark:
+    name, number = each.student.name, each.student.id
+    return Mark(
+        name, number, each.task, each.name, status, stages, seconds, each.sha256, each.late, each.given, confined
+    )
+
+
+def _broken(each: Submission, why: str) -> Mark:
+    return _mark(each, "error", [{"stage": names_of(each.task)[0], "status": "error", "detail": why}])
+
+
+# What is told
+
+
+def _letters() -> Iterator[str]:
+    """A to Z, then AA and on."""
+    for number in range(26 * 27):
+        yield (chr(64 + number // 26) if number >= 26 else "") + chr(65 + number % 26)
+
+
+def _show(found: list[Mark], left: dict[str, str], alike: list[tuple[float, list[str]]]) -> None:
+    """The table, a summary, groups of files of one origin, what this machine lacks, and what is not in the table."""
+    several = {name for name, count in Counter(m.student for m in found if m.id).items() if count > 1}
+    rows = []
+    for m in found:
+        student = f"{m.student} ({m.id})" if m.student in several and m.id not in m.student else m.student
+        points = f"{m.points:g} of {m.most:g}" if m.task else "0"
+        rows.append([student, m.task, (m.given and "not started") or m.status, points, m.reached, "; ".join(m.notes)])
+    if is_terminal(sys.stdout):
+        table = Table(*HEAD, box=None, header_style="bold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console(highlight=False).print(table)
+    else:
+        widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD) - 1)]
+        for row in [HEAD, *rows]:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            print("  ".join([*cells, row[-1]]).rstrip())
+    print(f"\n{summary(found)}")
+    for letter, (share, names) in zip(_letters(), alike, strict=False):
+        print(f"group {letter}, at least {share:.0%} alike: {', '.join(names)}")
+    missing = Counter(stage["missing"] for m in found for stage in m.stages if stage.get("missing"))
+    for module, count in missing.items():
+        print(f"not installed here: {module} ({count} {'file' if count == 1 else 'files'} could not be checked)")
+    if left:
+        print("\nNot graded:")
+        for name, reason in left.items():
+            print(f"  {name}: {reason}")
+
+
+def summary(found: list[Mark]) -> str:
+    """How many pass, and which stages stop most."""
+    passed = sum(m.status == "pass" for m in found)
+    stops = Counter(m.reached for m in found if m.reached and not m.given)
+    most = ", ".join(f"{stage} ({count})" for stage, count in stops.most_common(3))
+    return f"{passed} of {len(found)} pass." + (f" Most stop at: {most}." if most else "")
+
+
+def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> None:
+    """All forms that were asked for. One that cannot be written does not keep the others from being written."""
+    problems = []
+    tables = [(options.csv, forms.as_csv), (options.gradescope, forms.gradescope)]
+    texts = [(place, form(found, left)) for place, form in tables if place]
+    if options.json:
+        texts.append((options.json, forms.as_json(found, left, settings)))
+    for export, fill in ((options.moodle, forms.moodle), (options.canvas, forms.canvas)):
+        if export:
+            text, unmatched = fill(export, found)
+            place = export.with_name(f"{export.stem}.marked.csv")
+            texts.append((place, text))
+            print(f"\n{place}: written." + (f" Not in {export.name}: {', '.join(unmatched)}" if unmatched else ""))
+    if options.feedback:
+        try:
+            options.feedback.mkdir(exist_ok=True)
+        except OSError as error:
+            there = options.feedback.exists()
+            raise UserError(f"{options.feedback}: {'not a folder' if there else error.strerror}") from error
+        names = forms.page_names(list(dict.fromkeys((m.student, m.id) for m in found)))
+        for (student, number), name in names.items():
+            own = [m for m in found if (m.student, m.id) == (student, number)]
+            others = {file: reason for file, reason in left.items() if file.split("/")[0] == student}
+            texts.append((options.feedback / name, forms.feedback(student, own, others)))
+    for place, text in texts:
+        try:
+            forms.write(place, text)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("; ".join(problems))
