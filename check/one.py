@@ -45,8 +45,10 @@ def main() -> None:
     parser = Parser(prog="python -m check", description=front.__doc__)
     parser.add_argument("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
     parser.add_argument("--all", action="store_true", help="go on after a failure")
-    parser.add_argument("--watch", action="store_true", help="check again at every save, until Ctrl-C")
-    parser.add_argument("--compare", action="store_true", help="show the file beside the official one instead")
+    parser.add_argument("--watch", action="store_true", help="check again at every save; with keys for hints and more")
+    parser.add_argument(
+        "--compare", action="store_true", help="show how the file differs from the official one instead"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--hint", type=int, choices=(1, 2, 3), help="a hint for the task: a nudge, more, the formula")
     parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="of all that the check draws")
@@ -67,7 +69,7 @@ def main() -> None:
     task, file = meant(options.words)
     readable(file)
     if options.compare:
-        print(compare.beside(task, text_of(file)), end="")
+        say(compare.beside(task, text_of(file)).rstrip("\n"), hanging=4)
     elif options.watch:
         from check.watch import watch
 

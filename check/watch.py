@@ -87,7 +87,7 @@ class Watch:
         say(f"Watching {self.file}.")
 
     def compare(self) -> None:
-        say(compare.beside(self.task, text_of(self.file)))
+        say(compare.beside(self.task, text_of(self.file)).rstrip("\n"), hanging=4)
 
 
 def watch(task: str, file: Path, options) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -84,6 +85,19 @@ def test_a_run_leaves_its_variables_and_bad_flags_are_one_line(kernel):
         "import threading; t = threading.Thread(target=main); t.start(); t.join(); print('joined', t.is_alive())",
     )
     assert "joined False" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_main_runs_in_a_cell_with_its_progress_and_an_error_keeps_its_line(kernel):
+    flags = (
+        "import sys; sys.argv = ['/x/ipykernel_launcher.py', '-f', '/x/kernel.json']"  # Jupyter's, as a kernel starts
+    )
+    said = ask(kernel, f"{flags}; import task02; task02.main()", stop_at="Epoch 0")
+    assert "Epoch 0: avg train loss" in said and "Step 0/5000" in said and "KeyboardInterrupt" in said
+    assert "\x1b[2K" not in said
+    own = "from common.run import run\ndef main():\n    open('/nowhere/at/all')\nrun(main)"
+    said = ask(kernel, own)
+    assert "FileNotFoundError" in said and re.search(r"-> *\S*3\b", said)
 
 
 @pytest.mark.slow
