@@ -169,8 +169,10 @@ def show(task: str, coming: Iterator[Result], before: list[Result] | None = None
         mark, colour = MARKS[result.status] if is_terminal(sys.stdout) else (f"{result.status:11}", 0)
         label = f"{mark} {result.stage:{width}}"
         indent = len(label) if is_terminal(sys.stdout) else 12
-        text = wrapped("\n".join([f"{label}{_first(result)}", *details(result, indent)]), sys.stdout, hanging=10)
-        print(painted(text[: len(label)], colour) + text[len(label) :], flush=True)
+        first = wrapped(f"{label}{_first(result)}", sys.stdout, hanging=indent)
+        print(painted(first[: len(label)], colour) + first[len(label) :], flush=True)
+        for line in details(result, indent):
+            say(line, hanging=10)
     return results
 
 

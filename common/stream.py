@@ -138,7 +138,7 @@ def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Nam
     A person at a terminal is told how much it was, and how fast it came.
     """
     written, start = 0, time.monotonic()
-    with keyboard_without("ECHOCTL"):  # no ^C in the text
+    with keyboard_without("ECHO"):  # no ^C in the text
         try:
             print(options.prompt, end="", flush=True)  # print() writes nothing where stdout is closed
             for token in tokens:

@@ -141,7 +141,7 @@ def _in_notebook() -> bool:
 
 @contextlib.contextmanager
 def keyboard_without(*flags: str) -> Iterator[bool]:
-    """Inside, the terminal that is stdin lacks these modes (see termios: ECHO, ECHOCTL, ICANON); whether it does."""
+    """Inside, the terminal that is stdin lacks these modes (see termios: ECHO, ICANON); whether it does."""
     try:
         import termios
 

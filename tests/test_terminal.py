@@ -87,7 +87,8 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, widt
     shown, whole = tty.getvalue(), terminal_for(monkeypatch)
     one.show("encoder", iter([FAILURE]))
     fits(shown, width, whole.getvalue())
-    assert "bidirectional  position" in shown and "          every" not in shown.splitlines()[0]
+    first, second, *_ = shown.splitlines()
+    assert first.startswith("✗ bidirectional  position") and second[:17] == " " * 17 and second[17:27] != " " * 10
 
 
 @pytest.mark.parametrize("width", WIDTHS)
