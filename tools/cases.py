@@ -1,12 +1,16 @@
-"""Does every right file pass? python -m tools.cases
+"""Do right files pass, and do mistakes planted in them fail? python -m tools.cases
 
-Checks the files of tests/cases/right, written in the styles of well-known code bases by authors who did not read the
-check: tests/cases/right/README.md and PIECES.md. `--seeds N` checks each with N draws of the check's numbers. Prints a
-line for each file that does not pass, and a table: style, files, checks, how many did not pass.
+Checks the files of tests/cases/right, which authors who did not read the check wrote in the styles of well-known code
+bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` takes N
+draws of the check's numbers. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml instead, one or a pair at a
+time, and prints a table: file, mistake, and what the check says.
 """
 
 import sys
+import tempfile
+import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -17,13 +21,29 @@ from check.zygote import Zygote
 from common.parser import Parser, whole_number
 from common.run import progress, run
 
-RIGHT = Path(__file__).resolve().parent.parent / "tests" / "cases" / "right"
+CASES = Path(__file__).resolve().parent.parent / "tests" / "cases"
+RIGHT = CASES / "right"
 
 
-def files(words: list[str]) -> list[Path]:
+def right_files(words: list[str]) -> list[Path]:
     """The right files, or those whose path holds one of the words."""
     found = sorted(RIGHT.glob("*/*.py"))
     return [path for path in found if not words or any(word in str(path.relative_to(RIGHT)) for word in words)]
+
+
+def mistakes(words: list[str]) -> list[dict]:
+    """The planted mistakes: file, name, kind, leads, edits."""
+    bugs = tomllib.loads((CASES / "wrong" / "planted.toml").read_text(encoding="utf-8"))["bug"]
+    return [bug for bug in bugs if not words or any(word in bug["file"] or word in bug["name"] for word in words)]
+
+
+def planted(bug: dict) -> str:
+    """The text of a right file with a mistake in it."""
+    text = (RIGHT / bug["file"]).read_text(encoding="utf-8")
+    for old, new in bug["edits"]:
+        assert text.count(old) == 1, f"{bug['file']}: {bug['name']}: {old!r}"
+        text = text.replace(old, new)
+    return text
 
 
 def first_failure(path: Path, seed: int, zygote: Zygote) -> Result | None:
@@ -32,31 +52,70 @@ def first_failure(path: Path, seed: int, zygote: Zygote) -> Result | None:
     return next((result for result in results if result.status != "pass"), None)
 
 
+def said(result: Result) -> str:
+    """A result on one line."""
+    parts = (
+        [result.what, f"expected {result.expected}, got {result.got}", result.hint] if result.what else [result.detail]
+    )
+    return " / ".join(parts).replace("\n", " ").replace("|", "\\|")
+
+
+def check_right(words: list[str], seeds: int, zygote: Zygote) -> int:
+    """Print what does not pass, and a table by style; how many did not."""
+    checked: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    found = right_files(words)
+    for seed in range(seeds):
+        for path in found:
+            name = path.relative_to(RIGHT)
+            progress.where = f"with seed {seed}, at {name}"
+            wrong = first_failure(path, seed, zygote)
+            checked[name.parts[0]] += 1
+            if wrong:
+                failed[name.parts[0]] += 1
+                print(f"{name}, seed {seed}: {wrong.status} at {wrong.stage}: {said(wrong)}", flush=True)
+    print("\n| style | files | checks | not passed |\n|---|---|---|---|")
+    for style, count in checked.items():
+        print(f"| {style} | {count // seeds} | {count} | {failed[style]} |")
+    print(f"\n{checked.total()} checks of {len(found)} files, {failed.total()} did not pass")
+    return failed.total()
+
+
+def check_wrong(words: list[str], seed: int, zygote: Zygote) -> int:
+    """Print a table of the planted mistakes; how many passed."""
+    print("| file | mistake | stage | what the check says |\n|---|---|---|---|")
+    passed = 0
+    bugs = mistakes(words)
+    for bug, result in _results(bugs, seed, zygote):
+        passed += result is None
+        stage, text = (result.stage, said(result)) if result else ("PASSED", "")
+        print(f"| {bug['file']} | {bug['name']} ({bug['kind']}) | {stage} | {text} |", flush=True)
+    print(f"\n{len(bugs)} mistakes, {passed} passed")
+    return passed
+
+
+def _results(bugs: list[dict], seed: int, zygote: Zygote) -> Iterator[tuple[dict, Result | None]]:
+    with tempfile.TemporaryDirectory() as folder:
+        for bug in bugs:
+            progress.where = f"at {bug['file']}: {bug['name']}"
+            path = Path(folder) / Path(bug["file"]).name
+            path.write_text(planted(bug), encoding="utf-8")
+            yield bug, first_failure(path, seed, zygote)
+
+
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help="of the paths: a style, a task (default: all)")
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--wrong", action="store_true", help="plant mistakes")
     options = parser.parse_args()
-    checked: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    found = files(options.words)
     with Zygote() as zygote:
-        for seed in range(options.seeds):
-            for path in found:
-                name = path.relative_to(RIGHT)
-                progress.where = f"with seed {seed}, at {name}"
-                wrong = first_failure(path, seed, zygote)
-                checked[name.parts[0]] += 1
-                if wrong:
-                    failed[name.parts[0]] += 1
-                    said = f"{wrong.what}: {wrong.got}" if wrong.what else wrong.detail
-                    print(f"{name}, seed {seed}: {wrong.status} at {wrong.stage}: {said}", flush=True)
-    print("\n| style | files | checks | not passed |\n|---|---|---|---|")
-    for style, count in checked.items():
-        print(f"| {style} | {count // options.seeds} | {count} | {failed[style]} |")
-    print(f"\n{checked.total()} checks of {len(found)} files, {failed.total()} did not pass")
+        if options.wrong:
+            missed = check_wrong(options.words, 0, zygote)
+        else:
+            missed = check_right(options.words, options.seeds, zygote)
     print(f"# {options.seeds} seeds, one of {describe()}")
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if missed else 0)
 
 
 if __name__ == "__main__":
