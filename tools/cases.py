@@ -2,8 +2,8 @@
 
 Checks the files of tests/cases/right, which authors who did not read the check wrote in the styles of well-known code
 bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` takes N
-draws of the check's numbers. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml instead, one or a pair at a
-time, and prints a table: file, mistake, and what the check says.
+draws of the check's numbers. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml instead, one or a pair at
+a time, and prints a table: file, mistake, and what the check says.
 """
 
 import sys
