@@ -89,8 +89,7 @@ class Session:
         self.requests, self.answers = self.zygote.start(order, output)
         self.resources.callback(self._close)
         greeting = self._receive(START_SECONDS, idle=START_SECONDS)
-        calibration = greeting.get("calibration", self.zygote.calibration)
-        self.seconds = WORK_SECONDS * max(1.0, calibration / CALIBRATION)
+        self.seconds = WORK_SECONDS * max(1.0, greeting["calibration"] / CALIBRATION)
 
     def _close(self) -> None:
         assert self.zygote is not None

@@ -45,7 +45,7 @@ class Zygote:
         self.output: IO[bytes] = open(self.folder / "output", "w+b")  # noqa: SIM115
         self.server: subprocess.Popen | None = None
         self.process: subprocess.Popen | int | None = None  # the learner's
-        self.calibration = 0.0  # seconds of processor time of a fixed piece of work
+        self.ready = False
         self.said = b""
         self.control: socket.socket | None = None
         if CAN_FORK:
@@ -96,8 +96,7 @@ class Zygote:
             folder = Path(order["path"]).parent
             self.process = self._popen([json.dumps(order)], folder, subprocess.PIPE, output, subprocess.PIPE)
             return self.process.stdin, self.process.stdout  # type: ignore[return-value]
-        if not self.calibration:
-            self.calibration = self._hear(START_SECONDS)["calibration"]
+        self.ready = self.ready or self._hear(START_SECONDS)["ready"]
         theirs, requests = os.pipe()
         answers, theirs_too = os.pipe()
         try:

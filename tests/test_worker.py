@@ -336,3 +336,15 @@ def test_an_error_is_described_by_the_learners_own_line(tmp_path):
     except RuntimeError as error:
         found = worker.describe(error, path)
     assert (found["where"], found["source"], found["shapes"]) == ("mine.py, line 4", "return x.view(5)", {"x": [2, 3]})
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_forked_each_file_has_a_process_of_its_own(monkeypatch, tmp_path):
+    for module in ("check.zygote", "check.session"):
+        monkeypatch.setattr(f"{module}.CAN_FORK", False)
+    (tmp_path / "my_task03.py").write_text(RIGHT)
+    with Zygote() as zygote:
+        assert zygote.server is None
+        assert [verdict(look(zygote, tmp_path / "my_task03.py")) for _ in range(2)] == ["pass", "pass"]
+    (tmp_path / "my_task03.py").write_text("import os\nos._exit(7)\n")
+    assert "ended itself, with code 7" in look(None, tmp_path / "my_task03.py")[-1].got
