@@ -1,92 +1,137 @@
-"""What the learner's process may do: limits on time and size, and on Linux no files but its own (Landlock).
+"""What confines a learner's code: sandlock (Landlock and seccomp), else bubblewrap, else nothing but limits.
 
-Landlock (https://docs.kernel.org/userspace-api/landlock.html) needs no rights and no other program. It stops careless
-and mischievous code, not a determined attacker: docs/check.md says what it does not stop.
+    python sandbox.py KIND FOLDER WORD...    run a command that can write to FOLDER alone; it inherits the limits
+
+What was tried against both: docs/check.md.
 """
 
 import contextlib
-import ctypes
-import math
+import functools
 import os
-import struct
+import shutil
+import subprocess
 import sys
-import time
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from common.run import UserError
+KINDS = ("sandlock", "bubblewrap")
+NO_KIND = "no"
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd")
+KERNEL = ("/proc", "/sys/devices/system", "/dev/null", "/dev/zero", "/dev/urandom")  # bubblewrap makes its own
+DENIED = {  # of all files but one's own, of other processes' limits and shares of the processor
+    "files": "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat",
+    "attributes": "setxattr lsetxattr fsetxattr",
+    "limits": "prlimit64 setrlimit setpriority ioprio_set",
+    "shares": "sched_setaffinity sched_setscheduler sched_setparam sched_setattr",
+    "watching": "inotify_init inotify_init1 fanotify_init",
+}
+MOST_MEMORY = 3 * 2**30  # bytes of a process
+MOST_PROCESSES = 32
+LIMITS = {"CORE": 0, "FSIZE": 64 * 2**20, "NOFILE": 256, "DATA": MOST_MEMORY}
+COMMAND = "docker run --rm --network none … (docs/teaching.md)"
 
-CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # system calls, the same on all machines
-NO_NEW_PRIVILEGES, DIE_WITH_PARENT = 38, 1  # of prctl
-EXECUTE, READ_FILE, READ_FOLDER = 1 << 0, 1 << 2, 1 << 3
-ALL_OF_ABI_1 = (1 << 13) - 1
-READ_ONLY = EXECUTE | READ_FILE | READ_FOLDER
-SCOPE_SIGNALS = 1 << 1  # from the sixth version on: no signals to processes outside
-MOST_BYTES_WRITTEN = 64 * 2**20
+
+@functools.cache
+def kind() -> str:
+    """What confines here: "sandlock", "bubblewrap" or "no". The variable CHECK_SANDBOX asks for one of them."""
+    wanted = os.environ.get("CHECK_SANDBOX")
+    return next((name for name in KINDS if wanted in (None, name) and _works(name)), NO_KIND)
 
 
-def available() -> bool:
-    """Whether this system can confine a process."""
-    return sys.platform.startswith("linux") and ctypes.CDLL(None).syscall(CREATE_RULESET, None, 0, 1) >= 1
+def holds_one_file() -> bool:
+    """Whether a sandbox is to be left once it has run a file: sandlock narrows each process in it, bubblewrap cannot."""
+    return kind() == "bubblewrap"
 
 
-def confine(folder: Path, *readable: Path) -> bool:
-    """Limit this process to `folder`, and to reading Python, the system and `readable`; whether that worked."""
-    if not available():
+def need(unconfined: bool) -> None:
+    """Raise UserError where nothing confines, unless that is wanted."""
+    from common.run import UserError
+
+    if kind() == NO_KIND and not unconfined:
+        raise UserError(
+            "nothing here confines the files of others: pip install -e '.[grade]' (Linux 6.12 or later) or bubblewrap, "
+            f"or a container: {COMMAND}, or --unconfined"
+        )
+
+
+def _works(name: str) -> bool:
+    there = find_spec("sandlock") if name == "sandlock" else shutil.which("bwrap")
+    if not sys.platform.startswith("linux") or not there:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(DIE_WITH_PARENT, 9, 0, 0, 0)
-    version = libc.syscall(CREATE_RULESET, None, 0, 1)
-    attributes = struct.pack("<QQQ", ALL_OF_ABI_1, 0, SCOPE_SIGNALS if version >= 6 else 0)
-    size = 24 if version >= 6 else 8
-    rules = libc.syscall(CREATE_RULESET, ctypes.c_char_p(attributes[:size]), size, 0)
-    if rules < 0:
-        return False
-    system = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/opt"]
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *(path for path in sys.path if "site-packages" in path)]
-    for path in dict.fromkeys([*system, *map(os.path.realpath, python), *map(str, readable)]):
-        _allow(libc, rules, path, READ_ONLY)
-    _allow(libc, rules, "/dev/null", READ_FILE | 1 << 1)
-    _allow(libc, rules, str(folder), ALL_OF_ABI_1)
-    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    return libc.syscall(RESTRICT_SELF, rules, 0) == 0
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        words = [*command(Path(folder), name), sys.executable, "-S", "-c", ""]
+        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60).returncode == 0
+    return False
 
 
-def _allow(libc: ctypes.CDLL, rules: int, path: str, access: int) -> None:
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        if not os.path.isdir(path):
-            access &= EXECUTE | READ_FILE | 1 << 1
-        libc.syscall(ADD_RULE, rules, 1, ctypes.c_char_p(struct.pack("<Qi", access, descriptor)), 0)
-        os.close(descriptor)
+def command(folder: Path, name: str | None = None) -> list[str]:
+    """The words to put before a command, so that it can write to `folder` alone (lib in it, it only reads)."""
+    if os.name == "nt":
+        return []
+    return [sys.executable, "-P", str(Path(__file__).resolve()), name or kind(), str(folder)]
 
 
-def limit_size() -> None:
-    """No core dumps, and no file over MOST_BYTES_WRITTEN."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+def readable() -> list[str]:
+    """What every process may read: the system and Python."""
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *(path for path in sys.path if "-packages" in path)]
+    return [path for path in dict.fromkeys([*SYSTEM, *python, *map(os.path.realpath, python)]) if os.path.exists(path)]
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES_WRITTEN, MOST_BYTES_WRITTEN))
+
+def narrow(name: str, folder: Path, *more: Path) -> None:
+    """Let this process, in a sandbox already, write to `folder` alone, and see no other process there."""
+    if name == "sandlock":
+        import sandlock  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+        sandlock.confine(
+            sandlock.Sandbox(fs_readable=[*readable(), *KERNEL, *map(str, more)], fs_writable=[str(folder)])
+        )
 
 
 def limit_seconds(seconds: float) -> None:
-    """End this process once it has used so many more seconds of processor time."""
+    """End this process once it has used that many more seconds of processor time, where it may still say so."""
     with contextlib.suppress(ImportError, ValueError, OSError):
+        import math
         import resource
+        import time
 
         soft = math.ceil(time.process_time() + seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def need(unconfined: bool) -> None:
-    """Raise UserError where nothing confines a file, unless that is accepted."""
-    if kind() == "no" and not unconfined:
-        raise UserError(
-            "nothing here confines the files that are checked: pip install sandlock, a container (docs/teaching.md), "
-            "or --unconfined"
+def main(name: str, folder: str, *words: str) -> None:
+    import resource
+
+    for limit, most in LIMITS.items():
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+    if name == "sandlock":
+        import sandlock
+
+        box = sandlock.Sandbox(
+            fs_readable=[*readable(), *KERNEL, folder],
+            fs_writable=[folder],
+            cwd=folder,
+            max_memory=MOST_MEMORY + 2**30,
+            max_processes=MOST_PROCESSES,
+            extra_deny_syscalls=" ".join(DENIED.values()).split(),
         )
+        sys.exit(box.run_interactive(list(words)))
+    started = _bubblewrap(folder, words) if name == "bubblewrap" else list(words)
+    os.execvp(started[0], started)
 
 
-def kind() -> str:
-    """By what files are confined; "no" where by nothing."""
-    return "Landlock" if available() else "no"
+def _bubblewrap(folder: str, words: tuple[str, ...]) -> list[str]:
+    binds = [word for path in readable() for word in ("--ro-bind", path, path)]
+    lib = os.path.join(folder, "lib")
+    return [
+        *["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"],
+        *binds,
+        *["--proc", "/proc", "--dev", "/dev", "--size", "1048576", "--tmpfs", "/dev/shm"],
+        *("--bind", folder, folder, "--ro-bind-try", lib, lib, "--remount-ro", "/", "--chdir", folder, "--"),
+        *words,
+    ]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,15 +1,17 @@
 """The process that learners' processes are forked from: it holds PyTorch, and nothing of the check or of a learner.
 
-    python -m check.server FOLDER             read orders from the socket on stdin, and fork for each
-    python -m check.server FOLDER PATH ...    where nothing can be forked: be a learner's process, on stdin and stdout
+    python -m check.server KIND FOLDER          read orders from the socket on stdin, and fork for each
+    python -m check.server KIND FOLDER ORDER    where nothing can be forked: be a learner's process, on stdin and stdout
 
-One learner's process lives at a time; when it has ended, all that it started is ended too (Linux).
+One learner's process lives at a time; when it has ended, all that it started is ended too (Linux). sandbox.py confines
+this process, and narrows each that it forks.
 """
 
 import contextlib
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -23,6 +25,7 @@ from check.worker import Learner, describe
 import torch
 from torch.nn import functional as F
 
+POLL_SECONDS = 0.02
 BE_SUBREAPER = 36  # of prctl: orphans of a learner's process become children of this one
 
 
@@ -35,13 +38,12 @@ def calibrate() -> float:
     return time.process_time() - start
 
 
-def serve(folder: Path) -> None:
-    """Fork a learner's process for each order, and tell its number and how it ended."""
+def serve(kind: str, folder: Path) -> None:
+    """Fork a learner's process for each order, and tell how it ended; end with all that was started once asked to."""
     control = socket.socket(fileno=os.dup(0))
     _without_stdin()
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(BE_SUBREAPER, 1, 0, 0, 0)
-    sandbox.confine(folder)
     _tell(control, ready=True)
     while True:
         text, descriptors, _, _ = socket.recv_fds(control, 2**16, 3)
@@ -53,20 +55,34 @@ def serve(folder: Path) -> None:
             os.setsid()
             requests, answers, output = descriptors
             os.dup2(output, 2)
+            os.close(output)
             order = json.loads(text)
-            sandbox.confine(Path(order["path"]).parent, folder / "lib")
+            sandbox.narrow(kind, Path(order["path"]).parent, folder / "lib")
             answer(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"), **order)
         for descriptor in descriptors:
             os.close(descriptor)
-        _tell(control, process=child)
-        _, status = os.waitpid(child, 0)
+        status = _wait(child, control)
         _end_orphans()
+        if status is None:
+            return
         _tell(control, ended=os.waitstatus_to_exitcode(status))
         import torch._dynamo  # noqa: F401  (every optimizer imports it, for more than a second; now there may be time)
 
 
+def _wait(child: int, control: socket.socket) -> int | None:
+    """How a process ended; None where the check has gone before, and the process was killed."""
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        if select.select([control], [], [], POLL_SECONDS)[0]:
+            os.kill(child, signal.SIGKILL)
+            return None
+
+
 def _tell(control: socket.socket, **what: float) -> None:
-    control.sendall(json.dumps(what).encode() + b"\n")
+    with contextlib.suppress(OSError):  # the check has gone
+        control.sendall(json.dumps(what).encode() + b"\n")
 
 
 def _without_stdin() -> None:
@@ -117,11 +133,10 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
 def main() -> None:
     torch.set_num_threads(1)
     loading.quiet()
-    sandbox.limit_size()
-    folder, *order = sys.argv[1:]
+    kind, folder, *order = sys.argv[1:]
     if not order:
-        serve(Path(folder))
-        return
+        serve(kind, Path(folder))
+        os._exit(0)  # PyTorch takes its time to be taken down
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     _without_stdin()
     answer(requests, answers, **json.loads(order[0]))

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,12 +17,17 @@ from check import protocol
 from check.loading import copy_files
 from check.notebook import source_of
 from check.result import Broken, Failure, NotStarted, Undecided
-from check.zygote import CAN_FORK, ROOT, START_SECONDS, Zygote
+from check.sandbox import MOST_PROCESSES
+from check.zygote import CAN_FORK, ROOT, START_SECONDS, Usage, Zygote, usage
 
 WORK_SECONDS = 20.0  # of processor time for a question, on a machine that calibrates in CALIBRATION seconds
 CALIBRATION = 0.03
-IDLE_SECONDS = 15.0  # without any use of the processor: the code waits for something
+IDLE_SECONDS = 15.0  # of a question's time without work, while the processor was free: the code waits for something
 LONGEST_SECONDS = 600.0  # of wall time for all questions
+POLL_SECONDS = 0.25
+MOST_MEMORY = 4 * 2**30  # bytes of all the learner's processes
+MOST_WRITTEN = 2**28  # bytes in the learner's folder
+WAITS = "Does it wait for input, a lock, a sleep or another process?"
 OUTPUT_LINES = 12
 PACKAGES = (  # from PyPI, that a learner's file may import
     "IPython accelerate beartype circuitsvis click datasets einops evaluate fancy_einsum fire hydra ipywidgets jax "
@@ -68,8 +74,11 @@ class Session:
         self.late = False  # killed for taking too long
         self.deadline = time.monotonic() + LONGEST_SECONDS
         self.seconds = WORK_SECONDS
-        self.requests: IO[bytes] | None = None
-        self.answers: IO[bytes] | None = None
+        self.requests: Any = None
+        self.answers: Any = None
+        self.ended = False
+        self.asked, self.idle = 0.0, IDLE_SECONDS
+        self.before: Usage | None = None  # the clock of a question
 
     def __enter__(self) -> "Session":
         with self.resources:
@@ -86,17 +95,20 @@ class Session:
         order = self.copy(self.zygote.folder)
         output: IO[bytes] = open(self.folder / ".output", "w+b")  # noqa: SIM115
         self.resources.callback(output.close)
-        self.requests, self.answers = self.zygote.start(order, output)
+        self.requests, self.answers = map(self._timed, self.zygote.start(order, output))
         self.resources.callback(self._close)
-        greeting = self._receive(START_SECONDS, idle=START_SECONDS)
+        self._restart_clock(START_SECONDS)
+        greeting = self._receive()
         self.seconds = WORK_SECONDS * max(1.0, greeting["calibration"] / CALIBRATION)
 
-    def _close(self) -> None:
+    def _close(self) -> int | None:
+        """End the learner's process; its exit code."""
         assert self.zygote is not None
-        self.zygote.stop()
         for stream in (self.requests, self.answers):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
+        code, self.ended = (None if self.ended else self.zygote.end()), True
+        return code
 
     def copy(self, parent: Path | None) -> dict:
         """Copy the file and what it imports into a folder of its own; what the worker needs to know of it."""
@@ -113,7 +125,7 @@ class Session:
 
     def lives(self) -> bool:
         """Whether questions can still be asked."""
-        return self.zygote is None or self.zygote.process is not None
+        return not self.ended
 
     def ask(self, question: str, **arguments: Any) -> Any:
         """The answer to a question of worker.py.
@@ -123,57 +135,64 @@ class Session:
         Broken where the process ended through no fault of it.
         """
         identity = secrets.token_hex(8)
-        request = {"id": identity, "question": question, "seconds": self.seconds, **arguments}
-        try:
-            protocol.send(self.requests, request)  # type: ignore[arg-type]
-        except (OSError, ValueError):
-            self._ended()
-        answer = clean(self._receive(max(1.0, self.deadline - time.monotonic())))
+        self._restart_clock(IDLE_SECONDS)
+        with contextlib.suppress(BrokenPipeError):  # how it ended is told below
+            protocol.send(self.requests, {"id": identity, "question": question, "seconds": self.seconds, **arguments})
+        answer = clean(self._receive())
         if answer.get("id") != identity:
             raise self._interference()
         if "error" in answer:
             self._explain(answer["error"], question)
         return answer.get("value")
 
-    def _receive(self, seconds: float, idle: float = IDLE_SECONDS) -> dict:
-        """The next message, waiting so long for its beginning."""
-        assert self.zygote is not None and self.answers is not None
-        clock = threading.Timer(min(seconds, START_SECONDS), self._too_late)
+    def _receive(self) -> dict:
+        """The next message."""
+        clock = threading.Timer(self.seconds * 3, self._too_late)  # where nothing tells processor time
         clock.daemon = True
-        if not CAN_FORK:  # no select on pipes there, and no limit in processor time
+        if not CAN_FORK:
             clock.start()
-        else:
-            self._wait(seconds, idle)
         try:
             return protocol.receive(self.answers)  # type: ignore[arg-type]
         except EOFError:
             self._ended()
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RuntimeError, OverflowError):  # RecursionError is a RuntimeError
             pass
         finally:
             clock.cancel()
         raise self._interference()
 
-    def _wait(self, seconds: float, idle: float) -> None:
-        """Until something comes. Raises Failure where nothing is computed for `idle` seconds, or after `seconds`."""
-        assert self.zygote is not None and self.answers is not None
-        before, used = -1.0, -1.0
-        until, used_at = time.monotonic() + seconds, time.monotonic()
-        while not select.select([self.answers], [], [], 0.5)[0]:
-            now, work = time.monotonic(), seconds_used(self.zygote.number)
-            before = before if before >= 0 else work
-            if work > used + 0.01:
-                used, used_at = work, now
-            if work - before > self.seconds + 1:  # with its children; its own are limited by the system
-                self._too_late()
-                return
-            if now - used_at > idle or now > until:
-                raise Failure(
-                    what="the code comes to an end and returns",
-                    expected="an answer",
-                    got=f"it has waited for {now - used_at:.0f} seconds without computing" if now < until else "none",
-                    question="Does it wait for input, a lock, a sleep or another process?",
-                )
+    def _timed(self, stream: IO[bytes]) -> Any:
+        return Timed(stream, self._watch) if CAN_FORK else stream
+
+    def _restart_clock(self, idle: float) -> None:
+        assert self.zygote is not None
+        self.asked, self.before, self.idle = time.monotonic(), None, idle
+
+    def _watch(self) -> None:
+        """Raise Failure where the learner's processes use more than they may, or wait for what does not come."""
+        assert self.zygote is not None and self.zygote.server is not None
+        now = usage(self.zygote.server.pid)
+        self.before = before = self.before or now
+        work, passed = now.work - before.work, time.monotonic() - self.asked
+        if work > self.seconds:
+            self._too_late()
+            self._ended()
+        waited = passed - work - max(0.0, now.delay - before.delay)
+        if passed > self.deadline - self.asked or waited > self.idle:
+            raise self._limit("an answer", f"it has waited for {waited:.0f} seconds", WAITS)
+        if now.memory > MOST_MEMORY:
+            raise self._limit("less than 4 GiB of memory", f"{now.memory / 2**30:.1f} GiB", "What grows without end?")
+        if now.processes > MOST_PROCESSES:
+            raise self._limit("one process", f"{now.processes} processes", "Which line starts processes, and how many?")
+        written = size_of(self.folder)
+        if written > MOST_WRITTEN:
+            raise self._limit("a few files", f"{written / 2**20:.0f} MiB", "What does the file write, and when?")
+
+    def _limit(self, expected: str, got: str, question: str) -> Failure:
+        """A failure, once the learner's processes are ended."""
+        self._too_late()
+        self._close()
+        return Failure(what="the code comes to an end and returns", expected=expected, got=got, question=question)
 
     def _too_late(self) -> None:
         self.late = True
@@ -191,7 +210,7 @@ class Session:
     def _ended(self) -> None:
         """Say why the process is gone."""
         assert self.zygote is not None
-        code = self.zygote.wait()
+        code = self._close()
         if self.late or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
             raise Failure(
                 what="the code comes to an end and returns",
@@ -279,12 +298,44 @@ def question_for(error: dict) -> str:
     return "Which value, and which shape, has each name on that line?"
 
 
-def seconds_used(process: int) -> float:
-    """Processor time of a process and all of its session; where that is unknown, the time of day, which also passes."""
-    ticks, found = 0, False
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == process:
-                ticks, found = ticks + sum(map(int, fields[11:15])), True
-    return ticks / os.sysconf("SC_CLK_TCK") if found else time.monotonic() / 20
+def size_of(folder: Path) -> int:
+    """Bytes in a folder; each file counts as 16 KiB at least."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += max(os.lstat(os.path.join(place, name)).st_size, 2**14)
+        if total > MOST_WRITTEN:
+            break
+    return total
+
+
+class Timed:
+    """An end of a pipe that calls `watch` for as long as it waits for the other one."""
+
+    def __init__(self, stream: IO[bytes], watch: Callable[[], None]):
+        self.stream, self.watch, self.looked = stream, watch, time.monotonic()
+
+    def read(self, size: int) -> bytes:
+        self._wait([self.stream], [])
+        return self.stream.read(min(size, 2**20)) or b""
+
+    def write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            self._wait([], [self.stream])
+            left = left[self.stream.write(left) or 0 :]
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def close(self) -> None:
+        self.stream.close()
+
+    def _wait(self, reading: list, writing: list) -> None:
+        while True:
+            if time.monotonic() > self.looked + POLL_SECONDS:
+                self.watch()
+                self.looked = time.monotonic()
+            if any(select.select(reading, writing, [], POLL_SECONDS)):
+                return

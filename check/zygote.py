@@ -1,6 +1,7 @@
 """The process that has imported PyTorch, from which learners' processes are forked; seen from the check."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from check import sandbox
 from check.result import Broken
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +28,9 @@ SHARED = (
     "server",
     "worker",
 )  # modules a learner's process has
+# Variables of the environment that a learner's process has, of all that there are.
+KEPT = ("PATH", "SYSTEMROOT", "WINDIR", "PATHEXT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+END_SECONDS = 5.0  # of wall time until a process has ended that was asked to
 NO_NUMPY = "ignore:Failed to initialize NumPy:UserWarning"  # PyTorch says so where it is absent
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 
@@ -43,34 +48,34 @@ class Zygote:
         if (ROOT / "input.txt").exists():
             shutil.copyfile(ROOT / "input.txt", lib / "input.txt")
         self.output: IO[bytes] = open(self.folder / "output", "w+b")  # noqa: SIM115
-        self.server: subprocess.Popen | None = None
-        self.process: subprocess.Popen | int | None = None  # the learner's
+        self.server: subprocess.Popen | None = None  # or, where nothing can be forked, the learner's process
         self.ready = False
+        self.busy = False  # with a learner's process
         self.said = b""
         self.control: socket.socket | None = None
         if CAN_FORK:
-            self.control, theirs = socket.socketpair()
-            with theirs:
-                self.server = self._popen([], self.folder, theirs, self.output)
+            self._launch()
 
     def __enter__(self) -> "Zygote":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        if self.control:
-            self.control.close()
-        if self.server:
-            self.server.kill()
-            self.server.wait()
+        self.kill()
         self.output.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _launch(self) -> None:
+        self.control, theirs = socket.socketpair()
+        self.said, self.ready = b"", False
+        with theirs:
+            self.server = self._popen([], self.folder, theirs, self.output)
+
     def _popen(self, words: list[str], folder: Path, stdin, stderr, stdout=subprocess.DEVNULL) -> subprocess.Popen:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {
             "HOME": str(folder),
             "TMPDIR": str(folder),
+            "USER": "learner",
             "PYTHONPATH": str(self.folder / "lib"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONIOENCODING": "utf-8:backslashreplace",
@@ -80,8 +85,9 @@ class Zygote:
             "TORCHDYNAMO_DISABLE": "1",
             "TORCH_COMPILE_DISABLE": "1",
         }
+        python = [sys.executable, "-P", "-W", NO_NUMPY, "-m", "check.server", sandbox.kind(), str(self.folder)]
         return subprocess.Popen(
-            [sys.executable, "-P", "-W", NO_NUMPY, "-m", "check.server", str(self.folder), *words],
+            [*sandbox.command(self.folder), *python, *words],
             cwd=folder,
             env=environment,
             stdin=stdin,
@@ -91,21 +97,25 @@ class Zygote:
         )
 
     def start(self, order: dict, output: IO[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-        """Start a learner's process (see server.answer); the streams for requests and for answers."""
+        """Start a learner's process (see server.answer); the streams for requests and for answers, not buffered."""
         if not CAN_FORK:
             folder = Path(order["path"]).parent
-            self.process = self._popen([json.dumps(order)], folder, subprocess.PIPE, output, subprocess.PIPE)
-            return self.process.stdin, self.process.stdout  # type: ignore[return-value]
+            self.server = self._popen([json.dumps(order)], folder, subprocess.PIPE, output, subprocess.PIPE)
+            return self.server.stdin, self.server.stdout  # type: ignore[return-value]
+        if self.server is None:
+            self._launch()
         self.ready = self.ready or self._hear(START_SECONDS)["ready"]
         theirs, requests = os.pipe()
         answers, theirs_too = os.pipe()
         try:
             socket.send_fds(self.control, [json.dumps(order).encode()], [theirs, theirs_too, output.fileno()])  # type: ignore
-            self.process = self._hear(START_SECONDS)["process"]
+            self.busy = True
         finally:
             os.close(theirs)
             os.close(theirs_too)
-        return os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
+        for descriptor in (requests, answers):
+            os.set_blocking(descriptor, False)
+        return open(requests, "wb", buffering=0), open(answers, "rb", buffering=0)
 
     def _hear(self, seconds: float) -> dict:
         """The server's next line. Raises Broken where it has ended."""
@@ -123,37 +133,69 @@ class Zygote:
         line, _, self.said = self.said.partition(b"\n")
         return json.loads(line)
 
-    @property
-    def number(self) -> int:
-        """Of the learner's process."""
-        assert self.process is not None
-        return self.process if isinstance(self.process, int) else self.process.pid
-
-    def kill(self) -> None:
-        """Kill the learner's process and its group."""
-        if self.process is not None:
-            with contextlib.suppress(OSError):
-                kill, number = (os.killpg, signal.SIGKILL) if CAN_FORK else (os.kill, signal.SIGTERM)
-                kill(self.number, number)
-
-    def stop(self) -> int | None:
-        """End the learner's process, if it lives; its exit code."""
-        process, code = self.process, None
-        if process is None:
-            return None
-        self.kill()
-        self.process = None
-        if isinstance(process, int):
+    def end(self) -> int | None:
+        """The exit code of the learner's process, whose streams are closed; None where it had to be killed."""
+        if not CAN_FORK and self.server:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.server.wait(END_SECONDS)
+        code = None
+        if self.busy:
             with contextlib.suppress(Broken):
-                code = int(self._hear(START_SECONDS)["ended"])
-        else:
-            code = process.wait()
+                code = int(self._hear(END_SECONDS)["ended"])
+        if code is None or sandbox.holds_one_file():
+            self.kill()
+        self.busy = False
         return code
 
-    def wait(self) -> int | None:
-        """The exit code of a learner's process that ends by itself."""
-        process, self.process = self.process, None
-        try:
-            return int(self._hear(START_SECONDS)["ended"]) if isinstance(process, int) else process.wait()  # type: ignore
-        except Broken:
-            return None
+    def kill(self) -> None:
+        """End the process that holds PyTorch with all that came of it; `start` starts another one."""
+        self.busy = False
+        if self.control:
+            self.control.close()  # upon which it ends what it started, and itself
+        if self.server:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.server.wait(END_SECONDS if CAN_FORK else 0)
+            for process in descendants(self.server.pid):  # where a file has stopped it
+                with contextlib.suppress(OSError):
+                    os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+            self.server.kill()
+            self.server.wait()
+        self.server = self.control = None
+
+
+@dataclasses.dataclass
+class Usage:
+    """What a process and all that came of it use."""
+
+    work: float = 0.0  # seconds of processor time
+    delay: float = 0.0  # seconds for which the processor was busy with others
+    memory: int = 0  # bytes that they share with nobody
+    processes: int = 0
+
+
+def descendants(root: int) -> list[int]:
+    """A process and all that came of it (Linux)."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [root] if Path(f"/proc/{root}").exists() else []
+    for process in found:
+        found += children.get(process, [])
+    return found
+
+
+def usage(root: int) -> Usage:
+    """What a process and all that came of it, ended ones too, use; where that is unknown (no Linux), nothing."""
+    total = Usage()
+    for process in descendants(root):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            folder = Path("/proc", str(process))
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            pages = (folder / "statm").read_text().split()
+            total.work += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+            total.memory += (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
+            total.processes += 1
+            total.delay += sum(int(each.read_text().split()[1]) for each in folder.glob("task/*/schedstat")) / 1e9
+    return total
