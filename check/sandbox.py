@@ -40,7 +40,7 @@ def kind() -> str:
 
 
 def holds_one_file() -> bool:
-    """Whether a sandbox is to be left once it has run a file: sandlock narrows each process in it, bubblewrap cannot."""
+    """Whether a sandbox is good for one file: sandlock narrows each process in it, bubblewrap cannot."""
     return kind() == "bubblewrap"
 
 

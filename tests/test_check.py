@@ -289,7 +289,7 @@ def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
             time.sleep(0.2)
         process.send_signal(stop)
         _, err = process.communicate(timeout=60)
-    assert len(workers) == 2 and process.returncode == code
+    assert len(workers) >= 2 and process.returncode == code
     assert err.count("\n") <= 1 and "Traceback" not in err
     assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
 

@@ -14,7 +14,7 @@ from check.grading import grade
 from check.grading.submissions import collect
 from check.run import CODES, check, verdict
 from check.session import Session, clean, missing, question_for
-from check.zygote import CAN_FORK, Zygote
+from check.zygote import CAN_FORK, Zygote, descendants
 
 import pytest
 import torch
@@ -172,8 +172,7 @@ def test_what_a_file_leaves_running_ends_with_it(zygote, tmp_path):
     leave = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(999)\n"
     (tmp_path / "my_task03.py").write_text(leave + RIGHT)
     assert look(zygote, tmp_path / "my_task03.py")[-1].status == "pass"
-    parents = [stat.read_text().rpartition(")")[2].split()[1] for stat in Path("/proc").glob("[0-9]*/stat")]
-    assert str(zygote.server.pid) not in parents
+    assert not zygote.server or len(descendants(zygote.server.pid)) <= 2  # the sandbox, and what holds PyTorch
 
 
 def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
