@@ -19,7 +19,7 @@ Weights = dict
 class Form:
     """How the model computes. The defaults are right; `scale` and `layout` have several right values."""
 
-    scale: str = "√D"  # of the scores: √D, √C (the documented runs), 1, D, C, and the reverse, by multiplying
+    scale: str | float = "√D"  # of the scores: √D, √C (the documented runs), 1, D, C, and the reverse; or a factor
     layout: str = "halves"  # of rotated pairs: (i, i + D/2), or "neighbours": (2i, 2i + 1)
     direction: int = 1  # of the rotation
     swapped: bool = False  # queries and keys in each other's place
@@ -32,17 +32,24 @@ class Form:
     rotary_blocks: str = "all"  # or first
     rotary_heads: str = "all"  # or first
     activation: str = ""  # the task's
-    last_activation: bool = False  # a ReLU at the end of the feed-forward, too
-    attention_skip: bool | None = None  # None: as the task has it
-    feed_forward_skip: bool | None = None
+    last_activation: bool = False  # at the end of the feed-forward part, too
+    activation_first: bool = False  # before the feed-forward part's first layer
+    attention_skip: float | None = None  # how often x is added; None: as the task has it
+    feed_forward_skip: float | None = None
+    outer_skip: bool = False  # a block's input is added to its output
     skip_of_norm: bool = False  # the skip takes the normalized stream
-    norm: str = "pre"  # post, or none
+    skip_of_start: bool = False  # the second skip takes the block's input
+    norm: str = "pre"  # post, after (of a branch's output), or none
+    same_norm: int = 0  # the number of the norm that both branches use
     final_norm: bool = True
+    output: str = ""  # softmax, or log_softmax, of the logits
+    order: str = ""  # of the blocks: reversed; attentions: those of all blocks first; last: the last block alone
     feed_forward_first: bool = False
     parallel: bool = False  # attention and feed-forward read the same stream
     projection: bool = True
     softmax: str = "keys"  # the axis: queries, heads
-    value_of_key: bool = False
+    same: str = ""  # two roles that are one: q=k, k=q, v=k, v=q
+    same_heads: bool = False  # all have the first one's weights
     positions: bool = True
     position_scale: float = 1.0
     token_scale: str = "1"
@@ -117,16 +124,34 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
     if "position" in weights and form.positions:
         x = x + form.position_scale * weights["position"][: tokens.shape[1]]
     x = x * gains.get(("embedding", 0), 1.0)
-    for number, block in enumerate(weights["blocks"]):
+    blocks = list(enumerate(weights["blocks"]))
+    if form.order == "attentions" and len(blocks) > 1:
+        for part in (0, 1):
+            for _, block in blocks:
+                x = _block(task, block, x, form, {}, part)
+        blocks = []
+    for number, block in {"reversed": blocks[::-1], "last": blocks[-1:]}.get(form.order, blocks):
         if form.rotary_blocks == "first" and number:
             block = {name: value for name, value in block.items() if name != "rotary"}
         x = _block(task, block, x, form, {place: gain for (place, of), gain in gains.items() if of == number})
     if "norm" in weights and form.final_norm:
         x = F.layer_norm(x, x.shape[-1:], weights["norm"], weights["norm_bias"], form.norm_eps)
-    return F.linear(x, weights["head"], weights.get("head_bias"))
+    x = F.linear(x, weights["head"], weights.get("head_bias"))
+    return {"softmax": F.softmax, "log_softmax": F.log_softmax}[form.output](x, dim=-1) if form.output else x
 
 
-def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+def attention_weights(task: Task, weights: Weights, tokens: torch.Tensor, form: Form) -> torch.Tensor:
+    """The first head's weights (T, T) in the first block, for the first row of tokens (B, T)."""
+    block = weights["blocks"][0]
+    identity = {"token": weights["token"], "blocks": [], "head": torch.eye(weights["token"].shape[1])}
+    x = logits(task, identity | {"position": weights["position"]} if "position" in weights else identity, tokens, form)
+    if task.norms and form.norm == "pre":
+        x = _norm(block, 1, x, form)
+    return _weights_and_values(block, x, form)[0][0, 0]
+
+
+def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict, part: int | None = None):
+    """A block, or one `part` of it."""
     skips = [task.skips if chosen is None else chosen for chosen in (form.attention_skip, form.feed_forward_skip)]
     branches = [
         (1, lambda y: _attention(block, y, form, gains), skips[0]),
@@ -139,28 +164,46 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict)
     if form.feed_forward_first:
         branches.reverse()
     start = x
-    for number, branch, skip in branches:
+    for number, branch, skip in branches if part is None else branches[part : part + 1]:
         source = start if form.parallel else x
         inside = _norm(block, number, source, form) if task.norms and form.norm == "pre" else source
         y = branch(inside)
+        if task.norms and form.norm == "after":
+            y = _norm(block, number, y, form)
         if skip:
-            y = y + (inside if form.skip_of_norm else x)
+            y = y + skip * (inside if form.skip_of_norm else start if form.skip_of_start else x)
         x = _norm(block, number, y, form) if task.norms and form.norm == "post" else y
         x = x * gains.get(f"sum{number}", 1.0)
+    if form.outer_skip:
+        x = x + start
     return x
 
 
 def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Tensor:
+    number = form.same_norm or number
     return F.layer_norm(x, x.shape[-1:], block[f"norm{number}"], block[f"norm{number}_bias"], form.norm_eps)
 
 
 def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+    weights, v = _weights_and_values(block, x, form)
+    weights = weights * gains.get("weights", 1.0)
+    y = (weights @ (v * gains.get("values", 1.0))).transpose(1, 2).flatten(2)  # (B, T, H·D)
+    if "projection" in block and form.projection:
+        y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
+    return y * gains.get("attention", 1.0)
+
+
+def _weights_and_values(block: Weights, x: torch.Tensor, form: Form) -> tuple[torch.Tensor, torch.Tensor]:
+    """The attention weights (B, H, T, T) and the values (B, H, T, D)."""
     T, C = x.shape[1:]
-    q, k, v = (_heads(block, name, x) for name in "qkv")  # (B, H, T, D) each
+    heads = {name: _heads(block, name, x) for name in "qkv"}  # (B, H, T, D) each
+    if form.same:
+        heads[form.same[0]] = heads[form.same[-1]]
+    if form.same_heads:
+        heads = {name: value[:, :1].expand_as(value) for name, value in heads.items()}
+    q, k, v = heads.values()
     if form.swapped:
         q, k = k, q
-    if form.value_of_key:
-        v = k
     if "rotary" in block:
         angles = _angles(T, q.shape[-1], C, form).to(x.dtype)  # (T, D/2)
         if form.rotary_heads == "first":
@@ -173,11 +216,7 @@ def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torc
     axis = {"keys": -1, "queries": -2, "heads": 1}[form.softmax]
     if form.causal:
         scores = scores.masked_fill(~past, float("-inf"))
-    weights = F.softmax(scores, dim=axis) * gains.get("weights", 1.0)
-    y = (weights @ (v * gains.get("values", 1.0))).transpose(1, 2).flatten(2)  # (B, T, H·D)
-    if "projection" in block and form.projection:
-        y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
-    return y * gains.get("attention", 1.0)
+    return F.softmax(scores, dim=axis), v
 
 
 def _heads(block: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -186,8 +225,10 @@ def _heads(block: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
     return y if bias is None else y + bias[:, None]
 
 
-def scale(name: str, D: int, C: int) -> float:
-    """The factor of the scores that a form names by its divisor."""
+def scale(name: str | float, D: int, C: int) -> float:
+    """The factor of the scores, which a form names by its divisor, or itself."""
+    if not isinstance(name, str):
+        return name
     return {
         "√D": D**-0.5,
         "√C": C**-0.5,
@@ -238,9 +279,11 @@ ACTIVATIONS = {
 
 
 def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, gains: dict) -> torch.Tensor:
+    if form.activation_first:
+        x = F.relu(x)
     x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
     if "narrow" in block:
         x = F.linear(x, block["narrow"], block.get("narrow_bias"))
     if form.last_activation:
-        x = F.relu(x)
+        x = ACTIVATIONS[activation](x)
     return x * gains.get("feed_forward", 1.0)

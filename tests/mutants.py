@@ -45,6 +45,7 @@ OUTPUT = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 
 PROBABILITIES = "    probabilities = F.softmax(logits / temperature, dim=-1)"
 TOP = "    logits = logits.masked_fill(logits < logits.topk(min(10, logits.shape[-1])).values[:, -1:], float('-inf'))\n"
+TWO_SUMS = "x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n        return x + self.feed_forward(self.feed_forward_norm(x))"
 ONE_OUTPUT = "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n"
 
 
@@ -170,6 +171,27 @@ MUTANTS = [
            ("return self.lm_head(x)", "x = self.lm_head(x)\n        return x, targets if targets is None else "
             "F.cross_entropy(x[:, :-1].flatten(0, 1), targets[:, 1:].flatten())"), ("[:, -self.block_size :])[", "[:, -self.block_size :])[0][")), "", "gradients"),
     *_each(["task05"], "another model in training", "x = self.blocks(x)", "x = self.blocks(x) * (0.9 if self.training else 1.0)", "steadiness"),
+    *_each(["task06", "task07"], "a residual from the norm's output", TWO_SUMS, "y = self.attention_norm(x)\n        x = y + self.attention(y)\n"
+           "        y = self.feed_forward_norm(x)\n        return y + self.feed_forward(y)", "logits"),
+    *_each(["task06"], "the second sum from the block's input", TWO_SUMS,
+           TWO_SUMS.replace("x = x + self.attention", "y = x + self.attention").replace("feed_forward_norm(x)", "feed_forward_norm(y)"), "logits"),
+    *_each(["task06", "task09_rope"], "the first norm twice", "self.feed_forward_norm(x)", "self.attention_norm(x) + 0 * self.feed_forward_norm(x)", "logits"),
+    *_each(["task03", "task06"], "a softmax on the logits", (("return self.lm_head(", "return F.softmax(self.lm_head("), (")  # (B, T, V)\n\n    @torch", "), dim=-1)\n\n    @torch")),
+           "", "logits"),
+    *_each(["task06"], "a norm after each branch", TWO_SUMS,
+           "x = x + self.attention_norm(self.attention(x))\n        return x + self.feed_forward_norm(self.feed_forward(x))", "logits"),
+    *_each(["task05"], "a skip added twice", "x = x + self.attention(x)", "x = x + x + self.attention(x)", "logits"),
+    *_each(["task05"], "no skips and no ReLU", (("x = x + self.attention(x)", "x = self.attention(x)"), ("return x + self.feed_forward(x)", "return self.feed_forward(x)"),
+           ("nn.ReLU()", "nn.Identity()")), "", "logits"),
+    *_each(["task06"], "no last norm and no ReLU", (("self.final_norm(x)", "x + 0 * self.final_norm(x)"), ("nn.ReLU()", "nn.Identity()")), "", "logits"),
+    *_each(["task04", "task06"], "no ReLU and no scale", ((" * scale", ""), ("nn.ReLU()", "nn.Identity()")), "", "logits"),
+    *_each(["task01", "task06"], "scores times 1.57", " * scale", " * scale * 1.57", "logits"),
+    *_each(["task02"], "logits times 3", "return self.lm_head(x)", "return 3 * self.lm_head(x)", "logits"),
+    *_each(["task04"], "the blocks in reverse", "x = self.blocks(x)", "for block in list(self.blocks)[::-1]:\n            x = block(x)", "logits"),
+    *_each(["task03", "task04"], "the feed-forward part twice", "self.feed_forward(self.attention(x))", "self.feed_forward(self.feed_forward(self.attention(x)))", "logits"),
+    *_each(["task03"], "a ReLU before the linear layer", "self.layers(x)", "self.layers[0](F.relu(x))", "logits"),
+    *_each(["task02", "task06"], "heads split by a view alone, merged by another", (("view(B, T, self.n_head, -1).transpose(1, 2)", "view(B, self.n_head, T, -1)"),
+           ("x.transpose(1, 2).reshape(B, T, C)", "x.reshape(B, T, C)")), "", "causality"),
     *_each(["task05"], "the prompt dropped", "return tokens\n", "return tokens[:, -max_new_tokens:]\n", "generation"),
     *_each(["task04", "task06"], "detached in the middle", "x = self.blocks(x)", "x = self.blocks(x).detach()", "gradients"),
     *_each(["task01"], "a layer that no one uses", "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n",

@@ -266,7 +266,7 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
 def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "heads merged without a transpose")
     found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
-    assert found.hint.startswith("One head alone is causal")
+    assert found.hint.startswith("One head alone is right")
 
 
 @pytest.mark.slow

@@ -50,6 +50,59 @@ def test_dropout_in_the_first_block_only_is_placed(tmp_path):
     assert result.got.startswith("none on the attention weights in block 2")
 
 
+@pytest.mark.parametrize(
+    ("task", "what", "words"),
+    [
+        ("task06", "a residual from the norm's output", ["skips that add the normalized stream"]),
+        ("task06", "the second sum from the block's input", ["the block's input in the second sum"]),
+        ("task06", "the first norm twice", ["the first norm before both branches"]),
+        ("task03", "a softmax on the logits", ["a softmax on the logits"]),
+        ("task06", "a norm after each branch", ["norms of the branches' outputs"]),
+        ("task05", "no skips and no ReLU", ["without its activation", "without skips"]),
+        ("task04", "no ReLU and no scale", ["without its activation", "without the scale of the scores"]),
+        ("task01", "scores times 1.57", ["scores 1.57 times as large"]),
+        ("task02", "logits times 3", ["logits 3 times as large"]),
+        ("task04", "the blocks in reverse", ["its blocks in reverse"]),
+        ("task03", "the feed-forward part twice", ["The difference is in the feed-forward part"]),
+    ],
+)
+def test_known_bugs_alone_and_in_pairs_are_named(tmp_path, task, what, words):
+    result = found(tmp_path, task, mutant(task, what))
+    assert result.stage == "logits" and all(word in result.got for word in words), result
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bug_has_the_same_name_in_every_draw(tmp_path, seed):
+    text = build.source("task01").replace(" * scale", "").replace("head_size, bias=False)", "head_size)")
+    assert found(tmp_path, "task01", text, seed).got == "the lesson's model without the scale of the scores"
+
+
+def test_heads_that_are_viewed_and_not_transposed_are_asked_about(tmp_path):
+    result = found(tmp_path, "task02", mutant("task02", "heads split by a view alone, merged by another"))
+    assert "view, then transpose" in result.hint and "1 1 1          0 1 1" in result.example
+
+
+def test_the_last_position_alone_is_called_that(tmp_path):
+    result = found(tmp_path, "task05", mutant("task05", "the last position only"))
+    assert result.hint.startswith("Does forward return the logits of all positions")
+
+
+def test_weights_of_three_tokens_are_an_example(tmp_path):
+    example = found(tmp_path, "task01", mutant("task01", "scores times 1.57")).example.splitlines()
+    assert example[1].split() == ["the", "lesson's", "yours"] and len(example) == 5
+
+
+def test_biases_and_another_scale_are_notes(tmp_path):
+    path = tmp_path / "my_task02.py"
+    text = build.source("task02").replace("config.n_embd**-0.5", "(config.n_embd // config.n_head) ** -0.5")
+    path.write_text(text.replace("3 * config.n_embd, bias=False)", "3 * config.n_embd)"), encoding="utf-8")
+    notes = [note for result in local.check("task02", path) for note in result.notes]
+    assert notes == [
+        "biases in queries, keys, values",
+        "scores divided by √head_size, in the documented runs by √n_embd",
+    ]
+
+
 @pytest.mark.parametrize("what", ["dropout on the weights alone", "no dropout at all"])
 def test_attention_may_drop_less_and_the_verdict_says_where(tmp_path, what):
     path = tmp_path / "multi_head_attention.py"

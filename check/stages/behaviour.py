@@ -4,9 +4,13 @@ import dataclasses
 import itertools
 
 from check.result import Failure
+from check.stages.logits import known_bug
+from check.stages.naming import side_by_side
 from check.subject import B, Model, Subject, close, off
 
 import torch
+
+LAST = "Does forward return the logits of all positions, with and without targets? generate picks the last by itself."
 
 
 def shapes(subject: Subject) -> str:
@@ -19,8 +23,12 @@ def shapes(subject: Subject) -> str:
         got = tuple(subject.session.ask("logits", model=model.number, tokens=tokens)["logits"].shape)
         if got != (rows, length, model.sizes.V):
             question = "Which line of forward changes an axis that it should keep?"
-            if got[:1] != (rows,) or len(got) != 3:
+            if got == (rows, model.sizes.V):
+                question = LAST
+            elif got[:1] != (rows,) or len(got) != 3:
                 question = "Does forward return logits for every position, (B, T, V)?"
+            elif got[1] == 1:
+                question = LAST
             elif got[1] != length:
                 question = f"Where does the model use block_size ({longest}) instead of the length of its input?"
             raise Failure(
@@ -102,7 +110,7 @@ def _finite(logits: torch.Tensor, mode: str) -> None:
 def causality(subject: Subject) -> str:
     """Later tokens change nothing, also where scores are large; earlier ones do."""
     small = subject.small_model()
-    T, V = small.sizes.T, small.sizes.V
+    T = small.sizes.T
     loud = subject.fill(subject.build(small.sizes), loud=4.0)
     for model, length in ((small, T), (small, 4), (loud, T)):
         leak = _leak(subject, model, length)
@@ -111,29 +119,61 @@ def causality(subject: Subject) -> str:
             question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
             if model is loud:
                 question = "Do masked scores become -inf before the softmax, or just small?"
-            elif subject.task.n_head and not _leaks_with_one_head(subject):
-                question = "One head alone is causal: in which order are the axes when heads are split and merged?"
+            elif subject.task.n_head and not _leak(subject, _with_one_head(subject), T):
+                question = HEADS
             raise Failure(
                 what="logits do not depend on later tokens",
                 expected=f"position {first} blind to position {later} and on",
                 got=f"its logits change by {change:.2g}",
                 question=question,
+                example="" if model is loud else _what_is_read(subject, model),
             )
+    blind = _blind(subject, small)
+    if blind:
+        if known_bug(subject):
+            return f"position {blind[0]} does not see position {blind[1]}: the stage logits names the reason"
+        question = "Which columns may query t look at: all up to t?"
+        if subject.task.n_head and not _blind(subject, _with_one_head(subject)):
+            question = HEADS
+        raise Failure(
+            what="logits depend on all earlier tokens",
+            expected=f"position {blind[0]} sees position {blind[1]}",
+            got="its logits stay the same",
+            question=question,
+            example=_what_is_read(subject, small),
+        )
+    return f"no position sees ahead, each sees the whole past (T = {T})"
+
+
+HEADS = "One head alone is right: in which order are the axes when heads are split and merged (view, then transpose)?"
+
+
+def _with_one_head(subject: Subject) -> Model:
+    sizes = dataclasses.replace(subject.small_sizes, H=1, D=subject.small_sizes.C)
+    return subject.fill(subject.build(sizes))
+
+
+def _blind(subject: Subject, model: Model) -> tuple[int, int] | None:
+    """A position, and an earlier one that changes nothing there."""
+    T, V = model.sizes.T, model.sizes.V
     batch = subject.tokens(1, T, V)
     pairs = [(t, past) for t in range(1, T) for past in range(t)]
     changed = batch.repeat(len(pairs), 1)
     for row, (_, past) in enumerate(pairs):
         changed[row, past] = (changed[row, past] + 1) % V
-    before, after = subject.logits(small, batch)[0], subject.logits(small, changed)
-    for row, (t, past) in enumerate(pairs):
-        if close(after[row, t], before[t], 1e-6):
-            raise Failure(
-                what="logits depend on all earlier tokens",
-                expected=f"position {t} sees position {past}",
-                got="its logits stay the same",
-                question="Does the mask let a query look at all of the past, and are the scores scaled down?",
-            )
-    return f"no position sees ahead, each sees the whole past (T = {T})"
+    before, after = subject.logits(model, batch)[0], subject.logits(model, changed)
+    return next((pair for row, pair in enumerate(pairs) if close(after[row, pair[0]], before[pair[0]], 1e-6)), None)
+
+
+def _what_is_read(subject: Subject, model: Model) -> str:
+    """Which positions read which, of three tokens, as an example."""
+    batch = subject.tokens(1, 3, model.sizes.V)
+    before = subject.logits(model, batch)[0]
+    changed = batch.repeat(3, 1)
+    changed[range(3), range(3)] = (batch[0] + 1) % model.sizes.V
+    change = (subject.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
+    read = (change > 1e-6 * before.abs().max()).T.float()
+    return side_by_side("1 where a position (row) depends on another (column)", torch.ones(3, 3).tril(), read)
 
 
 def _leak(subject: Subject, model: Model, length: int) -> tuple[int, int, float] | None:
@@ -148,11 +188,6 @@ def _leak(subject: Subject, model: Model, length: int) -> tuple[int, int, float]
         if change.max() > 1e-4 * before.abs().max():
             return int(change.argmax()), t, float(change.max())
     return None
-
-
-def _leaks_with_one_head(subject: Subject) -> bool:
-    sizes = dataclasses.replace(subject.small_sizes, H=1, D=subject.small_sizes.C)
-    return _leak(subject, subject.fill(subject.build(sizes)), sizes.T) is not None
 
 
 def _reads_past(subject: Subject, model: Model) -> bool:
@@ -177,7 +212,8 @@ def position(subject: Subject) -> str:
     batch[0, 0], batch[0, 1] = 3, 4
     swapped = batch.clone()
     swapped[0, 0], swapped[0, 1] = 4, 3
-    if close(subject.logits(model, batch)[:, -1], subject.logits(model, swapped)[:, -1], 1e-5):
+    same = close(subject.logits(model, batch)[:, -1], subject.logits(model, swapped)[:, -1], 1e-5)
+    if same:
         raise Failure(
             what="the model knows the order of the past",
             expected="other logits when two earlier tokens change places",

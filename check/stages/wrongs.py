@@ -40,6 +40,7 @@ def wrong(name: str, question: str, **changes: Any) -> Wrong:
 
 
 NORMS = "What does each norm read: the branch's input, or a sum?"
+BETWEEN = "What comes between the feed-forward part's layers, or after them?"
 NO_SKIPS = "Does this task have skips yet?"
 ACTIVATION = "Which activation has this task?"
 EXPONENT = "Which exponent has pair i: -2i/D or another?"
@@ -49,17 +50,19 @@ OTHER_ACTIVATIONS = ("relu", "gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "
 
 # Those that one token shows.
 WRONG_PARTS = [
-    wrong(
-        "without its activation", "What stands between the feed-forward part's layers, or after it?", activation="none"
-    ),
+    wrong("without its activation", BETWEEN, activation="none"),
     *(wrong(f"with {name} as activation", ACTIVATION, activation=name) for name in OTHER_ACTIVATIONS),
-    wrong("with a ReLU after the MLP's last layer", "Which layer of the MLP is the last?", last_activation=True),
-    wrong("without the skip around attention", "What is added to attention's output?", attention_skip=False),
-    wrong("without the skip around the MLP", "What is added to the MLP's output?", feed_forward_skip=False),
-    wrong("without skips", "What does a branch add to?", attention_skip=False, feed_forward_skip=False),
-    wrong("with a skip around attention", NO_SKIPS, attention_skip=True),
-    wrong("with a skip around the feed-forward part", NO_SKIPS, feed_forward_skip=True),
-    wrong("with skips", NO_SKIPS, attention_skip=True, feed_forward_skip=True),
+    wrong(
+        "with the activation after the MLP's last layer, too",
+        "Which layer of the MLP is the last?",
+        last_activation=True,
+    ),
+    wrong("without the skip around attention", "What is added to attention's output?", attention_skip=0.0),
+    wrong("without the skip around the MLP", "What is added to the MLP's output?", feed_forward_skip=0.0),
+    wrong("without skips", "What does a branch add to?", attention_skip=0.0, feed_forward_skip=0.0),
+    wrong("with a skip around attention", NO_SKIPS, attention_skip=1.0),
+    wrong("with a skip around the feed-forward part", NO_SKIPS, feed_forward_skip=1.0),
+    wrong("with skips", NO_SKIPS, attention_skip=1.0, feed_forward_skip=1.0),
     wrong("with norms after the sums (post-LN)", NORMS, norm="post"),
     wrong("with norms after the sums (post-LN) and no last norm", NORMS, norm="post", final_norm=False),
     wrong("without the blocks' norms", "Which line uses the norms of a block?", norm="none"),
@@ -68,7 +71,33 @@ WRONG_PARTS = [
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
     wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
-    wrong("with keys in place of values", "What is averaged: keys or values?", value_of_key=True),
+    wrong("with keys in place of values", "What is averaged: keys or values?", same="v=k"),
+    wrong("with queries in place of values", "What is averaged: queries or values?", same="v=q"),
+    wrong("with the first head's weights in all heads", "Which numbers tell one head from another?", same_heads=True),
+    wrong(
+        "with the activation before the feed-forward part's first layer",
+        BETWEEN,
+        activation="none",
+        activation_first=True,
+    ),
+    wrong("with x added twice around attention", "How often is x added?", attention_skip=2.0),
+    wrong("with x added twice around the MLP", "How often is x added?", feed_forward_skip=2.0),
+    wrong("with a skip around the whole block", "What is added to a block's output?", outer_skip=True),
+    wrong(
+        "with the block's input in the second sum", "What has changed between a block's two sums?", skip_of_start=True
+    ),
+    wrong("with norms of the branches' outputs", NORMS, norm="after"),
+    wrong("with the first norm before both branches", "Which norm does each branch read?", same_norm=1),
+    wrong("with the second norm before both branches", "Which norm does each branch read?", same_norm=2),
+    wrong(
+        "with a softmax on the logits", "What does the cross-entropy expect: logits or probabilities?", output="softmax"
+    ),
+    wrong(
+        "with a log-softmax on the logits", "What does the cross-entropy expect: logits or more?", output="log_softmax"
+    ),
+    wrong("with its blocks in reverse", "In which order does the stream pass the blocks?", order="reversed"),
+    wrong("with all attentions before all feed-forward parts", "What does one block consist of?", order="attentions"),
+    wrong("with its last block alone", "What does each block read, and what becomes of its output?", order="last"),
     wrong("without positions", "Where are positions added?", positions=False),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
 ]
@@ -80,6 +109,8 @@ WRONG_SCORES = [
     wrong("with scores divided by n_embd, not by a root", "Which power divides the scores?", scale="C"),
     wrong("with scores multiplied by √head_size", "Are scores divided or multiplied?", scale="1/√D"),
     wrong("with scores multiplied by √n_embd", "Are scores divided or multiplied?", scale="1/√C"),
+    wrong("with keys in place of queries", "What is multiplied with the keys?", same="q=k"),
+    wrong("with queries in place of keys", "What is multiplied with the queries?", same="k=q"),
 ]
 WRONG_ROTATIONS = [
     wrong("without a rotation", "Which line turns queries and keys?", rotated=""),

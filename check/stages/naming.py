@@ -1,0 +1,326 @@
+"""What a model does that the lesson's does not: a known bug, two of them, a factor, or the part in which it differs."""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from check import reference
+from check.matching import Arrangement, Unreadable
+from check.reference import Form, Weights
+from check.result import Failure
+from check.stages.wrongs import WRONG_PARTS, WRONG_ROTATIONS, WRONG_SCORES, Wrong, right_forms, right_parts
+from check.subject import TOLERANCE, Model, Subject, close, off
+
+import torch
+
+MOST = 4000  # comparisons that a search may take
+READINGS, FEW_READINGS = 4, 40  # of the parameters, with which pairs of bugs are tried, the likeliest of the first
+WHAT = "the same weights give the lesson's logits"
+
+
+class Named(Failure):
+    """A bug that explains all logits."""
+
+
+class Reading(NamedTuple):
+    """One way to read a learner's parameters."""
+
+    how: Arrangement
+    weights: Weights
+
+
+@dataclasses.dataclass
+class Seen:
+    """A learner's logits for texts of one token (alone) and for longer ones."""
+
+    subject: Subject
+    model: Model
+    alone: torch.Tensor
+    got_alone: torch.Tensor
+    batch: torch.Tensor
+    got: torch.Tensor
+
+    def expected(self, reading: Reading, form: Form, longer: bool = False) -> torch.Tensor:
+        return reference.logits(self.subject.task, reading.weights, self.batch if longer else self.alone, form)
+
+    def agrees(self, reading: Reading, form: Form, longer: bool = False) -> bool:
+        """Whether a form of the reference gives these logits."""
+        try:
+            return close(self.got if longer else self.got_alone, self.expected(reading, form, longer))
+        except (KeyError, RuntimeError, IndexError):
+            return False
+
+    def read(self, hows: Iterable[Arrangement]) -> list[Reading]:
+        """The readings that the parameters allow."""
+        found = []
+        for how in itertools.islice(hows, 2000):
+            with contextlib.suppress(Unreadable, RuntimeError, IndexError):
+                found.append(Reading(how, self.subject.weights(self.model, how=how)))
+        return found
+
+
+def explain(seen: Seen, hows: Sequence[Arrangement], fitting: Sequence[Arrangement]) -> Failure:
+    """Why no reading of the parameters gives the learner's logits. `fitting`: those that do for one token."""
+    if fitting:
+        return _scores(seen, seen.read(fitting))
+    readings = seen.read(hows)
+    return _parts(seen, readings) or _logits_scaled(seen, readings) or _region(seen, readings)
+
+
+def _forms(wrongs: Sequence[Wrong], bases: Iterable[Form]) -> list[Form]:
+    """The right forms with these bugs; none where one undoes another."""
+    changes = [each.changes for each in wrongs]
+    merged = {name: value for each in changes for name, value in each.items()}
+    if len(merged) < sum(map(len, changes)):
+        return []
+    return [*dict.fromkeys(dataclasses.replace(base, **merged) for base in bases)]
+
+
+def _search(seen: Seen, readings: list[Reading], combinations, bases: list[Form], longer: bool, budget: int = MOST):
+    """The first combination of bugs that gives the learner's logits, its form and the weights; or None."""
+    for each, combination in itertools.product(readings, combinations):
+        for form in _forms(combination, bases):
+            budget -= 1
+            if seen.agrees(each, form, longer):
+                return combination, form, each
+            if budget < 0:
+                return None
+    return None
+
+
+def _parts(seen: Seen, readings: list[Reading]) -> Failure | None:
+    """Not even one token gives the right logits: a bug of the layers, or two, and perhaps one of the scores."""
+    distinct = _told_apart(seen, readings)
+    bases = right_parts(seen.subject)
+    singles = [(each,) for each in WRONG_PARTS if distinct and _matters(seen, distinct[0], each)]
+    pairs = list(itertools.combinations([each for (each,) in singles], 2))
+    found = _search(seen, distinct, singles, bases, longer=False)
+    found = found or _search(seen, _likeliest(seen, distinct, singles), pairs, bases, longer=False)
+    if not found:
+        return None
+    wrongs, form, _ = found
+    fitting = [each for each in readings if seen.agrees(each, form)][:60]
+    more = [(*wrongs, *extra) for extra in ((), *((each,) for each in _score_bugs(seen)))]
+    whole = _search(seen, fitting, more, list(right_forms(seen.subject)), longer=True)
+    return _named(seen, *whole) if whole else _named(seen, *found)
+
+
+def _likeliest(seen: Seen, distinct: list[Reading], singles: Sequence[tuple[Wrong, ...]]) -> list[Reading]:
+    """The readings with which one bug alone comes nearest to the learner's logits."""
+    got = seen.got_alone.flatten()
+
+    def likeness(reading: Reading) -> float:
+        forms = [form for single in singles for form in _forms(single, right_parts(seen.subject)[:1])]
+        return max(float(torch.cosine_similarity(seen.expected(reading, form).flatten(), got, dim=0)) for form in forms)
+
+    return sorted(distinct[:FEW_READINGS], key=likeness, reverse=True)[:READINGS] if singles else []
+
+
+def _told_apart(seen: Seen, readings: list[Reading]) -> list[Reading]:
+    """One of all readings that are alike for one token."""
+    base, found = right_parts(seen.subject)[0], dict[tuple, Reading]()
+    for each in readings:
+        logits = seen.expected(each, base)[:2, 0]
+        found.setdefault(tuple((logits * 1e3).round().flatten().tolist()), each)
+    return [*found.values()]
+
+
+def _matters(seen: Seen, reading: Reading, each: Wrong) -> bool:
+    """Whether a task has what a bug is about."""
+    base = right_parts(seen.subject)[0]
+    try:
+        return not close(
+            seen.expected(reading, dataclasses.replace(base, **each.changes)), seen.expected(reading, base)
+        )
+    except (KeyError, RuntimeError):
+        return False
+
+
+def _score_bugs(seen: Seen) -> list[Wrong]:
+    if not seen.subject.task.attention:
+        return []
+    return [*WRONG_SCORES, *(WRONG_ROTATIONS if seen.subject.task.rotary else [])]
+
+
+def _scores(seen: Seen, readings: list[Reading]) -> Failure:
+    """One token gives the right logits, more do not: the scores differ."""
+    bases = list(right_forms(seen.subject))
+    bugs = _score_bugs(seen)
+    found = _search(seen, readings, [(each,) for each in bugs], bases, longer=True)
+    if found:
+        return _named(seen, *found)
+    factor = _factor(seen, readings[:16], bases)
+    if factor:
+        return factor
+    pairs = itertools.combinations(bugs, 2)
+    found = _search(seen, readings[:4], list(pairs), bases, longer=True, budget=2000)
+    if found:
+        return _named(seen, *found)
+    expected = seen.expected(readings[0], bases[0], longer=True)
+    first = int(((seen.got - expected).abs().amax(dim=(0, 2)) > TOLERANCE).nonzero()[0])
+    return Failure(
+        what=WHAT,
+        expected="equal logits at all positions",
+        got=f"equal for a text of one token; in a longer one {off(seen.got, expected)}, first at position {first}",
+        question="What goes into the scores that one token alone does not show: the softmax, what is added to them "
+        "or turned, queries and keys of all heads?",
+    )
+
+
+def _factor(seen: Seen, readings: list[Reading], bases: list[Form]) -> Failure | None:
+    """Scores of another scale, by fitting it."""
+    sizes = seen.model.sizes
+    right = sizes.D**-0.5
+    bases = [*dict.fromkeys(dataclasses.replace(base, scale=right) for base in bases)]
+
+    def error(each: Reading, base: Form, factor: float) -> float:
+        form = dataclasses.replace(base, scale=right * factor)
+        return float((seen.expected(each, form, longer=True) - seen.got).abs().max())
+
+    grid = [2 ** (n / 2) for n in range(-12, 13)]
+    points = itertools.product(readings, bases, grid)
+    each, base, factor = min(points, key=lambda point: error(*point))
+    low, high = factor / 1.5, factor * 1.5
+    for _ in range(50):
+        one, two = low ** (2 / 3) * high ** (1 / 3), low ** (1 / 3) * high ** (2 / 3)
+        low, high = (low, two) if error(each, base, one) < error(each, base, two) else (one, high)
+    form = dataclasses.replace(base, scale=right * low)
+    if not seen.agrees(each, form, longer=True):
+        return None
+    question = f"What divides the scores: √head_size is {1 / right:.3g} here, yours {1 / right / low:.3g}"
+    numbers = {"3 · head_size": 3 * sizes.D, "2 · head_size": 2 * sizes.D, "T": sizes.T, "n_head": sizes.H}
+    likely = [name for name, n in numbers.items() if abs(right * low * math.sqrt(n) - 1) < 0.01]
+    return Named(
+        what=WHAT,
+        expected="scores divided by √head_size",
+        got=f"the lesson's model with scores {low:.3g} times as large",
+        question=question + "".join(f", which is √({name})" for name in likely) + "?",
+        example=_example(seen, each, form),
+    )
+
+
+def _logits_scaled(seen: Seen, readings: list[Reading]) -> Failure | None:
+    """Logits of another scale, by fitting it."""
+    base = right_parts(seen.subject)[0]
+    for each in _told_apart(seen, readings):
+        expected = seen.expected(each, base)
+        factor = float((seen.got_alone * expected).sum() / expected.square().sum())
+        if factor > 1e-3 and close(seen.got_alone / factor, expected):
+            return Named(
+                what=WHAT,
+                expected="logits as the output layer gives them",
+                got=f"the lesson's model with logits {factor:.3g} times as large",
+                question="What is multiplied after the last layer, or before it?",
+            )
+    return None
+
+
+def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Failure:
+    scores = [each for each in wrongs if each in _score_bugs(seen)]
+    return Named(
+        what=WHAT,
+        expected="the lesson's model",
+        got="the lesson's model " + ", and ".join(each.name for each in wrongs),
+        question=" ".join(dict.fromkeys(each.question for each in wrongs)),
+        example=_example(seen, reading, form) if scores else "",
+    )
+
+
+def _example(seen: Seen, reading: Reading, form: Form) -> str:
+    """The attention weights of three tokens by the lesson's form, and by another."""
+    right = next(right_forms(seen.subject))
+    tokens, task = seen.batch[:1, :3], seen.subject.task
+    expected, got = (reference.attention_weights(task, reading.weights, tokens, each) for each in (right, form))
+    return side_by_side("attention weights of the first head", expected, got, digits=2)
+
+
+def side_by_side(title: str, expected: torch.Tensor, got: torch.Tensor, digits: int = 0) -> str:
+    """Two small matrices as lines."""
+    one, two = ([" ".join(f"{x:.{digits}f}" for x in row) for row in matrix.tolist()] for matrix in (expected, got))
+    width = max(len("the lesson's"), len(one[0]))
+    rows = [f"{left:{width}}   {right}" for left, right in zip(one, two, strict=True)]
+    return "\n".join([f"{title}, T = {len(rows)}", f"{'the lesson’s':{width}}   yours".replace("’", "'"), *rows])
+
+
+# The part in which a model differs
+
+
+def _region(seen: Seen, readings: list[Reading]) -> Failure:
+    part, question = _differing_part(seen, _told_apart(seen, readings))
+    return Failure(
+        what=WHAT,
+        expected="equal logits, under some reading of your parameters",
+        got=f"others, already for a text of one token. The difference is in {part}",
+        question=question,
+    )
+
+
+ATTENTION = ("attention", "Are values, heads and projection put together as in the lesson?")
+FEED_FORWARD = ("the feed-forward part", "Which layers has the feed-forward part, in which order?")
+TOGETHER = ("how a block's parts are put together", "In which order come the parts, the norms and the sums?")
+
+
+def _differing_part(seen: Seen, readings: list[Reading]) -> tuple[str, str]:
+    """The part without which a model agrees: each is made transparent in turn, under several readings."""
+    task = seen.subject.task
+    attention, feed_forward = (
+        [("attention", ATTENTION)] * task.attention,
+        [("mlp", FEED_FORWARD)] * bool(task.feed_forward),
+    )
+    both = [("attention mlp", TOGETHER)] * (len(attention) * len(feed_forward))
+    for parts, answer in [*attention, *feed_forward, *both]:
+        if any(_agrees_without(seen, reading, parts) for reading in readings[:12]):
+            return answer
+    outside = ["the embeddings"] + ["the norms"] * task.norms + ["the sums"] * task.skips + ["the output layer"]
+    question = "What happens before the first block, between parts, and after the last block?"
+    return f"{', '.join(outside[:-1])} or {outside[-1]}", question
+
+
+def _agrees_without(seen: Seen, reading: Reading, parts: str) -> bool:
+    """Whether the model agrees where these parts hand on what they read, or add 0 to it."""
+    subject, model, before = seen.subject, seen.model, seen.model.values
+    leaves = [value.clone().requires_grad_() for value in before]
+    weights = subject.weights(model, leaves, reading.how)
+    pairs = [
+        (block[name], torch.as_tensor(target).expand_as(block[name]))
+        for block in weights["blocks"]
+        for name, target in _transparent(subject, block, parts).items()
+        if name in block
+    ]
+    touched = torch.autograd.grad(sum(value.sum() for value, _ in pairs), leaves, allow_unused=True, retain_graph=True)
+    wanted = torch.autograd.grad(sum((value * target).sum() for value, target in pairs), leaves, allow_unused=True)
+    values = [
+        value if place is None or target is None else torch.where(place != 0, target, value)
+        for value, place, target in zip(before, touched, wanted, strict=True)
+    ]
+    try:
+        subject.set(model, values)
+        changed = subject.weights(model, values, reading.how)
+        logits = subject.logits(model, seen.alone)
+        differences = [
+            logits - reference.logits(subject.task, changed, seen.alone, form) for form in right_parts(subject)
+        ]
+        # A feed-forward part that hands on what it reads adds a number to it, twice where it is called twice.
+        return any(bool((each - each[:1]).abs().max() < 1e-3 * logits.abs().max()) for each in differences)
+    finally:
+        subject.set(model, before)
+
+
+def _transparent(subject: Subject, block: Weights, parts: str) -> dict:
+    """Weights with which parts of a block add 0, where there are skips; else hand on what they read."""
+    values: dict = {}
+    if "attention" in parts and subject.task.skips:
+        values |= {"projection": 0.0, "projection_bias": 0.0}
+    elif "attention" in parts:
+        heads, width, channels = block["v"].shape
+        values |= {"v": torch.eye(heads * width, channels).view(heads, width, channels), "v_bias": 0.0}
+        values |= {"projection": torch.eye(channels), "projection_bias": 0.0}
+    if "mlp" in parts and subject.task.skips:
+        values |= {"narrow": 0.0, "narrow_bias": 0.0}
+    elif "mlp" in parts:  # far from where the activation bends
+        values |= {"widen": torch.eye(*block["widen"].shape), "widen_bias": 20.0}
+        values |= {"narrow": torch.eye(*block["widen"].shape[::-1]), "narrow_bias": -20.0}
+    return values
