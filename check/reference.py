@@ -101,6 +101,7 @@ TASKS = {
     # Pieces: modules of a model of which the check makes the rest.
     "mlp": Task("mlp", attention=False, n_head=False, feed_forward="mlp", dropout=True, activation="gelu"),
     "multi_head_attention": Task("multi_head_attention", projection=True, dropout=True),
+    "self_attention": Task("self_attention", n_head=False, dropout=True),
     "block": Task("block", **PRE_NORM | {"blocks": False, "last_norm": False}, dropout=True, activation="gelu"),
     "transformer": Task("transformer", **PRE_NORM, dropout=True),  # of these two only the sizes are used
     "encoder": Task("encoder", **PRE_NORM, dropout=True),

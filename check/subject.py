@@ -20,6 +20,7 @@ B = 3
 TOLERANCE = 2e-4
 MODULES = (
     "mlp",
+    "self_attention",
     "multi_head_attention",
     "block",
     "gpt",
@@ -89,6 +90,12 @@ class Subject:
 
     # Models
 
+    def takes(self, argument: str) -> bool:
+        """Whether a model can be told this."""
+        if self.name in MODULES:
+            return argument in self.session.ask("piece_takes", piece=self.name)
+        return True
+
     def config(self, sizes: Sizes, **changes: Any) -> dict:
         """The fields of a Config of these sizes."""
         config = {"n_embd": sizes.C, "block_size": sizes.T, "n_layer": sizes.L, "dropout": 0.0}
@@ -97,6 +104,8 @@ class Subject:
 
     def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
         """A model with its own initial values."""
+        if self.name == "self_attention":  # its one head is as wide as the vectors
+            sizes = replace(sizes, H=1, D=sizes.C)
         config = self.config(sizes, **changes)
         if self.name in MODULES:
             names = {"n_embd": "hidden_size", "block_size": "context_size"}

@@ -10,9 +10,24 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from check import loop
 from check.loading import OURS, Trained, cells_of, load
 from check.notebook import CELL
-from common.courses import ARGUMENTS, CLASSES, ORDER, WHOLE, find_class, make, needs_targets
+from check.standins import Layers, Predictor, Reader
+from common import forms
+from common.courses import (
+    ARGUMENTS,
+    ORDER,
+    PARAMETERS,
+    WHOLE,
+    find_classes,
+    find_functions,
+    find_method,
+    in_order,
+    make,
+    meaning,
+    needs_targets,
+)
 
 import torch
 from torch import nn
@@ -29,6 +44,8 @@ class Learner:
         self.path, self.package, self.paths = path, package, paths
         self.module: Any = None
         self.models: list[Any] = []
+        self.optimizers: dict[int, Any] = {}
+        self.found: dict[str, list[str]] = {}
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
@@ -54,6 +71,25 @@ class Learner:
 
     def has(self, function: str) -> bool:
         return self._find(function) is not None
+
+    def functions(self, function: str) -> list[str]:
+        """The names of what may be a function that the check asks for; of several those that do what it does."""
+        if function not in self.found:
+            names = find_functions(self.module, function)
+            if names != [function] and find_method(self.module, function):
+                names = [function]
+            does = forms.DOES.get(function)
+            fitting = [name for name in names if does and forms.holds(does, getattr(self.module, name, None))]
+            self.found[function] = fitting or names
+        return self.found[function]
+
+    def takes(self, function: str) -> str:
+        """ "", or why the check cannot call a function of PARAMETERS."""
+        try:
+            in_order(self._find(function), dict.fromkeys(PARAMETERS[function]))
+        except TypeError as error:
+            return str(error)
+        return ""
 
     def build(self, sizes: dict, vocab_size: int, seed: int, piece: str = "") -> dict:
         """A GPT; its number, its parameters (name, kind of their module) and their first values."""
@@ -91,23 +127,21 @@ class Learner:
 
     def _piece(self, piece: str, sizes: dict) -> nn.Module:
         """The learner's GPT with its course's arguments, or a model that reads with a module of the learner's."""
-        kind = self.piece_class(piece)
-        if kind is None:
-            raise AttributeError(f"no class {CLASSES[piece][0]}")
-        made = make(getattr(self.module, kind), ORDER[piece], sizes)
+        made = make(getattr(self.module, self.piece_classes(piece)[0]), piece, sizes)
         if piece in WHOLE:
-            self.with_targets = piece == "gpt" or needs_targets(made)
+            self.with_targets = needs_targets(made)
             return made
         return Reader(made, sizes)
 
-    def piece_class(self, piece: str) -> str | None:
-        """The name of the class that is a piece."""
-        return find_class(self.module, piece)
+    def piece_classes(self, piece: str) -> list[str]:
+        """The names of the classes that may be a piece."""
+        return find_classes(self.module, piece)
 
     def piece_takes(self, piece: str) -> list[str]:
         """Which of the arguments that a piece may have its class takes."""
-        taken = inspect.signature(getattr(self.module, self.piece_class(piece) or "")).parameters
-        return [name for name, others in ARGUMENTS.items() if taken.keys() & {name, *others}]
+        taken = inspect.signature(getattr(self.module, self.piece_classes(piece)[0])).parameters
+        known = [meaning(name, ARGUMENTS) for name in taken]
+        return [name for name in known if name] or list(ORDER[piece] if len(taken) == 1 else ORDER[piece][: len(taken)])
 
     def module_output(self, model: int, x: torch.Tensor) -> Any:
         """What the module of a Reader gives for vectors."""
@@ -125,20 +159,21 @@ class Learner:
             output = self.models[model].eval()(tokens, targets)
         return list(output) if isinstance(output, tuple | list) else output
 
-    def learn_reversal(self, model: int, symbols: int, length: int, steps: int, seed: int) -> None:
-        """Train on random symbols, each row followed by its own reverse."""
+    def learn_reversal(self, model: int, symbols: int, length: int, start: int, count: int, steps: int) -> None:
+        """`count` of `steps` steps on random symbols, each row followed by its own reverse."""
         network = self.models[model].train()
-        optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-        torch.manual_seed(seed)
-        for step in range(steps):
-            for group in optimizer.param_groups:
+        if not start:
+            torch.manual_seed(1)
+            self.optimizers[model] = torch.optim.AdamW(network.parameters())
+        for step in range(start, min(start + count, steps)):
+            for group in self.optimizers[model].param_groups:
                 group["lr"] = 3e-3 * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
             first = torch.randint(symbols, (64, length))
             rows = torch.cat([first, first.flip(1)], dim=1)  # (B, T + 1)
             logits = _logits(self._forward(network, rows[:, :-1]))
-            optimizer.zero_grad()
+            self.optimizers[model].zero_grad()
             F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).backward()
-            optimizer.step()
+            self.optimizers[model].step()
 
     def fill(self, model: int, values: list) -> None:
         """Give the parameters these values."""
@@ -194,28 +229,53 @@ class Learner:
             "next": torch.rand(2),
         }
 
-    def call(self, function: str, arguments: list) -> dict:
-        """What a function of the file (or a method of its GPT) returns, and its arguments afterwards."""
-        value = self._find(function)(*arguments)
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
-        return {"value": tensor, "requires_grad": tensor.requires_grad, "arguments": arguments}
+    def mask(self, length: int) -> torch.Tensor:
+        """The table (…, T, T) of the learner's causal mask."""
+        return forms.mask_table(self._find("causal_mask"), length)
 
-    def call_many(self, function: str, calls: list) -> list:
-        """Numbers that a function returns."""
-        return [float(self._find(function)(*arguments)) for arguments in calls]
+    def masked_scores(self, scores: torch.Tensor) -> torch.Tensor | None:
+        """What the mask makes of scores (T, T); None where it takes the length alone."""
+        function = self._find("causal_mask")
+        return function(scores) if forms.masks_scores(function) else None
 
-    def call_gradients(self, function: str, arguments: list, learned: int) -> list:
-        """The gradients of the first `learned` arguments, of the sum of squares of what a function returns."""
-        leaves = [argument.requires_grad_() for argument in arguments[:learned]]
-        self._find(function)(*leaves, *arguments[learned:]).square().sum().backward()
+    def how_masked(self) -> str:
+        return forms.how_masked(self._find("attention"))
+
+    def attend(self, vectors: list, mask: torch.Tensor | None = None) -> dict:
+        """What attention returns, and its arguments afterwards."""
+        return {"value": forms.attend(self._find("attention"), vectors, mask), "arguments": [*vectors, mask]}
+
+    def attend_gradients(self, vectors: list, mask: torch.Tensor | None = None) -> list:
+        """The gradients of q, k and v, of the sum of squares of what attention returns."""
+        leaves = [vector.requires_grad_() for vector in vectors]
+        forms.attend(self._find("attention"), leaves, mask).square().sum().backward()
         return [leaf.grad for leaf in leaves]
 
-    def optimizer(self, arguments: list, model_sizes: dict) -> dict:
-        """The groups of configure_optimizers for a model with parameters of one, two and three axes."""
-        model = Layers(**model_sizes)
+    def positions(self, length: int, width: int, longest: int) -> dict:
+        """The rows (T, C) of positions, and whether they are learned."""
+        rows = forms.position_rows(self._find("positional_encoding"), length, width, longest)
+        return {"value": rows, "learned": rows.requires_grad}
+
+    def rates(self, count: int, settings: list) -> list:
+        """get_lr of iterations 0 to count - 1, with four settings as arguments or as the module's globals."""
+        function, iteration = self._find("get_lr"), object()
+        values = dict(zip(PARAMETERS["get_lr"], [iteration, *settings], strict=True))
+        given, known = loop.given(function, values, vars(self.module))
+        if missing := [name for name in values if name not in known]:
+            raise TypeError(f"neither an argument nor a global tells get_lr its {', '.join(missing)}")
+        fixed = {name: value for name, value in given.items() if value is not iteration}
+        name = next(name for name, value in given.items() if value is iteration)
+        return [float(function(**fixed, **{name: n})) for n in range(count)]
+
+    def optimizer(self, settings: list, sizes: dict) -> dict:
+        """The groups of configure_optimizers: for the learner's GPT where it is its method, else for Layers."""
+        model = self._own_model("configure_optimizers", sizes) or Layers(**sizes)
         names = {id(parameter): name for name, parameter in model.named_parameters()}
-        weight_decay, learning_rate, betas = arguments
-        optimizer = self._find("configure_optimizers")(model, weight_decay, learning_rate, tuple(betas))
+        weight_decay, learning_rate, betas = settings
+        values = [model, weight_decay, learning_rate, tuple(betas), "cpu"]
+        function = self._find("configure_optimizers")
+        given = in_order(function, dict(zip(PARAMETERS["configure_optimizers"], values, strict=True)))
+        optimizer = function(**given)
         groups = [
             {
                 "names": [names.get(id(parameter)) for parameter in group["params"]],
@@ -225,35 +285,29 @@ class Learner:
             }
             for group in optimizer.param_groups
         ]
-        return {"kind": type(optimizer).__name__, "adamw": isinstance(optimizer, torch.optim.AdamW), "groups": groups}
+        return {
+            "kind": type(optimizer).__name__,
+            "adamw": isinstance(optimizer, torch.optim.AdamW),
+            "groups": groups,
+            "axes": {name: parameter.ndim for name, parameter in model.named_parameters()},
+            "model": type(model).__name__,
+        }
+
+    def _own_model(self, function: str, sizes: dict) -> Any:
+        """A model of the class of the learner's that has a method, or None where a function has its place."""
+        kind = find_method(self.module, function)
+        if kind is None or find_functions(self.module, function) == [function]:
+            return None
+        full = {"hidden_size": sizes["C"], "n_head": sizes["H"], "n_layer": 2, "dropout": 0.0, "causal": True}
+        return make(kind, "gpt", full | {"vocab_size": sizes["V"], "context_size": sizes["T"]})
+
+    def loop(self) -> dict:
+        """Which training loop the file has."""
+        return loop.find(self.module, self.path)
 
     def train(self, batches: list, rates: list, losses: list, settings: list, grad_clip: float) -> list[dict]:
         """What the learner's training loop does with a table of logits, in order: batches, steps, evaluations, logs."""
-        events: list[dict] = []
-        model, rows, answers = Table(V=8), iter(batches), iter(losses)
-        optimizer = Noted(model, events)
-
-        def note(kind: str, **more: Any) -> None:
-            events.append({"kind": kind, "training": model.training, **more})
-
-        def get_batch() -> Any:
-            note("batch")
-            return tuple(next(rows))
-
-        def estimate_loss(network: Any) -> float:
-            note("evaluation")
-            return next(answers)
-
-        def log(n: int, loss: float, rate: float) -> None:
-            note("log", n=int(n), loss=float(loss), lr=float(rate))
-
-        def save(n: int, loss: float) -> None:
-            note("save", n=int(n), loss=float(loss))
-
-        max_iters, eval_iters, log_interval, accumulation = settings
-        limits = max_iters, eval_iters, log_interval, grad_clip, accumulation
-        self._find("train")(model, optimizer, get_batch, rates.__getitem__, estimate_loss, *limits, log, save)
-        return events
+        return loop.run(self.module, self.path, batches, rates, losses, [*settings[:3], grad_clip, settings[3]])
 
     def predictor(
         self,
@@ -267,112 +321,54 @@ class Learner:
     ) -> dict:
         """generate() with a model whose logits are known; the text and how the model was called."""
         if self.with_tuple is None:
-            self.with_tuple = self._unpacks(table, block_size, len(tokens))
-        model = Predictor(table, block_size, self.with_tuple).train(training)
+            self.with_tuple = self._unpacks(table, block_size)
+        model = self._predictor(table, block_size, self.with_tuple).train(training)
         torch.manual_seed(seed)
         with torch.enable_grad():
-            text = self._find("generate")(model, tokens, count, temperature)
+            text = self._generate(model, tokens, count, temperature)
+        seen = model.seen
         return {
             "text": text,
-            "calls": model.calls,
+            "calls": seen.calls,
             "training": model.training,
-            "trained": any(model.modes),
-            "gradients": any(model.gradients),
+            "trained": any(seen.modes),
+            "gradients": any(seen.gradients),
             "next": torch.rand(2),
         }
 
-    def _unpacks(self, table: torch.Tensor, block_size: int, rows: int) -> bool:
+    def _predictor(self, table: torch.Tensor, block_size: int, with_tuple: bool) -> Any:
+        """A model whose logits are known: the learner's own, with another forward, where generate is its method."""
+        predictor = Predictor(table, block_size, with_tuple)
+        own = self._own_model("generate", {"V": len(table), "C": 8, "H": 2, "T": block_size})
+        if own is None:
+            return predictor
+        own.seen, own.forward = predictor.seen, lambda *tokens, **more: predictor.of(own, *tokens, **more)
+        return own
+
+    def _generate(self, model: Any, tokens: torch.Tensor, count: int, temperature: float) -> Any:
+        values = dict(zip(PARAMETERS["generate"], (model, tokens, count, temperature), strict=True))
+        function = self._find("generate")
+        return function(**in_order(function, values))
+
+    def _unpacks(self, table: torch.Tensor, block_size: int) -> bool:
         """Whether the learner's generate takes what the model returns for (logits, loss)."""
-        prompt = torch.zeros(max(rows, 3), 1, dtype=torch.long)
         for with_tuple in (False, True):
             try:
-                self._find("generate")(Predictor(table, block_size, with_tuple), prompt, 1, 1.0)
+                self._generate(
+                    self._predictor(table, block_size, with_tuple), torch.zeros(3, 1, dtype=torch.long), 1, 1.0
+                )
                 return with_tuple
             except Exception:
                 continue
         return False
 
     def _find(self, function: str) -> Any:
-        found = getattr(self.module, function, None)
-        return found if found is not None else getattr(getattr(self.module, "GPT", None), function, None)
-
-
-class Layers(nn.Module):
-    """Parameters of one, two and three axes, one of them shared by two layers, one bare."""
-
-    def __init__(self, V: int, C: int, H: int, D: int):
-        super().__init__()
-        self.embedding = nn.Embedding(V, C)
-        self.heads = nn.Parameter(torch.ones(H, C, D))
-        self.gain = nn.Parameter(torch.ones(C))
-        self.norm = nn.LayerNorm(C)
-        self.output = nn.Linear(C, V)
-        self.output.weight = self.embedding.weight
-
-
-class Table(nn.Module):
-    """Logits (N, T, V) from a table, and their mean cross-entropy."""
-
-    def __init__(self, V: int):
-        super().__init__()
-        self.table = nn.Parameter(torch.zeros(V, V))
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Any:
-        logits = self.table[x]  # (N, T, V)
-        return logits, None if y is None else F.cross_entropy(logits.flatten(0, 1), y.flatten())
-
-
-class Noted(torch.optim.SGD):
-    """Plain SGD that notes each step: the gradient, the learning rates, the mode of the model."""
-
-    def __init__(self, model: Table, events: list):
-        groups = [{"params": [model.table]}, {"params": [nn.Parameter(torch.zeros(1))]}]
-        super().__init__(groups, lr=1e-9)
-        self.model, self.events = model, events
-
-    def step(self, closure: Any = None) -> Any:
-        gradient = self.model.table.grad
-        rates = [float(group["lr"]) for group in self.param_groups]
-        value = torch.zeros_like(self.model.table) if gradient is None else gradient.clone()
-        self.events.append({"kind": "step", "training": self.model.training, "lr": rates, "gradient": value})
-        return super().step(closure)
-
-
-class Predictor(nn.Module):
-    """Logits (B, T, V) that depend on all tokens so far, alone or with a loss; notes how it is called."""
-
-    def __init__(self, table: torch.Tensor, block_size: int, with_tuple: bool = False):
-        super().__init__()
-        for name in ARGUMENTS["context_size"] + ("context_size",):
-            setattr(self, name, block_size)
-        self.with_tuple = with_tuple
-        self.table = nn.Parameter(table)
-        self.calls: list[torch.Tensor] = []
-        self.modes: list[bool] = []
-        self.gradients: list[bool] = []
-
-    def forward(self, tokens: torch.Tensor, targets: torch.Tensor | None = None) -> Any:
-        self.calls.append(tokens.clone())
-        self.modes.append(self.training)
-        self.gradients.append(torch.is_grad_enabled())
-        seen = self.table[tokens]  # (B, T, V)
-        logits = seen + seen.cumsum(dim=1) / 2
-        return (logits, None) if self.with_tuple else logits
-
-
-class Reader(nn.Module):
-    """A model that reads with one module: token and position embeddings, the module, an output layer."""
-
-    def __init__(self, module: nn.Module, sizes: dict):
-        super().__init__()
-        self.token_embedding = nn.Embedding(sizes["vocab_size"], sizes["hidden_size"])
-        self.position_embedding = nn.Embedding(sizes["context_size"], sizes["hidden_size"])
-        self.module = module
-        self.lm_head = nn.Linear(sizes["hidden_size"], sizes["vocab_size"])
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]  # (B, T, C)
-        return self.lm_head(self.module(x))  # (B, T, V)
+        """A function of the file, or a method of its model; or None."""
+        names = self.functions(function)
+        if not names:
+            return None
+        kind = None if hasattr(self.module, names[0]) else find_method(self.module, function)
+        return getattr(kind or self.module, names[0])
 
 
 def _matters(module: nn.Module) -> bool:

@@ -1,72 +1,239 @@
-"""What the courses call their modules and the arguments of these, so that a file with any of the names can be used."""
+"""What the courses call their classes, functions and arguments, so that a file with any of the names can be used."""
 
 import inspect
+import re
+from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 from torch import nn
 
-ARGUMENTS = {  # what courses call the arguments of their modules
-    "hidden_size": (
-        "hidden",
-        "n_embd",
-        "d_model",
-        "embed_dim",
-        "embedding_dim",
-        "hidden_dim",
-        "input_size",
-        "dim",
-        "C",
-    ),
-    "n_head": ("num_heads", "n_heads", "heads", "num_attention_heads", "nhead"),
-    "dropout": ("p", "dropout_rate", "dropout_p", "drop", "attention_dropout"),
-    "vocab_size": ("vocabulary_size", "n_vocab", "num_tokens"),
-    "context_size": ("block_size", "max_seq_len", "context_length", "n_ctx", "max_len", "seq_len"),
-    "n_layer": ("n_layers", "num_layers", "layers", "depth"),
-    "causal": ("is_causal",),
+ARGUMENTS = {  # here → in the courses; capitals do not matter
+    "hidden_size": "hidden hidden_dim n_hidden n_embd d_model model_dim embed_dim embedding_dim embed_size emb_dim "
+    "embedding_size input_size input_dim d_in d_out dim width C D d",
+    "n_head": "num_heads n_heads heads num_attention_heads nhead nheads H",
+    "head_size": "head_dim d_k d_v d_head",
+    "feed_forward_size": "fcn_hidden ffn_hidden ff_hidden mlp_hidden d_ff ff_dim ffn_dim mlp_dim dim_ff "
+    "dim_feedforward intermediate_size n_inner",
+    "dropout": "p dropout_rate dropout_p dropout_prob drop p_drop pdrop attention_dropout attn_dropout resid_dropout",
+    "vocab_size": "vocabulary_size n_vocab d_vocab num_tokens V",
+    "context_size": "block_size max_seq_len max_len max_length context_length n_ctx seq_len seq_length sequence_length "
+    "length n_positions num_positions T",
+    "n_layer": "n_layers num_layers layers depth num_blocks n_blocks L",
+    "causal": "is_causal masked",
+    "bias": "qkv_bias use_bias",
+    "iteration": "it iter iter_num iteration_number step n t i",
+    "learning_rate": "lr max_lr peak_lr base_lr lr_max",
+    "warmup_iters": "warmup warmup_steps n_warmup num_warmup_steps",
+    "decay_iters": "lr_decay_iters max_iters max_steps decay_steps total_steps total_iters num_steps",
+    "min_lr": "minimum lr_min eta_min final_lr",
+    "weight_decay": "wd decay",
+    "betas": "beta",
+    "device_type": "device",
+    "model": "self network net",
+    "x": "idx tokens prompt input_ids context ids start",
+    "max_new_tokens": "max_tokens num_tokens n_tokens num_new_tokens n_new_tokens length count n",
+    "temperature": "temp tau t",
+    "optimizer": "optim opt optimiser",
+    "get_lr": "lr_schedule schedule",
+    "max_iters": "max_steps num_steps num_iters n_iters iterations steps",
+    "eval_iters": "eval_interval eval_every",
+    "log_interval": "log_iters log_every",
+    "grad_clip": "clip max_norm clip_norm max_grad_norm",
+    "gradient_accumulation_steps": "grad_accum_steps accumulation_steps accum_steps grad_accumulation_steps",
+    "log": "logger log_fn",
+    "save": "save_fn save_checkpoint checkpoint",
 }
-CLASSES = {
-    "mlp": ("MLP", "FeedForward", "Mlp", "FFN"),
-    "multi_head_attention": (
-        "MultiHeadCausalSelfAttention",
-        "CausalMultiHeadSelfAttention",
-        "MultiHeadSelfAttention",
-        "MultiHeadAttention",
-        "CausalSelfAttention",
-        "SelfAttention",
+CLASSES = {  # by these names, or else by what the name sounds like
+    "self_attention": (
+        "CausalSelfAttention SelfAttention SelfAttentionHead AttentionHead Head",
+        r"attention|attn|head",
     ),
-    "block": ("Block", "TransformerBlock"),
-    "gpt": ("GPT",),
-    "transformer": ("Transformer", "TransformerLM", "Decoder", "DecoderOnlyTransformer", "GPT", "LanguageModel"),
-    "encoder": ("Encoder", "TransformerEncoder", "TransformerLM"),
+    "multi_head_attention": (
+        "MultiHeadCausalSelfAttention CausalMultiHeadSelfAttention MultiHeadSelfAttention CausalMultiHeadAttention "
+        "MultiHeadCausalAttention MultiHeadAttention CausalSelfAttention SelfAttention",
+        r"attention|attn|mha",
+    ),
+    "mlp": ("MLP FeedForward Mlp FFN", r"mlp|feed_?forward|ffn"),
+    "block": ("Block TransformerBlock DecoderBlock AttentionBlock", r"block|layer"),
+    "gpt": ("GPT", r"gpt|language_?model"),
+    "transformer": (
+        "Transformer TransformerLM Decoder DecoderOnlyTransformer GPT LanguageModel",
+        r"transformer|gpt|lm$|language_?model|decoder",
+    ),
+    "encoder": ("TransformerLM Encoder TransformerEncoder", r"encoder|lm$|language_?model"),
+}
+FUNCTIONS = {  # what a function's name sounds like, where it has another
+    "causal_mask": r"mask",
+    "attention": r"attention|attn",
+    "positional_encoding": r"pos|sinus",
+    "get_lr": r"lr|learning_rate|schedule",
+    "configure_optimizers": r"optim",
+    "train": r"train|fit",
+    "generate": r"generate|sample",
+}
+PARAMETERS = {  # of functions, in their order
+    "get_lr": ("iteration", "learning_rate", "warmup_iters", "decay_iters", "min_lr"),
+    "configure_optimizers": ("model", "weight_decay", "learning_rate", "betas", "device_type"),
+    "generate": ("model", "x", "max_new_tokens", "temperature"),
+    "train": [
+        "model",
+        "optimizer",
+        "get_batch",
+        "get_lr",
+        "estimate_loss",
+        "max_iters",
+        "eval_iters",
+        "log_interval",
+        "grad_clip",
+        "gradient_accumulation_steps",
+        "log",
+        "save",
+    ],
+    "positional_encoding": ("context_size", "hidden_size"),
 }
 WHOLE = ("gpt", "transformer", "encoder")  # models; the rest are parts of one
+PART, MODEL = ("hidden_size", "n_head", "dropout"), ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head")
 ORDER = {
+    "self_attention": ("hidden_size", "dropout"),
     "mlp": ("hidden_size", "dropout"),
-    "multi_head_attention": ("hidden_size", "n_head", "dropout"),
-    "block": ("hidden_size", "n_head", "dropout"),
-    "gpt": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout"),
-    "transformer": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout"),
-    "encoder": ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head", "dropout", "causal"),
+    "positions": ("hidden_size", "context_size"),
+    "multi_head_attention": PART,
+    "block": PART,
+    "gpt": (*MODEL, "dropout"),
+    "transformer": (*MODEL, "dropout"),
+    "encoder": (*MODEL, "dropout", "causal"),
 }
 
 
-def find_class(module: Any, piece: str) -> str | None:
-    """The name of the class of a file's module that is a piece, or None."""
-    return next((name for name in CLASSES[piece] if inspect.isclass(getattr(module, name, None))), None)
+def meaning(name: str, values: dict[str, Any]) -> str:
+    """What an argument of that name is called here, among the names of `values`; or ""."""
+    word = name.lower()
+    fitting = (here for here in values if word in f"{here} {ARGUMENTS.get(here, '')}".lower().split())
+    return next(fitting, "")
 
 
-def make(kind: type, order: tuple[str, ...], sizes: dict) -> Any:
-    """An object of a class whose arguments have the courses' names, or others in the same order."""
-    parameters = inspect.signature(kind).parameters.values()
-    named = {}
-    for parameter in parameters:
-        for name, others in ARGUMENTS.items():
-            if parameter.name in (name, *others) and name in sizes:
-                named[parameter.name] = sizes[name]
-    known = {parameter.name for parameter in parameters if parameter.name in named}
-    if all(parameter.name in known for parameter in parameters if parameter.default is parameter.empty):
-        return kind(**named)
-    return kind(*(sizes[name] for name in order))
+def find_classes(module: Any, piece: str) -> list[str]:
+    """The names of the classes of a file's module that may be a piece: one of a known name, or several of a like one.
+
+    A class that another of these is made of is not meant: the whole model comes before its parts.
+    """
+    classes = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
+    names, sound = CLASSES[piece]
+    known = [name for name in names.split() if name in classes]
+    found = known or [name for name in classes if re.search(sound, name, re.IGNORECASE)]
+    used = {used for name in found for used in _names_in(classes[name]) if used != name}
+    left = [name for name in found if name not in used] or found
+    return left[:1] if known else left
+
+
+def find_functions(module: Any, function: str) -> list[str]:
+    """The names of the functions of a file's module that may be one of FUNCTIONS, or classes for positions."""
+    things = {name: each for name, each in vars(module).items() if _is_own(each)}
+    if function in things:
+        return [function]
+    sound = re.compile(FUNCTIONS.get(function, function), re.IGNORECASE)
+    return [name for name in things if sound.search(name)]
+
+
+def find_method(module: Any, function: str) -> type | None:
+    """The class of a file's module that has a method of that name: the one that no other contains."""
+    kinds = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
+    having = [name for name, kind in kinds.items() if not _is_torchs(getattr(kind, function, nn.Module.train))]
+    used = {used for name in having for used in _names_in(kinds[name])}
+    return next((kinds[name] for name in having if name not in used), None)
+
+
+def global_names(function: Callable) -> set[str]:
+    """The names of globals and attributes that a function's code uses."""
+    return set(_names_of(function.__code__))
+
+
+def _is_own(thing: Any) -> bool:
+    return (inspect.isfunction(thing) or inspect.isclass(thing)) and not _is_torchs(thing)
+
+
+def _is_torchs(thing: Any) -> bool:
+    return (getattr(thing, "__module__", "") or "").partition(".")[0] == "torch"
+
+
+def _names_in(kind: type) -> Iterator[str]:
+    for part in vars(kind).values():
+        if inspect.isfunction(part):
+            yield from _names_of(part.__code__)
+
+
+def _names_of(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names_of(inner)
+
+
+def arguments(function: Callable, values: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
+    """A function's arguments by its own names for them, from values by the names here.
+
+    By place only where no name is known and there are as many as in `order`. Raises TypeError for one that nothing
+    tells.
+    """
+    taken = [
+        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    known = {p.name: values[meant] for p in taken if (meant := meaning(p.name, values))}
+    needed = [p.name for p in taken if p.default is p.empty]
+    missing = [name for name in needed if name not in known]
+    if not missing:
+        return known
+    if len(missing) == len(needed) and len(needed) in (len(order), len([name for name in order if name != "dropout"])):
+        shown = order if len(needed) == len(order) else [name for name in order if name != "dropout"]
+        return {name: values[meant] for name, meant in zip(needed, shown, strict=True)}
+    if missing == needed[:1] and len(needed) == 1 and re.search("conf|cfg|args|param|setting", needed[0]):
+        return {needed[0]: Settings(values)}
+    names = ", ".join(missing)
+    raise TypeError(f"no known argument: {names} (known are {', '.join(order)}, and other courses' names for them)")
+
+
+class Settings:
+    """A config with whatever names a file asks it for, as attributes or items."""
+
+    def __init__(self, values: dict[str, Any]):
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        meant = "" if name.startswith("_") else meaning(name, self._values)
+        if not meant:
+            raise AttributeError(f"the check's config has no {name}")
+        return self._values[meant]
+
+    __getitem__ = __getattr__
+
+
+def in_order(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
+    """As `arguments`, for functions whose order of arguments is known: an unknown name has its place's meaning.
+
+    Raises TypeError where a known name is in another's place, or where there are more.
+    """
+    taken = list(inspect.signature(function).parameters.values())
+    needed = [p for p in taken if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    known = {p.name: values[meant] for p in taken if (meant := meaning(p.name, values))}
+    if all(p.name in known for p in needed):
+        return known
+    pairs = list(zip(needed, values, strict=False))
+    if len(needed) > len(values) or any(meaning(p.name, values) not in ("", name) for p, name in pairs):
+        names = ", ".join(p.name for p in needed)
+        raise TypeError(f"it takes {names}: which of {', '.join(values)} is each?")
+    return {p.name: values[name] for p, name in pairs}
+
+
+def make(kind: type, piece: str, sizes: dict) -> Any:
+    """An object of the class that is a piece."""
+    wide = 4 * sizes["hidden_size"]
+    sizes = sizes | {"bias": True, "head_size": sizes["hidden_size"] // sizes["n_head"], "feed_forward_size": wide}
+    given = arguments(kind, sizes, ORDER[piece])
+    widths = [name for name in given if meaning(name, sizes) == "hidden_size"]
+    if len(widths) == 2 and "hidden" in widths[1].lower() and "attention" not in piece:  # MLP(dim, hidden_dim)
+        given[widths[1]] = wide
+    return kind(**given)
 
 
 def needs_targets(model: nn.Module) -> bool:

@@ -32,6 +32,7 @@ LEFT_OUT = {
     "task09_rope": ["rotation_angles", "rotate", "SelfAttention.__init__", "SelfAttention.forward"],
     "attention": ["causal_mask", "attention"],
     "positions": ["positional_encoding"],
+    "self_attention": ["CausalSelfAttention.__init__", "CausalSelfAttention.forward"],
     "multi_head_attention": ["MultiHeadCausalSelfAttention.__init__", "MultiHeadCausalSelfAttention.forward"],
     "mlp": ["MLP.__init__", "MLP.forward"],
     "block": ["Block.__init__", "Block.forward"],

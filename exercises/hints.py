@@ -76,6 +76,13 @@ HINTS = {
         "then let sines and cosines take turns along the last axis.",
         "PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i + 1) = cos(t / 10000^(2i/C)).",
     ],
+    "self_attention": [
+        "Three linear layers read the same vectors. Which two of their outputs are compared, which one is averaged?",
+        "q, k, v = three nn.Linear(C, C) of x; one product of q with k, its last two axes exchanged; a mask above the "
+        "diagonal, softmax along the last axis, dropout, one more product. By what are the scores divided?",
+        "Y = dropout(softmax(Q Kᵀ / √D + M)) V, with Q, K, V (B, T, D) and M = -inf where column > row; there is one "
+        "head, so D is hidden_size, and no projection.",
+    ],
     "multi_head_attention": [
         "Write down the shape after each step before you write the step. Where do two axes change places, and "
         "where are they only glued together?",

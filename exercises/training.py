@@ -27,7 +27,7 @@ def train(
     get_batch() gives x and y (N, T); model(x, y) gives logits and loss; get_lr(n) the learning rate of iteration n,
     counted from 0. One iteration accumulates the gradients of gradient_accumulation_steps batches, as of one large
     batch, clips their norm to grad_clip, and updates once.
-    Every log_interval iterations, from 0: log(n, loss, learning rate), the loss that of the whole large batch.
+    Every log_interval iterations, from 0: log(n, loss, learning rate), the loss of the large batch or of its last part.
     Every eval_iters iterations, from 0, before the update: estimate_loss(model) in evaluation mode, which gives the
     validation loss; where it is the lowest so far, save(n, validation loss).
     """

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.courses import ORDER, find_class, make, needs_targets
+from common.courses import find_classes, make, needs_targets
 from common.run import UserError
 
 import torch
@@ -47,8 +47,8 @@ def load(path: Path, config: Any, vocab_size: int) -> Own:
         known = inspect.signature(module.Config).parameters
         own_config = module.Config(**{name: value for name, value in sizes.items() if name in known})
         return Own(module.GPT(own_config, vocab_size), config.block_size)
-    name = find_class(module, "transformer")
-    if name is None:
+    names = find_classes(module, "transformer")
+    if not names:
         raise UserError(f"{path}: defines no Transformer or GPT")
     sizes |= {"vocab_size": vocab_size, "context_size": sizes["block_size"], "hidden_size": sizes["n_embd"]}
-    return Own(make(getattr(module, name), ORDER["transformer"], sizes), config.block_size)
+    return Own(make(getattr(module, names[0]), "transformer", sizes), config.block_size)

@@ -79,7 +79,7 @@ def steadiness(subject: Subject) -> str:
                 got=off(alone, logits[row]),
                 question="Which operation mixes along the first axis?",
             )
-    if subject.task.dropout:
+    if subject.task.dropout and subject.takes("dropout"):
         drawn = [subject.logits(model, batch, training=True) for _ in range(4)]
         for each in drawn:
             _finite(each, "training")

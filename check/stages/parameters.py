@@ -6,7 +6,7 @@ from check.reference import Task
 from check.result import Failure
 from check.subject import Model, Subject
 
-PARTS_OF_A_MODEL = ("multi_head_attention", "mlp", "block")
+PARTS_OF_A_MODEL = ("self_attention", "multi_head_attention", "mlp", "block")
 
 
 def parameters(subject: Subject) -> str:

@@ -8,6 +8,7 @@ from check.suites import modules
 PIECES = (
     "attention",
     "positions",
+    "self_attention",
     "multi_head_attention",
     "mlp",
     "block",

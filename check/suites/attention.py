@@ -1,33 +1,48 @@
-"""attention(q, k, v, mask) and causal_mask(T)."""
+"""attention(q, k, v, mask) and causal_mask(T); or attention(q, k, v), causal or without a mask, and mask(scores)."""
 
-import contextlib
-
-from check.result import Failure
+from check.result import Failure, NotStarted
 from check.subject import Subject, close, off
-from check.suites.pieces import B, H, T, call, contract, registry
+from check.suites.pieces import B, H, T, contract, registry
 
 import torch
 from torch.nn import functional as F
 
 D, E = 6, 5  # widths of keys and of values
+USES = {
+    "mask": "attention takes a mask",
+    "flag": "attention takes a flag and has a mask inside",
+    "causal": "attention has a causal mask inside",
+    "none": "attention takes no mask and has none: not compared how the two work together",
+}
 STAGES, stage = registry()
 
 
 @stage
 def interface(subject: Subject) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
-    found = contract(subject, causal_mask=[T], attention=[*_vectors(subject), _past()])
-    with contextlib.suppress(Failure):  # a later stage says more about it
-        _mask(subject, T)
-        _masked(subject, *_vectors(subject))
-    return found
+    found = contract(subject, "causal_mask", "attention")
+    missing = []
+    for name, try_it in (("causal_mask", lambda: _mask(subject, T)), ("attention", lambda: _used(subject))):
+        try:
+            try_it()
+        except NotStarted:
+            missing.append(name)
+        except Failure:  # a later stage says more about it
+            pass
+    if missing == ["attention"]:
+        _is_causal(subject)
+    if missing:
+        raise NotStarted(
+            f"{2 - len(missing)} of 2 written{': causal_mask' * (len(missing) < 2)}; write {' and '.join(missing)}"
+        )
+    return f"{found}; {USES[_used(subject)]}"
 
 
 @stage
 def shapes(subject: Subject) -> str:
     """Vectors (…, T, D), (…, T, D), (…, T, E) → (…, T, E); mask (T, T)."""
     for length in (1, 3, T):
-        mask = call(subject, "causal_mask", length)
+        mask = _mask(subject, length)
         if tuple(mask.shape)[-2:] != (length, length) or mask.numel() != length**2:
             raise Failure(
                 what="a mask has a row for each query and a column for each key",
@@ -36,7 +51,7 @@ def shapes(subject: Subject) -> str:
                 question="Which sizes has the table of all scores?",
             )
         for front in ((), (B,), (B, H)):
-            got = tuple(call(subject, "attention", *_vectors(subject, length, front), mask).shape)
+            got = tuple(_attend(subject, _vectors(subject, length, front), mask)["value"].shape)
             if got != (*front, length, E):
                 raise Failure(
                     what="(…, T, D), (…, T, D) and (…, T, E) give (…, T, E)",
@@ -52,7 +67,7 @@ def steadiness(subject: Subject) -> str:
     """Finite numbers, each row of the batch by itself, and arguments left as they were."""
     vectors = _vectors(subject, scale=30.0)
     mask = _mask(subject, T)
-    answer = subject.session.ask("call", function="attention", arguments=[*vectors, mask])
+    answer = _attend(subject, vectors, mask)
     if not all(torch.equal(vector, old) for vector, old in zip(answer["arguments"], [*vectors, mask], strict=True)):
         raise Failure(
             what="attention leaves its arguments as they were",
@@ -68,7 +83,7 @@ def steadiness(subject: Subject) -> str:
             got=f"{int((~got.isfinite()).sum())} infinite or not a number",
             question="Can a row of scores be masked altogether, or exp overflow?",
         )
-    alone = call(subject, "attention", *(vector[:1] for vector in vectors), mask)
+    alone = _attend(subject, [vector[:1] for vector in vectors], mask)["value"]
     if not close(alone, got[:1]):
         raise Failure(
             what="a row does not depend on the rest of the batch",
@@ -82,24 +97,15 @@ def steadiness(subject: Subject) -> str:
 @stage
 def causality(subject: Subject) -> str:
     """The mask tells the past from the future, and attention heeds it, also where scores are large."""
-    for length in (T, 300):
-        mask = _mask(subject, length).reshape(length, length)
-        look, blind = mask[-1, 0], mask[0, -1]
-        wrong = (mask != torch.where(_past(length), look, blind)).nonzero().tolist()
-        if wrong or look == blind:
-            row, column = wrong[0] if wrong else (0, 1)
-            raise Failure(
-                what="the mask has one value for the past and itself, another for the future",
-                expected="a lower triangle",
-                got=f"row {row}, column {column}: {mask[row, column].item()}",
-                question="Which columns may the row of query t look at: from where, up to where?",
-            )
+    _is_causal(subject)
+    if _used(subject) == "none":
+        return f"no query may look ahead (T = {T} and 300)"
     for scale in (1.0, 30.0):
         vectors = _vectors(subject, front=(8 * B,), scale=scale)
-        before = _masked(subject, *vectors)
+        before = _masked(subject, *vectors, _past())
         for t in range(1, T):
             later = torch.arange(T)[:, None] >= t  # (T, 1)
-            got = _masked(subject, *(torch.where(later, -x, x) for x in vectors))
+            got = _masked(subject, *(torch.where(later, -x, x) for x in vectors), _past())
             if not close(got[:, :t], before[:, :t]):
                 question = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
                 if scale > 1:
@@ -113,17 +119,42 @@ def causality(subject: Subject) -> str:
     return f"no query sees ahead (T = {T} and 300)"
 
 
+def _is_causal(subject: Subject) -> None:
+    """The table of the mask is a lower triangle of two values, and a mask of scores keeps those of the past."""
+    for length in (T, 300):
+        mask = _mask(subject, length).reshape(length, length)
+        look, blind = mask[-1, 0], mask[0, -1]
+        wrong = (mask != torch.where(_past(length), look, blind)).nonzero().tolist()
+        if wrong or look == blind:
+            row, column = wrong[0] if wrong else (0, 1)
+            raise Failure(
+                what="the mask has one value for the past and itself, another for the future",
+                expected="a lower triangle",
+                got=f"row {row}, column {column}: {mask[row, column].item()}",
+                question="Which columns may the row of query t look at: from where, up to where?",
+            )
+    scores = torch.randn(T, T, generator=subject.generator(2))
+    masked = subject.session.ask("masked_scores", scores=scores)
+    if masked is not None and not torch.equal(masked.reshape(T, T)[_past()], scores[_past()]):
+        raise Failure(
+            what="a mask leaves the scores of the past as they are",
+            expected="equal scores at and below the diagonal",
+            got=off(masked.reshape(T, T)[_past()], scores[_past()]),
+            question="Which entries does the mask replace?",
+        )
+
+
 @stage
 def formula(subject: Subject) -> str:
     """What PyTorch's own function computes, for the causal mask and for another, also for scores of exactly 0."""
-    for what, pattern in _patterns().items():
+    for what, pattern in _patterns(_used(subject)).items():
         first, k, v = _vectors(subject, front=(B, H))
         for name, q in ((what, first), (f"{what} and queries of 0", 0 * first)):
             got = _masked(subject, q, k, v, pattern)
             expected = F.scaled_dot_product_attention(q, k, v, pattern)
             if not close(got, expected):
                 question = "Scale, order of operations, axis of the softmax: which differs from the paper's formula?"
-                if what != "the causal mask":
+                if what == "another mask":
                     question = "Does attention use the mask it is given, or one of its own?"
                 if "0" in name:
                     question = "Does the mask hide by position, or does it hide whatever is 0?"
@@ -133,16 +164,16 @@ def formula(subject: Subject) -> str:
                     got=off(got, expected),
                     question=question,
                 )
-    return "equal to F.scaled_dot_product_attention, for the causal mask and another"
+    return f"equal to F.scaled_dot_product_attention, for {' and '.join(_patterns(_used(subject)))}"
 
 
 @stage
 def gradients(subject: Subject) -> str:
     """Queries, keys and values learn."""
     mask = _mask(subject, T)
-    got = subject.session.ask("call_gradients", function="attention", arguments=[*_vectors(subject), mask], learned=3)
+    got = subject.session.ask("attend_gradients", vectors=_vectors(subject), mask=mask)
     q, k, v = vectors = [vector.requires_grad_() for vector in _vectors(subject)]
-    F.scaled_dot_product_attention(q, k, v, _past()).square().sum().backward()
+    F.scaled_dot_product_attention(q, k, v, None if _used(subject) == "none" else _past()).square().sum().backward()
     for name, gradient, vector in zip(("queries", "keys", "values"), got, vectors, strict=True):
         if gradient is None or not close(gradient, vector.grad, 1e-3):
             raise Failure(
@@ -164,20 +195,40 @@ def _past(length: int = T) -> torch.Tensor:
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
-def _patterns() -> dict[str, torch.Tensor]:
-    """Masks (T, T), True where a query may look; every query sees itself."""
+def _patterns(used: str) -> dict[str, torch.Tensor | None]:
+    """Masks (T, T), True where a query may look; every query sees itself. Those that such an attention can be given."""
     drawn = torch.rand(T, T, generator=torch.Generator().manual_seed(2)) < 0.5
-    return {"the causal mask": _past(), "another mask": drawn | torch.eye(T, dtype=torch.bool)}
+    past: dict[str, torch.Tensor | None] = {"the causal mask": _past()}
+    other: dict[str, torch.Tensor | None] = {"another mask": drawn | torch.eye(T, dtype=torch.bool)}
+    return {"mask": past | other, "flag": past | {"no mask": None}, "causal": past}.get(used, {"no mask": None})
+
+
+def _used(subject: Subject) -> str:
+    """How attention is masked, one of USES."""
+    how = subject.session.ask("how_masked")
+    if how != "nothing":
+        return how
+    vectors = _vectors(subject)
+    later = torch.arange(T)[:, None] >= 1  # (T, 1)
+    before, after = (
+        _attend(subject, each)["value"] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
+    )
+    return "causal" if close(before[:, 0], after[:, 0]) else "none"
 
 
 def _mask(subject: Subject, length: int) -> torch.Tensor:
-    return call(subject, "causal_mask", length)
+    return subject.session.ask("mask", length=length)
 
 
-def _masked(subject: Subject, q, k, v, pattern: torch.Tensor | None = None) -> torch.Tensor:
+def _attend(subject: Subject, vectors: list, mask: torch.Tensor | None = None) -> dict:
+    return subject.session.ask("attend", vectors=vectors, mask=mask)
+
+
+def _masked(subject: Subject, q, k, v, pattern: torch.Tensor | None) -> torch.Tensor:
     """The learner's attention, with a pattern in the two values of the learner's own causal mask."""
-    mask = _mask(subject, T)
+    mask = None
     if pattern is not None:
-        values = mask.reshape(T, T)
-        mask = torch.where(pattern, values[-1, 0], values[0, -1]).reshape(mask.shape)
-    return call(subject, "attention", q, k, v, mask)
+        own = _mask(subject, T)
+        values = own.reshape(T, T)
+        mask = torch.where(pattern, values[-1, 0], values[0, -1]).reshape(own.shape)
+    return _attend(subject, [q, k, v], mask)["value"]

@@ -1,13 +1,14 @@
 """Encoder(vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal), from torch.nn's layers or others.
 
-Norms, activations and parameters are free; the check looks at what the model does.
+Norms, activations, parameters and the scale of scores are free; the check looks at what the model does.
 """
 
+import dataclasses
 import math
 
 from check.result import Failure
 from check.stages.training import adamw
-from check.subject import Subject, close
+from check.subject import B, Subject, close
 from check.suites import modules, task
 
 import torch
@@ -18,22 +19,16 @@ ARGUMENTS = "(vocab_size, context_size, hidden_size, n_layer, n_head, dropout"
 
 def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
-    encoder = subject.name == "encoder"
-    signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * encoder})"
+    signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * (subject.name == 'encoder')})"
     found = modules.find(subject, subject.name.title(), signature)
-    if encoder and "causal" not in subject.session.ask("piece_takes", piece="encoder"):
-        raise Failure(
-            what="Encoder takes its arguments",
-            expected=signature,
-            got="no argument causal",
-            question="How do you ask for an encoder without a mask?",
-        )
     modules.try_out(subject, subject.build(subject.small_sizes))
     return f"{found}: there, takes the arguments of {signature}"
 
 
 def bidirectional(subject: Subject) -> str:
     """With causal=False every position sees every other."""
+    if not subject.takes("causal"):
+        return "not compared: the class has no argument causal, and is a language model whatever is asked"
     sizes = subject.small_sizes
     model = subject.fill(subject.build(sizes, causal=False))
     batch = subject.tokens(1, sizes.T, sizes.V)
@@ -53,8 +48,32 @@ def bidirectional(subject: Subject) -> str:
     return "every position sees every other where causal is False"
 
 
+def layers(subject: Subject) -> str:
+    """Each layer has parameters of its own, and every parameter gets a gradient."""
+    counts = [subject.build(dataclasses.replace(subject.small_sizes, L=layers)).count() for layers in (1, 2, 3)]
+    one, two = counts[1] - counts[0], counts[2] - counts[1]
+    if not one == two > 0:
+        raise Failure(
+            what="each layer has parameters of its own",
+            expected=f"with 3 layers twice as many more as with 2: {2 * one or 'more than none'}",
+            got=f"{counts[2] - counts[0]} more than the {counts[0]:,} with 1 layer",
+            question="Is a new layer made for each round, or is one called again and again? Is n_layer used?",
+        )
+    model, tokens = subject.small_model(), subject.tokens(B, subject.small_sizes.T, subject.small_sizes.V)
+    got = subject.session.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
+    still = [name for name, grad in zip(model.names, got, strict=True) if grad is None]
+    if still:
+        raise Failure(
+            what="every parameter gets a gradient",
+            expected="all of them",
+            got=f"none for {', '.join(still)}",
+            question="Is each layer used in forward, and nothing detached?",
+        )
+    return f"{one:,} parameters more for each layer; the scale of scores is free here: not compared"
+
+
 def learning(subject: Subject) -> str:
-    """Every parameter gets a gradient, and a short run learns to go on with a pattern."""
+    """A short run learns to go on with a pattern."""
     sizes = subject.small_sizes
     model = subject.build(sizes)
     leaves = [value.clone().requires_grad_() for value in model.first_values]
@@ -66,16 +85,7 @@ def learning(subject: Subject) -> str:
         subject.set(model, [leaf.detach() for leaf in leaves])
         got = subject.session.ask("gradients", model=model.number, tokens=rows[:, :-1], targets=rows[:, 1:])
         last = got["loss"]
-        if number == 0:
-            first = last
-            still = [name for name, grad in zip(model.names, got["gradients"], strict=True) if grad is None]
-            if still:
-                raise Failure(
-                    what="every parameter gets a gradient",
-                    expected="all of them",
-                    got=f"none for {', '.join(still)}",
-                    question="Is each layer used in forward, and nothing detached?",
-                )
+        first = last if number == 0 else first
         step(got["gradients"])
     if not last < 0.6 * first:
         raise Failure(
@@ -95,5 +105,6 @@ STAGES = [
     task.causality,
     bidirectional,
     task.position,
+    layers,
     learning,
 ]

@@ -20,8 +20,14 @@ from check.suites import task
 import torch
 from torch.nn import functional as F
 
-OF_THE_TASKS = ("multi_head_attention", "mlp", "block", "gpt")
-CLASS = {"multi_head_attention": "MultiHeadCausalSelfAttention", "mlp": "MLP", "block": "Block", "gpt": "GPT"}
+OF_THE_TASKS = ("self_attention", "multi_head_attention", "mlp", "block", "gpt")
+CLASS = {
+    "self_attention": "CausalSelfAttention",
+    "multi_head_attention": "MultiHeadCausalSelfAttention",
+    "mlp": "MLP",
+    "block": "Block",
+    "gpt": "GPT",
+}
 
 
 def stages(name: str) -> list[Callable[[Subject], str]]:
@@ -31,7 +37,7 @@ def stages(name: str) -> list[Callable[[Subject], str]]:
     found += [] if name == "mlp" else [task.causality]
     found += [task.position] if name == "gpt" else []
     found += [task.parameters, task.logits, task.sizes, task.dropout]
-    found += [bidirectional] if name == "multi_head_attention" else []
+    found += [bidirectional] if name.endswith("attention") else []
     found += [loss, initialization, task.generation] if name == "gpt" else []
     return [*found, task.gradients]
 
@@ -43,16 +49,18 @@ def official_signature(name: str) -> str:
 
 
 def find(subject: Subject, name: str, signature: str) -> str:
-    """The name that the learner gave to a piece's class. Raises Failure where there is none."""
-    found = subject.session.ask("piece_class", piece=subject.name)
-    if found is None:
+    """The name that the learner gave to a piece's class. Raises Failure where there is none, or several could be."""
+    found = subject.session.ask("piece_classes", piece=subject.name)
+    if len(found) != 1:
         raise Failure(
             what=f"the file defines {name}",
             expected=signature,
-            got=f"no such class among {', '.join(subject.defined[-8:])}",
-            question=f"What is the class called that is {name}?",
+            got=f"several that could be it: {', '.join(found)}"
+            if found
+            else f"no such class among {', '.join(subject.defined[-8:])}",
+            question=f"Which of these is {name}?" if found else f"What is the class called that is {name}?",
         )
-    return found
+    return found[0]
 
 
 def try_out(subject: Subject, model: Model) -> None:
@@ -108,7 +116,7 @@ def shapes(subject: Subject) -> str:
 
 def bidirectional(subject: Subject) -> str:
     """Without the causal flag every position sees all."""
-    if "causal" not in subject.session.ask("piece_takes", piece=subject.name):
+    if not subject.takes("causal"):
         return "no argument causal: always causal"
     sizes = subject.small_sizes
     model = subject.fill(subject.build(sizes, causal=False))
@@ -167,7 +175,7 @@ def initialization(subject: Subject) -> str:
         "q": (0.02,),
         "k": (0.02,),
         "v": (0.02,),
-        "projection": (0.02, small),
+        "projection": (0.02,),
         "widen": (0.02,),
         "narrow": (small,),
     }

@@ -2,24 +2,24 @@
 
 from check.result import Failure
 from check.subject import Subject
-from check.suites.pieces import C, D, H, V, contract, registry
+from check.suites.pieces import C, D, H, T, V, contract, registry
 
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
-AXES = {"embedding.weight": 2, "heads": 3, "gain": 1, "norm.weight": 1, "norm.bias": 1, "output.bias": 1}
 STAGES, stage = registry()
 
 
 @stage
 def interface(subject: Subject) -> str:
     """configure_optimizers(model, weight_decay, learning_rate, betas)."""
-    return contract(subject, configure_optimizers=[None, *SETTINGS])
+    return contract(subject, "configure_optimizers")
 
 
 @stage
 def parameters(subject: Subject) -> str:
     """Every parameter, each once."""
-    held = [name for group in _made(subject)["groups"] for name in group["names"]]
-    for name in AXES:
+    made = _made(subject)
+    axes, held = made["axes"], [name for group in made["groups"] for name in group["names"]]
+    for name in axes:
         times = held.count(name)
         if times != 1:
             question = "Which parameters does no group hold? A group may be told by what another leaves."
@@ -31,21 +31,23 @@ def parameters(subject: Subject) -> str:
                 got=f"{name} {times} times",
                 question=question,
             )
-    if len(held) != len(AXES):
+    if len(held) != len(axes):
         raise Failure(
             what="the groups hold the model's parameters alone",
-            expected=f"{len(AXES)} of them",
+            expected=f"{len(axes)} of them",
             got=len(held),
             question="What else is in a group: a copy, a buffer?",
         )
-    return f"all {len(held)} parameters once, the shared one too"
+    whose = "of a model with a shared one" if made["model"] == "Layers" else f"of your {made['model']}"
+    return f"all {len(held)} parameters {whose}, each once"
 
 
 @stage
 def decay(subject: Subject) -> str:
     """Weight decay for two and more axes, none for the rest."""
-    decays = {name: group["weight_decay"] for group in _made(subject)["groups"] for name in group["names"]}
-    for name, axes in AXES.items():
+    made = _made(subject)
+    decays = {name: group["weight_decay"] for group in made["groups"] for name in group["names"]}
+    for name, axes in made["axes"].items():
         expected = SETTINGS[0] if axes >= 2 else 0.0
         if decays[name] != expected:
             question = "How many axes has it: is that what tells the groups apart?"
@@ -84,7 +86,7 @@ def settings(subject: Subject) -> str:
 
 def _made(subject: Subject) -> dict:
     try:
-        return subject.session.ask("optimizer", arguments=SETTINGS, model_sizes={"V": V, "C": C, "H": H, "D": D})
+        return subject.session.ask("optimizer", settings=SETTINGS, sizes={"V": V, "C": C, "H": H, "D": D, "T": T})
     except Failure as failure:
         if "more than one parameter group" not in failure.got:
             raise

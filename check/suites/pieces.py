@@ -1,14 +1,12 @@
 """What the suites of the pieces share."""
 
 from collections.abc import Callable
-from typing import Any
 
 from check.result import Failure
 from check.stages.start import left_out
 from check.subject import Subject
+from common.courses import PARAMETERS
 from exercises.build import official_signature
-
-import torch
 
 V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 
@@ -21,31 +19,31 @@ def identity(subject: Subject) -> str:
     return f"{subject.path.name}, SHA-256 {digest}{left_out(found)}"
 
 
-def contract(subject: Subject, **calls: list) -> str:
-    """The functions are there and take their arguments; what they answer is for later stages."""
-    for name, arguments in calls.items():
-        signature = official_signature(subject.name, name)
-        if not subject.session.ask("has", function=name):
+def contract(subject: Subject, *names: str) -> str:
+    """The functions are there, by their names or others, and take their arguments; what they answer is for later."""
+    found = []
+    for name in names:
+        signature = f"{name}{official_signature(subject.name, name)}"
+        functions = subject.session.ask("functions", function=name)
+        if len(functions) != 1:
             raise Failure(
                 what=f"the file defines {name}",
-                expected=f"{name}{signature}",
-                got=f"no such name among {', '.join(subject.defined[-8:])}",
-                question=f"What is the function called that is {name}?",
+                expected=signature,
+                got=f"several that could be it: {', '.join(functions)}"
+                if functions
+                else f"no such name among {', '.join(subject.defined[-8:])}",
+                question=f"Which of these is {name}?" if functions else f"What is the function called that is {name}?",
             )
-        problem = subject.session.ask("signature", function=name, arguments=arguments, keywords={})
+        problem = subject.session.ask("takes", function=name) if name in PARAMETERS else ""
         if problem:
             raise Failure(
                 what=f"{name} takes its arguments",
-                expected=f"{name}{signature}",
+                expected=signature,
                 got=problem,
                 question="Which arguments does it take, and in which order?",
             )
-    return f"{' and '.join(calls)}: there"
-
-
-def call(subject: Subject, function: str, *arguments: Any) -> torch.Tensor:
-    """What a function returns, as a tensor."""
-    return subject.session.ask("call", function=function, arguments=list(arguments))["value"]
+        found.append(name if functions == [name] else f"{functions[0]}, which is {name} here")
+    return f"{' and '.join(found)}: there"
 
 
 def registry() -> tuple[list[Callable[[Subject], str]], Callable[[Callable], Callable]]:

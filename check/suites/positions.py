@@ -1,10 +1,10 @@
-"""positional_encoding(T, C)."""
+"""positional_encoding(T, C), as a function or a module, of sinusoids or learned."""
 
 import contextlib
 
 from check.result import Failure
 from check.subject import Subject, close, off
-from check.suites.pieces import C, T, call, contract, registry
+from check.suites.pieces import C, T, contract, registry
 
 import torch
 
@@ -14,8 +14,8 @@ STAGES, stage = registry()
 
 @stage
 def interface(subject: Subject) -> str:
-    """positional_encoding(T, C)."""
-    found = contract(subject, positional_encoding=[T, C])
+    """positional_encoding(T, C), as a function or a module, of sinusoids or learned."""
+    found = contract(subject, "positional_encoding")
     with contextlib.suppress(Failure):  # a later stage says more about it
         _rows(subject, T, C)
     return found
@@ -39,7 +39,7 @@ def shapes(subject: Subject) -> str:
 @stage
 def steadiness(subject: Subject) -> str:
     """Fixed numbers; a position's row does not depend on how many there are."""
-    answer = subject.session.ask("call", function="positional_encoding", arguments=[40, C])
+    answer = _answer(subject, 40, C)
     rows = answer["value"]
     if not rows.isfinite().all():
         raise Failure(
@@ -48,12 +48,12 @@ def steadiness(subject: Subject) -> str:
             got=f"{int((~rows.isfinite()).sum())} infinite or not a number",
             question="Is there a division by zero, or a power that overflows?",
         )
-    if answer["requires_grad"] or not torch.equal(rows, _rows(subject, 40, C)):
+    if not torch.equal(rows, _rows(subject, 40, C)):
         raise Failure(
-            what="nothing is drawn or learned",
-            expected="the same fixed numbers twice",
+            what="nothing is drawn",
+            expected="the same numbers twice",
             got="others",
-            question="What in the formula is random, or a parameter?",
+            question="What in the formula is random?",
         )
     if not close(rows[:T], _rows(subject, T, C)):
         raise Failure(
@@ -77,6 +77,8 @@ def position(subject: Subject) -> str:
             got=f"{apart:.2g}",
             question="Do the angles grow with the position, in the fast pairs by much?",
         )
+    if _learned(subject):
+        return "rows differ"
     products = rows @ rows.T  # (T, T)
     for distance in range(64):
         along = products.diagonal(distance)
@@ -93,6 +95,8 @@ def position(subject: Subject) -> str:
 @stage
 def formula(subject: Subject) -> str:
     """The paper's formula, interleaved or half by half, sines or cosines first."""
+    if _learned(subject):
+        return "learned rows, one a position: there is no formula to compare them with"
     for length in (64, LONG):
         rows = _rows(subject, length, C).double()
         pairs = torch.arange(0, C, 2, dtype=torch.float64)
@@ -127,8 +131,17 @@ def _wrong(rows: torch.Tensor, layouts: dict[str, torch.Tensor]) -> Failure:
     )
 
 
+def _answer(subject: Subject, length: int, width: int) -> dict:
+    return subject.session.ask("positions", length=length, width=width, longest=LONG)
+
+
 def _rows(subject: Subject, length: int, width: int) -> torch.Tensor:
-    return call(subject, "positional_encoding", length, width)
+    return _answer(subject, length, width)["value"]
+
+
+def _learned(subject: Subject) -> bool:
+    """Whether the rows are parameters."""
+    return _answer(subject, T, C)["learned"]
 
 
 def _shown(row: torch.Tensor) -> str:

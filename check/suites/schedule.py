@@ -19,7 +19,7 @@ STAGES, stage = registry()
 @stage
 def interface(subject: Subject) -> str:
     """get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr)."""
-    found = contract(subject, get_lr=[0, *RUNS[0]])
+    found = contract(subject, "get_lr")
     with contextlib.suppress(Failure):  # a later stage says more about it
         _rates(subject, RUNS[0])
     return found
@@ -89,8 +89,7 @@ def formula(subject: Subject) -> str:
 
 def _rates(subject: Subject, run: tuple) -> list[float]:
     """The learning rates of a run, and of some iterations after it."""
-    calls = [[n, *run] for n in range(run[2] + min(run[2], 40) + 3)]
-    return subject.session.ask("call_many", function="get_lr", calls=calls)
+    return subject.session.ask("rates", count=run[2] + min(run[2], 40) + 3, settings=list(run))
 
 
 def _line(start: float, peak: float, warmup: int) -> list[float]:

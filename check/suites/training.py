@@ -1,29 +1,43 @@
-"""train(model, optimizer, get_batch, get_lr, estimate_loss, …): a course's training loop on a small problem."""
+"""A training loop, train(model, optimizer, get_batch, …) or a script's lines, on a small problem."""
 
-import contextlib
 import itertools
+import re
 
 from check.result import Failure
 from check.subject import Subject, close, off
-from check.suites.pieces import contract, registry
+from check.suites.pieces import registry
+from exercises.build import official_signature
 
 import torch
 from torch.nn import functional as F
 
 V, N, T = 8, 3, 5
 MAX_ITERS, EVAL_ITERS, LOG_INTERVAL, ACCUMULATION = SETTINGS = [14, 3, 4, 2]
+NUMBER = re.compile(r"(?<![\w.])\d+\.?\d*(?:[eE][+-]?\d+)?")
 FREE = 1e9  # a clip that does nothing
 LOSSES = [3.0, 2.0, 2.5, 1.0, 1.5, 1.7, 1.6, 1.8]  # what each evaluation gives
+STAND_INS = "run with the check's own model, optimizer, get_batch, get_lr and estimate_loss"
 STAGES, stage = registry()
 
 
 @stage
 def interface(subject: Subject) -> str:
-    """train and its twelve arguments."""
-    found = contract(subject, train=[None] * 12)
-    with contextlib.suppress(Failure):  # a later stage says more about it
+    """The loop, as a function with any of train's arguments (the rest are globals), or as lines of a script."""
+    found = subject.session.ask("loop")
+    names = found["functions"]
+    if len(names) > 1 or not (names or found["script"]):
+        raise Failure(
+            what="the file has a training loop",
+            expected=f"train{official_signature('training', 'train')}, or a loop with backward() at module level",
+            got=f"several: {', '.join(names)}" if names else "no backward() outside of a class",
+            question="Which of these is the training loop?" if names else "Where are the gradients computed?",
+        )
+    try:
         _events(subject)
-    return found
+    except Failure as failure:
+        if any(word in failure.got for word in ("neither an argument", "it takes")):
+            raise
+    return f"{f'{names[0]}()' if names else 'the loop of the script'}, {STAND_INS}"
 
 
 @stage
@@ -35,7 +49,7 @@ def length(subject: Subject) -> str:
         ("batch", MAX_ITERS * ACCUMULATION, "How many batches does one iteration read?"),
     ):
         got = sum(event["kind"] == kind for event in events)
-        if got != expected:
+        if got not in (expected, expected + (kind == "batch")):  # a first batch may be read before the loop
             name = "updates" if kind == "step" else "batches"
             raise Failure(what=f"the number of {name}", expected=expected, got=got, question=question)
     return f"{MAX_ITERS} updates of {ACCUMULATION} batches"
@@ -53,7 +67,8 @@ def mode(subject: Subject) -> str:
                 got=event["training"],
                 question="What does an evaluation leave behind, and what does it need?",
             )
-    return "updates in training mode, evaluations in evaluation mode"
+    itself = "; estimate_loss goes to evaluation mode itself" if subject.session.ask("loop")["sets_mode"] else ""
+    return f"updates in training mode, evaluations in evaluation mode{itself}"
 
 
 @stage
@@ -108,34 +123,66 @@ def clipping(subject: Subject) -> str:
 @stage
 def logging(subject: Subject) -> str:
     """The iteration, its loss and its learning rate, every log_interval iterations."""
-    logs = [event for event in _events(subject) if event["kind"] == "log"]
-    got = [event["n"] for event in logs]
+    logs, how = _logs(_events(subject))
+    if not logs:
+        return "not compared: nothing is printed, and there is no log()"
+    got = [n for n, _, _ in logs]
     every = [*range(0, MAX_ITERS, LOG_INTERVAL)]
-    if got not in (every, every[1:]):
+    ends = [[], [MAX_ITERS - 1]] if how == "printed" else [[]]
+    if got not in [start + end for start in (every, every[1:], [n - 1 for n in every[1:]]) for end in ends]:
         raise Failure(
-            what=f"a log every {LOG_INTERVAL} iterations",
+            what=f"a log of the training loss every {LOG_INTERVAL} iterations",
             expected=every,
             got=got,
-            question="In which iterations is n a multiple of log_interval?",
+            question="In which iterations is n a multiple of log_interval, and is it their loss that is logged?",
         )
-    for event in logs:
-        n = event["n"]
-        losses = _losses()[n]
-        if all(abs(event["loss"] - loss) > 1e-4 for loss in (sum(losses) / len(losses), losses[-1])):
+    which = set()
+    for n, losses, rates in logs:
+        batches = _losses()[n]
+        right = {"of the whole batch": sum(batches) / len(batches), "of its last batch": batches[-1]}
+        fitting = {name for name, loss in right.items() if any(_near(each, loss) for each in losses)}
+        if not fitting:
             raise Failure(
                 what="the log has the training loss",
-                expected=f"{sum(losses) / len(losses):.4f} in iteration {n}, the mean of its batches",
-                got=f"{event['loss']:.4f}",
+                expected=f"{right['of the whole batch']:.4f} in iteration {n}, the mean of its batches",
+                got=", ".join(losses),
                 question="Is the loss that is logged the divided one, or an earlier iteration's?",
             )
-        if abs(event["lr"] - _rates()[n]) > 1e-9:
+        which |= fitting if len(fitting) == 1 else set()
+        if not any(_near(each, _rates()[n]) for each in rates):
             raise Failure(
                 what="the log has the learning rate",
                 expected=f"{_rates()[n]:.4g} in iteration {n}",
-                got=f"{event['lr']:.4g}",
+                got=", ".join(rates),
                 question="Which rate did the update of this iteration use?",
             )
-    return f"every {LOG_INTERVAL} iterations: iteration, loss, learning rate"
+    return f"every {LOG_INTERVAL} iterations: the loss {' or '.join(which)}, the learning rate; {how}"
+
+
+def _near(shown: str, number: float) -> bool:
+    """Whether a number as it was logged or printed is this one, to its digits."""
+    mantissa, _, exponent = shown.lower().partition("e")
+    digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    return abs(float(shown) - number) <= max(0.51 * 10.0**-digits, 1e-4) and (digits > 0 or number == float(shown))
+
+
+def _logs(events: list[dict]) -> tuple[list[tuple[int, list[str], list[str]]], str]:
+    """Iterations that are logged, what may be the loss, what may be the rate; and how they are logged."""
+    given = [(each["n"], [repr(each["loss"])], [repr(each["lr"])]) for each in events if each["kind"] == "log"]
+    if given:
+        return given, "by log()"
+    done, printed = 0, []
+    for event in events:
+        done += event["kind"] == "step"
+        if event["kind"] == "print" and done:
+            printed.append((done - 1, NUMBER.findall(event["text"])))
+    losses = _losses()
+    logs = [
+        (n, numbers, numbers)
+        for n, numbers in printed
+        if any(_near(each, loss) for each in numbers for loss in (losses[n][-1], sum(losses[n]) / len(losses[n])))
+    ]
+    return logs or [(n, numbers, numbers) for n, numbers in printed], "printed"
 
 
 @stage
@@ -162,16 +209,19 @@ def evaluation(subject: Subject) -> str:
 def checkpoint(subject: Subject) -> str:
     """save where the validation loss is the lowest so far."""
     events = _events(subject)
-    saved = [event["loss"] for event in events if event["kind"] == "save"]
+    saved = [event.get("loss") for event in events if event["kind"] == "save"]
     seen = LOSSES[: sum(event["kind"] == "evaluation" for event in events)]
     lowest = [
         loss for loss, before in zip(seen, itertools.accumulate([9.0, *seen], min), strict=False) if loss < before
     ]
-    if saved != lowest:
+    takes_save = "save" in subject.session.ask("loop")["takes"]
+    if not saved and not takes_save:
+        return "none: the exercise leaves it free"
+    if saved != (lowest if takes_save else [None] * len(lowest)):
         raise Failure(
             what="a checkpoint where the validation loss is the lowest so far",
             expected=f"of {seen}: {lowest}",
-            got=saved,
+            got=saved if takes_save else f"{len(saved)} checkpoints",
             question="With what is a new validation loss compared, and what is remembered?",
         )
     return "where the validation loss is the lowest so far"
