@@ -102,10 +102,10 @@ def causality(subject: Subject) -> str:
         return f"no query may look ahead (T = {T} and 300)"
     for scale in (1.0, 30.0):
         vectors = _vectors(subject, front=(8 * B,), scale=scale)
-        before = _masked(subject, *vectors, _past())
+        before = _masked(subject, _past(), *vectors)
         for t in range(1, T):
             later = torch.arange(T)[:, None] >= t  # (T, 1)
-            got = _masked(subject, *(torch.where(later, -x, x) for x in vectors), _past())
+            got = _masked(subject, _past(), *(torch.where(later, -x, x) for x in vectors))
             if not close(got[:, :t], before[:, :t]):
                 question = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
                 if scale > 1:
@@ -150,7 +150,7 @@ def formula(subject: Subject) -> str:
     for what, pattern in _patterns(_used(subject)).items():
         first, k, v = _vectors(subject, front=(B, H))
         for name, q in ((what, first), (f"{what} and queries of 0", 0 * first)):
-            got = _masked(subject, q, k, v, pattern)
+            got = _masked(subject, pattern, q, k, v)
             expected = F.scaled_dot_product_attention(q, k, v, pattern)
             if not close(got, expected):
                 question = "Scale, order of operations, axis of the softmax: which differs from the paper's formula?"
@@ -224,7 +224,7 @@ def _attend(subject: Subject, vectors: list, mask: torch.Tensor | None = None) -
     return subject.session.ask("attend", vectors=vectors, mask=mask)
 
 
-def _masked(subject: Subject, q, k, v, pattern: torch.Tensor | None) -> torch.Tensor:
+def _masked(subject: Subject, pattern: torch.Tensor | None, q, k, v) -> torch.Tensor:
     """The learner's attention, with a pattern in the two values of the learner's own causal mask."""
     mask = None
     if pattern is not None:

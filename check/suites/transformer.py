@@ -46,7 +46,8 @@ def reversal(subject: Subject) -> str:
             got=f"{accuracy:.1%}",
             question="Can a position look back to any earlier one, and does it know where each stands?",
         )
-    return f"{start + PORTION} steps: second half {accuracy:.2%} right; first half {blind:.3f} nats, ln {SYMBOLS} = {math.log(SYMBOLS):.3f}"
+    chance = f"ln {SYMBOLS} = {math.log(SYMBOLS):.3f}"
+    return f"{start + PORTION} steps: second half {accuracy:.2%} right; first half {blind:.3f} nats, {chance}"
 
 
 def _judged(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
