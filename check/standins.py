@@ -97,6 +97,11 @@ class Loss(float):
         return float(self)
 
 
+def first(output: Any) -> Any:
+    """Of a pair of output and attention weights the output."""
+    return output[0] if isinstance(output, tuple | list) and output else output
+
+
 class Reader(nn.Module):
     """A model that reads with one module: token and position embeddings, the module, an output layer."""
 
@@ -109,4 +114,4 @@ class Reader(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]  # (B, T, C)
-        return self.lm_head(self.module(x))  # (B, T, V)
+        return self.lm_head(first(self.module(x)))  # (B, T, V)

@@ -62,12 +62,13 @@ class Subject:
         self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
         self.hook: bool | None = None  # whether there is an official_weights
         self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
+        self.projects = False  # whether one head has a projection, which a course may leave out
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
 
     @property
     def task(self) -> Task:
-        return TASKS[self.name]
+        return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
 
     def note(self, text: str) -> None:
         """Remember what is right, and other than in the lesson."""

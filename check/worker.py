@@ -13,7 +13,7 @@ from typing import Any
 from check import loop
 from check.loading import OURS, Trained, cells_of, load
 from check.notebook import CELL
-from check.standins import Layers, Predictor, Reader
+from check.standins import Layers, Predictor, Reader, Seen, first
 from common import forms
 from common.courses import (
     ARGUMENTS,
@@ -46,6 +46,7 @@ class Learner:
         self.models: list[Any] = []
         self.optimizers: dict[int, Any] = {}
         self.found: dict[str, list[str]] = {}
+        self.bypassed = False  # whether generate asks its model otherwise than by calling it
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
@@ -146,7 +147,7 @@ class Learner:
     def module_output(self, model: int, x: torch.Tensor) -> Any:
         """What the module of a Reader gives for vectors."""
         with torch.no_grad():
-            return self.models[model].eval().module(x)
+            return first(self.models[model].eval().module(x))
 
     def takes_targets(self, model: int) -> bool:
         """Whether forward can be given targets as well, under a name that says so."""
@@ -294,12 +295,16 @@ class Learner:
         }
 
     def _own_model(self, function: str, sizes: dict) -> Any:
-        """A model of the class of the learner's that has a method, or None where a function has its place."""
+        """A model of the class of the learner's that has a method; None where it is a function, or no model is made."""
         kind = find_method(self.module, function)
         if kind is None or find_functions(self.module, function) == [function]:
             return None
         full = {"hidden_size": sizes["C"], "n_head": sizes["H"], "n_layer": 2, "dropout": 0.0, "causal": True}
-        return make(kind, "gpt", full | {"vocab_size": sizes["V"], "context_size": sizes["T"]})
+        try:
+            model = make(kind, "gpt", full | {"vocab_size": sizes["V"], "context_size": sizes["T"]})
+        except TypeError:
+            return None
+        return model if isinstance(model, nn.Module) and len(list(model.parameters())) > 2 else None
 
     def loop(self) -> dict:
         """Which training loop the file has."""
@@ -342,8 +347,20 @@ class Learner:
         own = self._own_model("generate", {"V": len(table), "C": 8, "H": 2, "T": block_size})
         if own is None:
             return predictor
+        if self.bypassed:
+            torch.manual_seed(5)
+            for parameter in own.parameters():
+                nn.init.normal_(parameter, std=0.5)
+            own.seen = Seen()
+            return own
         own.seen, own.forward = predictor.seen, lambda *tokens, **more: predictor.of(own, *tokens, **more)
         return own
+
+    def predictor_logits(self, table: torch.Tensor, block_size: int, tokens: torch.Tensor) -> torch.Tensor:
+        """What the model that generate is given, predicts."""
+        model = self._predictor(table, block_size, False).eval()
+        with torch.no_grad():
+            return _logits(model(tokens, tokens) if needs_targets(model) else model(tokens))
 
     def _generate(self, model: Any, tokens: torch.Tensor, count: int, temperature: float) -> Any:
         values = dict(zip(PARAMETERS["generate"], (model, tokens, count, temperature), strict=True))
@@ -354,9 +371,9 @@ class Learner:
         """Whether the learner's generate takes what the model returns for (logits, loss)."""
         for with_tuple in (False, True):
             try:
-                self._generate(
-                    self._predictor(table, block_size, with_tuple), torch.zeros(3, 1, dtype=torch.long), 1, 1.0
-                )
+                model = self._predictor(table, block_size, with_tuple)
+                self._generate(model, torch.zeros(3, 1, dtype=torch.long), 1, 1.0)
+                self.bypassed = not model.seen.calls
                 return with_tuple
             except Exception:
                 continue

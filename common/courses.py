@@ -10,7 +10,7 @@ from torch import nn
 
 ARGUMENTS = {  # here → in the courses; capitals do not matter
     "hidden_size": "hidden hidden_dim n_hidden n_embd d_model model_dim embed_dim embedding_dim embed_size emb_dim "
-    "embedding_size input_size input_dim d_in d_out dim width C D d",
+    "embedding_size input_size input_dim in_dim d_in output_size output_dim out_dim d_out dim width C D d",
     "n_head": "num_heads n_heads heads num_attention_heads nhead nheads H",
     "head_size": "head_dim d_k d_v d_head",
     "feed_forward_size": "fcn_hidden ffn_hidden ff_hidden mlp_hidden d_ff ff_dim ffn_dim mlp_dim dim_ff "

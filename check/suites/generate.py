@@ -50,28 +50,6 @@ def shapes(subject: Subject) -> str:
 
 
 @stage
-def steadiness(subject: Subject) -> str:
-    """It draws with PyTorch's own random numbers. In which mode it writes is free where a course does not ask."""
-    made, other = (_written(subject, _prompt(subject, 40, 2), 4, 1e3, seed=seed) for seed in (1, 2))
-    if torch.equal(made["next"], other["next"]) or torch.equal(made["text"], other["text"]):
-        raise Failure(
-            what="generate draws from PyTorch's global generator, and does not seed it",
-            expected="other texts after other seeds",
-            got="the same",
-            question="Which line sets a seed, or makes a generator of its own?",
-        )
-    writing = [_written(subject, _prompt(subject, B, 2), 2, training=training) for training in (True, False)]
-    notes = {
-        "in training mode (dropout acts while it writes)": writing[0]["trained"],
-        "with gradients (memory grows with each token)": any(each["gradients"] for each in writing),
-        "leaving another mode behind (a run that samples in between goes on in it)": writing[0]["training"] is not True
-        or writing[1]["training"] is not False,
-    }
-    found = [note for note, is_so in notes.items() if is_so]
-    return f"note: it writes {', '.join(found)}" if found else "evaluation mode, no gradients, the mode as before"
-
-
-@stage
 def context(subject: Subject) -> str:
     """The model reads the last block_size tokens, those just written among them."""
     for length in (1, T, T + 3):
@@ -85,26 +63,31 @@ def context(subject: Subject) -> str:
                     got=seen[0].tolist(),
                     question="Which end of the text is cut off, and to which length?",
                 )
-    return f"crops to the last {T} tokens"
+    writes = _notes(subject)
+    if not made["calls"]:
+        return f"not compared: generate does not call the model, but something in it{writes}"
+    return f"crops to the last {T} tokens{writes}"
 
 
 @stage
 def sampling(subject: Subject) -> str:
     """Each row draws from the softmax of its last logits, divided by the temperature."""
+    for length in (3, T + 3):
+        likeliest = _written(subject, _prompt(subject, B, length), 4, 1e-4)["text"]
+        for t in range(length, length + 4):
+            logits = _logits(subject, likeliest[:, max(0, t - T) : t])[:, -1]
+            if (logits.amax(-1) - logits.gather(1, likeliest[:, t : t + 1])[:, 0]).max() > 1e-2:
+                raise Failure(
+                    what="near temperature 0 each token is the likeliest after the last block_size tokens",
+                    expected=logits.argmax(dim=-1).tolist(),
+                    got=likeliest[:, t].tolist(),
+                    question="Which position's logits tell the next token, and which end of the text is cut off?",
+                )
     prompt = _prompt(subject, B, 3)
-    out = _written(subject, prompt, 1, 1e-4)["text"][:, -1]
-    likeliest = _logits(prompt)[:, -1].argmax(dim=-1)
-    if not torch.equal(out, likeliest):
-        raise Failure(
-            what="near temperature 0 the token is the likeliest",
-            expected=likeliest.tolist(),
-            got=out.tolist(),
-            question="Which position's logits tell the next token, and is the temperature a divisor?",
-        )
     rows = prompt[:1].expand(4000, -1)
     for temperature in (1.0, 2.0, 0.5):
         drawn = _written(subject, rows, 1, temperature, seed=7)["text"][:, -1].bincount(minlength=V) / len(rows)
-        expected = F.softmax(_logits(prompt[:1])[0, -1] / temperature, dim=-1)
+        expected = F.softmax(_logits(subject, prompt[:1])[0, -1] / temperature, dim=-1)
         if (drawn - expected).abs().max() > 0.05:  # of 4,000 draws: six standard deviations
             question = "Is the temperature a divisor of the logits, before the softmax?"
             if drawn.max() == 1:
@@ -116,7 +99,28 @@ def sampling(subject: Subject) -> str:
                 question=question,
             )
     _every_token(subject, rows)
+    made, other = (_written(subject, _prompt(subject, 40, 2), 4, 1e3, seed=seed) for seed in (1, 2))
+    if torch.equal(made["next"], other["next"]) or torch.equal(made["text"], other["text"]):
+        raise Failure(
+            what="generate draws from PyTorch's global generator, and does not seed it",
+            expected="other texts after other seeds",
+            got="the same",
+            question="Which line sets a seed, or makes a generator of its own?",
+        )
     return "draws each row from the softmax, at any temperature"
+
+
+def _notes(subject: Subject) -> str:
+    """In which mode it writes: a course that does not ask for one is free in it."""
+    writing = [_written(subject, _prompt(subject, B, 2), 2, training=training) for training in (True, False)]
+    notes = {
+        "in training mode (dropout acts while it writes)": writing[0]["trained"],
+        "with gradients (memory grows with each token)": any(each["gradients"] for each in writing),
+        "leaving another mode behind (a run that samples in between goes on in it)": writing[0]["training"] is not True
+        or writing[1]["training"] is not False,
+    }
+    found = [note for note, is_so in notes.items() if is_so]
+    return f"; note: it writes {', '.join(found)}" if found else "; evaluation mode, no gradients, the mode as before"
 
 
 def _every_token(subject: Subject, rows: torch.Tensor) -> None:
@@ -135,10 +139,9 @@ def _table() -> torch.Tensor:
     return 1.5 * torch.randn(V, V, generator=torch.Generator().manual_seed(3))
 
 
-def _logits(tokens: torch.Tensor) -> torch.Tensor:
-    """What worker.Predictor gives: (B, T, V)."""
-    seen = _table()[tokens]
-    return seen + seen.cumsum(dim=1) / 2
+def _logits(subject: Subject, tokens: torch.Tensor) -> torch.Tensor:
+    """What generate's model predicts: (B, T, V)."""
+    return subject.session.ask("predictor_logits", table=_table(), block_size=T, tokens=tokens)
 
 
 def _prompt(subject: Subject, rows: int, length: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from importlib import import_module
 from check import reference
 from check.matching import Sizes
 from check.result import Failure
+from check.stages.parameters import count
 from check.subject import B, Model, Subject, close, off
 from check.suites import task
 
@@ -75,6 +76,7 @@ def interface(subject: Subject) -> str:
     found = find(subject, CLASS[name], signature)
     try:
         model = subject.build(subject.small_sizes)
+        arguments_fit(subject, model, signature)
     except Failure as failure:
         if "TypeError" not in failure.got and "KeyError" not in failure.got:
             raise
@@ -84,15 +86,29 @@ def interface(subject: Subject) -> str:
             got=failure.got,
             question="Which arguments, in which order, has the exercise?",
         ) from None
-    if name == "gpt" and not subject.session.ask("has", function="generate"):
-        raise Failure(
-            what="GPT generates",
-            expected="generate(x, max_new_tokens, temperature=1.0)",
-            got="no such method",
-            question="How does your model write?",
-        )
     try_out(subject, model)
     return f"{found}: there, takes the arguments of {signature}"
+
+
+def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
+    """Several heads are asked for, or one head's projection is noted; and the exercises' dropout is there."""
+    if subject.name in ("mlp", "block", "gpt") and not subject.takes("dropout"):
+        raise Failure(
+            what=f"{CLASS[subject.name]} takes its arguments",
+            expected=signature,
+            got="no argument dropout",
+            question="Where does the exercise have dropout?",
+        )
+    if subject.name == "multi_head_attention" and not subject.takes("n_head"):
+        raise Failure(
+            what="attention has several heads",
+            expected=signature,
+            got="no argument for their number",
+            question="How many heads? One head alone is the exercise before: python -m check self_attention FILE",
+        )
+    C = model.sizes.C
+    extra = model.count() - count(subject, model.sizes)
+    subject.projects = subject.name == "self_attention" and C * C <= extra <= C * C + 4 * C
 
 
 def shapes(subject: Subject) -> str:
