@@ -278,8 +278,6 @@ MUTANTS = [
     *_each(["positions"], "a table of 512 rows", "torch.arange(T)[:, None]", "torch.arange(T).clamp(max=511)[:, None]", "formula"),
     *_each(["attention"], "no function of that name", "def causal_mask", "def triangle", "interface"),
     *_each(["attention"], "two that could be meant", "def causal_mask(T):", "def past_mask(T):\n    return torch.ones(T, T).tril()\n\n\ndef my_mask(T):", "interface"),
-    *_each(["attention"], "no mask at all, where it is inside", "v, mask):", "v):\n    mask = causal_mask(q.shape[-2] + 1)[1:, 1:] | True", "formula"),
-    *_each(["attention"], "a mask of scores that changes the past", "def causal_mask(T):", "def causal_mask(scores):\n    return (2 * scores).masked_fill(torch.ones_like(scores).triu(1) > 0, -1e9)\n\n\ndef triangle(T):", "causality"),
     *_each(["attention"], "the first two axes exchanged", "k.transpose(-2, -1)", "k.transpose(1, 2)", "shapes"),
     *_each(["attention"], "keys averaged, not values", "weights @ v", "weights @ k", "shapes"),
     *_each(["attention"], "a mask of one size", "torch.ones(T, T,", "torch.ones(6, 6,", "shapes"),
