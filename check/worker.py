@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import linecache
 import re
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 from check import loop
-from check.loading import OURS, Trained, cells_of, load
+from check.loading import MODULE, OURS, Trained, cells_of, load
 from check.notebook import CELL
 from check.standins import Layers, Predictor, Reader, Seen, first
 from common import forms
@@ -50,9 +51,17 @@ class Learner:
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
-    def load(self) -> dict:
-        """Import the file; its names, the fields of its Config, classes like a GPT, what of a notebook was left out."""
-        self.module, left_out = load(self.path, self.package, self.paths)
+    def load(self, script: bool = False) -> dict:
+        """Import the file; its names, the fields of its Config, classes like a GPT, what was left out.
+
+        `script`: what comes before the file trains is enough.
+        """
+        try:
+            self.module, left_out = load(self.path, self.package, self.paths)
+        except Trained:
+            if not script:
+                raise
+            self.module, left_out = sys.modules[MODULE], ["all from the first backward() on (it trains)"]
         names = [name for name in vars(self.module) if not name.startswith("_")]
         config = getattr(self.module, "Config", None)
         return {

@@ -22,10 +22,12 @@ START_SECONDS = 120.0  # of wall time until PyTorch is there, on the busiest mac
 SHARED = (
     "__init__",
     "loading",
+    "loop",
     "notebook",
     "protocol",
     "sandbox",
     "server",
+    "standins",
     "worker",
 )  # modules a learner's process has
 # Variables of the environment that a learner's process has, of all that there are.
