@@ -47,9 +47,12 @@ def find(module: Any, path: Path) -> dict:
         names = [
             name for name, each in functions.items() if hasattr(each, "__code__") and "backward" in global_names(each)
         ]
-    script = not names and any(_trains(node) for node in _body(ast.parse(text)))
+    loop = next((node for node in _body(ast.parse(text)) if _trains(node)), None) if not names else None
+    used = {node.id for node in ast.walk(loop) if isinstance(node, ast.Name)} if loop else set()
+    words = {meaning(name, dict.fromkeys(NAMES)) for name in used}
+    missing = [name for name in ("model", "optimizer", "get_batch", "max_iters") if loop and name not in words]
     takes = list(inspect.signature(getattr(module, names[0])).parameters) if names else []
-    return {"functions": names, "script": script, "takes": takes, "sets_mode": _sets_mode(text)}
+    return {"functions": names, "script": bool(loop), "missing": missing, "takes": takes, "sets_mode": _sets_mode(text)}
 
 
 def run(module: Any, path: Path, batches: list, rates: list, losses: list, limits: list) -> list[dict]:
@@ -84,7 +87,11 @@ def run(module: Any, path: Path, batches: list, rates: list, losses: list, limit
 
     values = [model, Noted(model, events), get_batch, rates.__getitem__, estimate_loss, *limits, log, save]
     known = dict(zip(PARAMETERS["train"], values, strict=True))
-    other = {"print": told, "wandb": SimpleNamespace(log=told, init=lambda **_: SimpleNamespace(log=told))}
+    other = {
+        "tqdm": lambda rows, **_: rows,
+        "print": told,
+        "wandb": SimpleNamespace(log=told, init=lambda **_: SimpleNamespace(log=told)),
+    }
     with _saving(note):
         if found["functions"]:
             _run_function(getattr(module, found["functions"][0]), known, vars(module), other)

@@ -36,7 +36,8 @@ def _forget(folder: Path, paths: list[str]) -> None:
     """Take out of this process what a learner's file put there."""
     sys.path[:] = paths
     for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+        if any(str(place or "").startswith(str(folder)) for place in places):
             del sys.modules[name]
 
 

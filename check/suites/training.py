@@ -32,6 +32,13 @@ def interface(subject: Subject) -> str:
             got=f"several: {', '.join(names)}" if names else "no backward() outside of a class",
             question="Which of these is the training loop?" if names else "Where are the gradients computed?",
         )
+    if found["missing"]:
+        raise Failure(
+            what="the script's loop uses the exercise's names",
+            expected="model, optimizer, get_batch, max_iters",
+            got=f"no {', '.join(found['missing'])}",
+            question="What are these called in your loop? Or is it a function with the arguments of train?",
+        )
     try:
         _events(subject)
     except Failure as failure:
