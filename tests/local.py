@@ -36,8 +36,7 @@ def _forget(folder: Path, paths: list[str]) -> None:
     """Take out of this process what a learner's file put there."""
     sys.path[:] = paths
     for name, module in list(sys.modules.items()):
-        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
-        if any(str(place or "").startswith(str(folder)) for place in places):
+        if str(folder) in f"{vars(module).get('__file__')} {vars(module).get('__path__')}":
             del sys.modules[name]
 
 

@@ -236,6 +236,46 @@ RESTYLINGS = [
         (("    positions =", "  # (T, C)"),
          "    angle = lambda t, c: t / 10_000 ** ((c - c % 2) / C) + c % 2 * math.pi / 2\n"
          "    return torch.tensor([[math.sin(angle(t, c)) for c in range(C)] for t in range(T)], dtype=torch.float64)"),)),
+    Restyling("attention", "a mask by another name, inside of an attention of q, k and v", (
+        ("causal_mask", "get_mask"), ("v, mask):", "v):\n    mask = get_mask(q.shape[-2])"),)),
+    Restyling("attention", "no mask in attention, the mask on scores", (
+        ("def causal_mask(T):", "def mask(scores):\n    return scores.masked_fill(torch.ones_like(scores).triu(1) == 1, float('-inf'))\n\n\ndef triangle(T):"),
+        ("v, mask):", "v):"), ('    scores = torch.where(mask, scores, float("-inf"))\n', ""),)),
+    Restyling("attention", "weights returned as well", (("return weights @ v", "return weights @ v, weights"),)),
+    Restyling("positions", "learned", (
+        ("def positional_encoding(T, C):", "class PositionalEmbedding(torch.nn.Module):\n  def __init__(self, d_model, max_len):\n"
+         "    super().__init__()\n    self.table = torch.nn.Embedding(max_len, d_model)\n\n  def forward(self, x):\n"
+         "    return x + self.table(torch.arange(x.shape[1]))\n\n\ndef unused(T, C):"),)),
+    Restyling("positions", "a module of sinusoids", (
+        ("def positional_encoding(T, C):", "class PositionalEncoding(torch.nn.Module):\n  def __init__(self, max_len, d_model):\n"
+         "    super().__init__()\n    self.rows = table(max_len, d_model)\n\n  def forward(self, x):\n"
+         "    return x + self.rows[: x.shape[1]]\n\n\ndef table(T, C):"),)),
+    Restyling("multi_head_attention", "weights returned as well", (
+        ("return self.output_dropout(self.projection(output))", "return self.output_dropout(self.projection(output)), weights"),)),
+    Restyling("self_attention", "with a projection, head_size and no dropout", (
+        ("hidden_size, dropout):", "n_embd, head_size):\n        hidden_size = n_embd"), ("self.dropout = nn.Dropout(dropout)", "self.out = nn.Linear(head_size, n_embd)"),
+        ("return self.dropout(F.softmax(scores, dim=-1)) @ v", "return self.out(F.softmax(scores, dim=-1) @ v)"),)),
+    Restyling("optimizers", "the settings in another order", (
+        ("weight_decay, learning_rate, betas", "learning_rate, weight_decay, betas"),)),
+    Restyling("schedule", "globals, and the iteration alone", (
+        ("def get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr):",
+         "learning_rate, warmup_iters, lr_decay_iters, min_lr = 6e-4, 10, 100, 6e-5\n\n\ndef get_lr(iteration):"),
+        ("(decay_iters - ", "(lr_decay_iters - "),)),
+    Restyling("schedule", "other names, another order", (
+        ("(iteration, learning_rate, warmup_iters, decay_iters, min_lr)", "(it, min_lr, max_lr, max_steps, warmup_steps)"),
+        ('    if iteration <', "    iteration, learning_rate, warmup_iters, decay_iters = it, max_lr, warmup_steps, max_steps\n    if iteration <"),)),
+    Restyling("training", "fewer arguments, the rest as globals", (
+        ("    get_lr,\n    estimate_loss,\n", ""), ("    log,\n    save,\n", ""), ("import torch\n", "import torch\n\nget_lr = estimate_loss = None\n"),
+        ("log(n, total, get_lr(n))", 'print(f"{n}: {total:.4f}, rate {get_lr(n):.2e}")'), ("save(n, loss)", 'torch.save(model.state_dict(), "best.pt")'),)),
+    Restyling("transformer", "rotary positions, alone in one block", (
+        (" + self.positions[: tokens.shape[1]]", ""),
+        ("        output = attention(q, k, v,", "        q, k = turned(q), turned(k)\n        output = attention(q, k, v,"),
+        ("class Block(", "def turned(x):\n    T, D = x.shape[-2:]\n    angles = torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(0, D, 2) / D)\n"
+         "    a, b = x.chunk(2, dim=-1)\n    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1)\n\n\nclass Block("),)),
+    Restyling("encoder", "always causal, without an argument for it", (
+        ("n_head, dropout, causal):\n        super().__init__()", "n_head, dropout):\n        super().__init__()\n        causal = True"),)),
+    Restyling("generate", "with gradients and whatever mode", (
+        ("@torch.no_grad()\n", ""), ("    model.eval()\n", ""),)),
     Restyling("optimizers", "as a method of GPT", (
         ("def configure_optimizers(model,", "class GPT(torch.nn.Module):\n  def configure_optimizers(self,"),
         ("model.parameters()", "self.parameters()"),)),

@@ -14,6 +14,8 @@ DRAWS = 4000
 
 def generation(subject: Subject) -> str:
     """generate appends what the model predicts from the last block_size tokens."""
+    if not subject.session.ask("has", function="generate"):
+        return "not compared: GPT has no generate yet"
     sizes = subject.small_sizes
     model = subject.fill(subject.build(sizes, dropout=0.9)) if subject.task.dropout else subject.small_model()
     prompt = subject.tokens(B, sizes.T + 3, sizes.V)
