@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ class Subject:
             if places is not None:
                 names, owners = list(places), ["Linear"] * len(places)
             shapes = [value.shape for value in self.tensors(twin, twin.values)]
-            self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, sizes)
+            self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, twin.sizes)
         found, names = self.structures[heads_and_layers], list(self.places(model) or model.names)
         if names != found.names:
             other = next(
