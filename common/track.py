@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def curve(train_loss: float, score: Score, lr: float, tokens_per_second: float) 
 def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, dict], None]]:
     """A function that takes a step and numbers by name; the run ends with the block. Without a kind it does nothing.
 
-    TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project gpt-in-nine-steps; where
+    TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project $WANDB_PROJECT, or gpt-in-nine-steps; where
     there is no login or no network (or WANDB_MODE=offline) in runs/wandb, for a later `wandb sync`.
     Raises UserError where the package is missing.
     """
@@ -60,7 +61,7 @@ def start_wandb(name: str, settings: dict):
     wandb = optional("wandb", "track")
     FOLDER.mkdir(exist_ok=True)
     how = {
-        "project": "gpt-in-nine-steps",
+        "project": os.environ.get("WANDB_PROJECT") or "gpt-in-nine-steps",
         "name": name,
         "config": settings,
         "dir": FOLDER.resolve(),  # for its server, which may have been started elsewhere

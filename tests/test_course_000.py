@@ -105,7 +105,7 @@ ENCODER = [
 
 
 @pytest.mark.parametrize("piece", ["multi_head_attention", "encoder"])
-def test_a_literal_solution_passes(tmp_path, piece):
+def test_the_solution_that_the_faults_are_put_into_passes(tmp_path, piece):
     assert_passes(tmp_path, piece, SOLUTION)
 
 

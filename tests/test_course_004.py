@@ -68,7 +68,7 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def test_a_literal_solution_passes(tmp_path):
+def test_the_solution_that_the_faults_are_put_into_passes(tmp_path):
     assert_passes(tmp_path, "multi_head_attention", SOLUTION)
 
 
