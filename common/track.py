@@ -31,8 +31,9 @@ def curve(train_loss: float, score: Score, lr: float, tokens_per_second: float) 
 def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, dict], None]]:
     """A function that takes a step and numbers by name; the run ends with the block. Without a kind it does nothing.
 
-    TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project $WANDB_PROJECT, or gpt-in-nine-steps; where
-    there is no login or no network (or WANDB_MODE=offline) in runs/wandb, for a later `wandb sync`.
+    TensorBoard: runs/NAME, to be seen with `tensorboard --logdir runs`. wandb: project $WANDB_PROJECT, or
+    gpt-in-nine-steps; where there is no login or no network (or WANDB_MODE=offline) in runs/wandb, for a later
+    `wandb sync`.
     Raises UserError where the package is missing.
     """
     if kind is None:

@@ -28,7 +28,7 @@ def rows():
                     yield pytest.param(file.strip("`"), piece, id=f"{file.strip('`')}, {piece}: {sentence}")
 
 
-@pytest.mark.parametrize(("file", "piece"), rows())
+@pytest.mark.parametrize(("file", "piece"), [*rows()])
 def test_a_literal_file_passes_or_is_told_why_not(file, piece, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some save their model
     found = first_failure(piece, CASES / file)
