@@ -224,18 +224,18 @@ class Learner:
             modes.append(network.training)
             gradients.append(torch.is_grad_enabled())
 
-        watch = network.register_forward_pre_hook(note)
+        watches = [module.register_forward_pre_hook(note) for module in network.modules()]  # not all call the model
         torch.manual_seed(seed)
         try:
             text = network.generate(tokens, count, temperature=temperature)
         finally:
-            watch.remove()
+            for watch in watches:
+                watch.remove()
         return {
             "text": text,
             "training": network.training,
             "trained": any(modes),
             "gradients": any(gradients),
-            "called": len(modes),
             "next": torch.rand(2),
         }
 
