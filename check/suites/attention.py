@@ -22,7 +22,11 @@ def interface(subject: Subject) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
     found = contract(subject, "causal_mask", "attention")
     missing = []
-    for name, try_it in (("causal_mask", lambda: _mask(subject, T)), ("attention", lambda: _used(subject))):
+    tries = {
+        "causal_mask": lambda: _mask(subject, T),
+        "attention": lambda: _attend(subject, _vectors(subject), _past()),
+    }
+    for name, try_it in tries.items():
         try:
             try_it()
         except NotStarted:
@@ -32,9 +36,8 @@ def interface(subject: Subject) -> str:
     if missing == ["attention"]:
         _is_causal(subject)
     if missing:
-        raise NotStarted(
-            f"{2 - len(missing)} of 2 written{': causal_mask' * (len(missing) < 2)}; write {' and '.join(missing)}"
-        )
+        other = " (1 of 2 is written)" if len(missing) == 1 else ""
+        raise NotStarted(f"write {' and '.join(missing)}{other}")
     return f"{found}; {USES[_used(subject)]}"
 
 

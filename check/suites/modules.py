@@ -38,7 +38,7 @@ def stages(name: str) -> list[Callable[[Subject], str]]:
     found += [] if name == "mlp" else [task.causality]
     found += [task.position] if name == "gpt" else []
     found += [task.parameters, task.logits, task.sizes, task.dropout]
-    found += [bidirectional] if name.endswith("attention") else []
+    found += [bidirectional] if name == "multi_head_attention" else []
     found += [loss, initialization, task.generation] if name == "gpt" else []
     return [*found, task.gradients]
 
