@@ -251,7 +251,8 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     path = write(tmp_path, "task02", mutant.text().replace("import torch\n", "import torch\nprint('mine')\n", 1))
     result = command("task02", path)
     assert result.returncode == 1 and result.stderr == ""
-    *_, failed, expected, got, hint, printed, summary, following = result.stdout.splitlines()
+    *_, failed, expected, got, _, _, first, second, _, hint, printed, summary, following = result.stdout.splitlines()
+    assert first.split() == ["1", "0", "0", "1", "1", "0"] and second.split() == ["1", "1", "0", "1", "1", "1"]
     assert re.match(r"fail +causality +logits do not depend on later tokens$", failed)
     assert expected.split() == ["expected:", "position", "0", "blind", "to", "position", "1", "and", "on"]
     assert got.strip().startswith("got:      its logits change by")
