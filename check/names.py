@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.courses import CLASSES
 from common.run import UserError
 from exercises.build import official_path
 from exercises.hints import HINTS
@@ -14,6 +15,7 @@ COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "g
 TASKS = [name for name in HINTS if name.startswith("task")]
 PIECES = [name for name in HINTS if not name.startswith("task")]
 SUFFIXES = (".py", ".ipynb")
+BY_CLASS = ("gpt", "encoder", "transformer", "block", "multi_head_attention", "mlp")  # the whole before its parts
 NUMBER = re.compile(r"task[ _-]?0*(\d{1,2})(?!\d)")
 
 
@@ -57,6 +59,19 @@ def task_of(path: Path) -> str | None:
         return _numbered(int(number[1]))
     words = re.sub(r"[ -]", "_", stem)
     return max((piece for piece in PIECES if piece in words), key=len, default=None)
+
+
+def told_by(path: Path) -> str | None:
+    """As `task_of`; or the piece that a file's folder or classes tell: src/model/attention/impl.py, a class GPT."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    defined = re.findall(r"^\W*(?:class|def) (\w+)", text, re.MULTILINE)
+    named = task_of(path) or (task_of(path.parent) if path.parent.name else None)
+    if named == "attention" and any(name[0].isupper() and "Attention" in name for name in defined):
+        return "multi_head_attention"
+    if named == "transformer" and any(name in CLASSES["encoder"][0].split() for name in defined):
+        return "encoder"
+    known = (piece for piece in BY_CLASS if any(name in CLASSES[piece][0].split() for name in defined))
+    return named or next(known, None)
 
 
 def own_name(task: str) -> str:

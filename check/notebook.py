@@ -28,6 +28,18 @@ def source_of(path: Path) -> bytes:
     return code_of(path).encode() if path.suffix == ".ipynb" else path.read_bytes()
 
 
+def executed(path: Path) -> str:
+    """Whether a notebook's cells were run from top to bottom, as some courses ask; "" for another file."""
+    if path.suffix != ".ipynb":
+        return ""
+    cells = json.loads(path.read_bytes())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    counts = [cell.get("execution_count") for cell in code]
+    if None in counts:
+        return f"; not run: {counts.count(None)} of {len(counts)} cells"
+    return "; run from top to bottom" if counts == [*range(1, len(counts) + 1)] else "; its cells were not run in order"
+
+
 def code_in(content: bytes) -> str:
     """The code cells of a notebook, in order, each after a line `# %% cell N`; magics are calls of `get_ipython`.
 

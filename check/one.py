@@ -9,7 +9,7 @@ from pathlib import Path
 
 import check.__main__ as front
 from check import compare, notebook
-from check.names import PIECES, SUFFIXES, command, did_you_mean, own_file, own_files, task_named, task_of
+from check.names import PIECES, SUFFIXES, command, did_you_mean, own_file, own_files, task_named, task_of, told_by
 from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
@@ -94,7 +94,7 @@ def meant(words: list[str]) -> tuple[str, Path]:
     if not Path(file).exists():
         close = did_you_mean(file, map(str, own_files(Path(file).parent).values()))
         raise UserError(f"{file}: no such file{close}")
-    task_or_none = task_of(Path(file))
+    task_or_none = told_by(Path(file))
     if task_or_none is None:
         raise UserError(f"{file}: its name holds no task or piece; say which: {command('task03', file)}")
     return task_or_none, path(file)

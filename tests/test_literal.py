@@ -1,7 +1,10 @@
 """Homeworks written literally (tests/cases/literal): each passes, or is told what its author expects to be told."""
 
+import json
 import re
 
+from check.names import told_by
+from check.notebook import executed
 from check.suites import PIECES
 from tests.lessons import ROOT
 from tests.local import first_failure
@@ -37,3 +40,35 @@ def test_a_literal_file_passes_or_is_told_why_not(file, piece, tmp_path, monkeyp
         assert found.stage == stage and words in f"{found.got} {found.what}", found
     else:
         assert found is None, found
+
+
+@pytest.mark.parametrize(
+    ("file", "piece"),
+    [
+        ("000/modeling_attention.py", "multi_head_attention"),
+        ("000/transformer_lm/modeling_transformer.py", "encoder"),
+        ("000/02_transformer_all_in_one.ipynb", "encoder"),
+        ("003/attention_QKV_only.py", "attention"),
+        ("003/transformer_paper.py", "transformer"),
+        ("004/src/model/attention/impl.py", "multi_head_attention"),
+        ("001/homework.py", "gpt"),
+    ],
+)
+def test_path_or_class_tell_the_piece(file, piece):
+    assert told_by(CASES / file) == piece
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([1, 2], "top to bottom"),
+        ([2, 1], "not run in order"),
+        ([1, 3], "not run in order"),
+        ([1, None], "not run: 1 of 2"),
+    ],
+)
+def test_a_notebooks_order_of_execution_is_told(counts, said, tmp_path):
+    cells = [{"cell_type": "code", "source": "x = 1", "execution_count": count} for count in counts]
+    path = tmp_path / "my_mlp.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    assert said in executed(path)

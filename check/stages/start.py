@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 
+from check.notebook import executed
 from check.result import Failure
 from check.subject import B, Subject
 
@@ -12,12 +13,12 @@ def identity(subject: Subject) -> str:
     digest = subject.identify()
     found = subject.session.ask("load", script=not subject.name.startswith("task"))
     subject.fields, subject.defined, subject.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
-    return f"{subject.path.name}, SHA-256 {digest}{left_out(found)}"
+    return f"{subject.path.name}, SHA-256 {digest}{left_out(subject, found)}"
 
 
-def left_out(found: dict) -> str:
-    """What of a notebook was not run."""
-    return f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else ""
+def left_out(subject: Subject, found: dict) -> str:
+    """What of a file the check did not run, and whether the learner ran a notebook in order."""
+    return (f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else "") + executed(subject.path)
 
 
 def interface(subject: Subject) -> str:

@@ -16,7 +16,7 @@ def identity(subject: Subject) -> str:
     digest = subject.identify()
     found = subject.session.ask("load", script=True)
     subject.defined = found["names"]
-    return f"{subject.path.name}, SHA-256 {digest}{left_out(found)}"
+    return f"{subject.path.name}, SHA-256 {digest}{left_out(subject, found)}"
 
 
 def contract(subject: Subject, *names: str) -> str:
