@@ -19,7 +19,7 @@ import time
 import warnings
 from pathlib import Path
 
-from check import loading, protocol, sandbox
+from check import guard, loading, protocol, sandbox, worker
 from check.worker import Learner, describe
 
 import torch
@@ -93,12 +93,11 @@ def _without_stdin() -> None:
 
 def _end_orphans() -> None:
     """End what a learner's process left running."""
-    with contextlib.suppress(ChildProcessError):
+    children = Path(f"/proc/self/task/{os.getpid()}/children")  # sandlock leaves orphans out of /proc itself
+    with contextlib.suppress(ChildProcessError, FileNotFoundError):
         while True:
-            for stat in Path("/proc").glob("[0-9]*/stat"):
-                with contextlib.suppress(OSError, IndexError):
-                    if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                        os.kill(int(stat.parent.name), signal.SIGKILL)
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
             os.waitpid(-1, 0)
 
 
@@ -111,6 +110,9 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
     warnings.simplefilter("default")
     protocol.send(answers, {"calibration": calibrate()})
     learner = Learner(file, package, tuple(paths))
+    as_it_was = guard.parts(Learner, worker, loading, protocol, guard, sys.modules[__name__])
+    guard.refuse_official(paths)
+    run_from_text = guard.note_run_text(file)
     while True:
         try:
             request = protocol.receive(requests)
@@ -122,6 +124,7 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
             said = {"id": identity, "value": getattr(learner, question)(**request)}
         except BaseException as error:  # SystemExit and KeyboardInterrupt raised by the learner's code, too
             said = {"id": identity, "error": describe(error, file)}
+        said |= {"changed": guard.changed(as_it_was), "run_from_text": run_from_text}
         if os.getpid() != process:  # a fork that the learner's code left running
             os._exit(0)
         with contextlib.suppress(AttributeError, OSError, ValueError):

@@ -77,6 +77,7 @@ class Session:
         self.requests: Any = None
         self.answers: Any = None
         self.ended = False
+        self.run_from_text: list[str] = []  # lines that run code which is no line of a file
         self.asked, self.idle = 0.0, IDLE_SECONDS
         self.before: Usage | None = None  # the clock of a question
 
@@ -141,6 +142,9 @@ class Session:
         answer = clean(self._receive())
         if answer.get("id") != identity:
             raise self._interference()
+        if answer.get("changed"):
+            raise changes(answer["changed"])
+        self.run_from_text = answer.get("run_from_text") or []
         if "error" in answer:
             self._explain(answer["error"], question)
         return answer.get("value")
@@ -271,6 +275,15 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {harmless(str(key)): clean(item) for key, item in value.items()}
     return [clean(item) for item in value] if isinstance(value, list) else value
+
+
+def changes(name: str) -> Failure:
+    return Failure(
+        what="the file leaves the check and PyTorch as they are",
+        expected=f"{name} as it was",
+        got="another one",
+        question=f"Which line assigns to {name}?",
+    )
 
 
 def missing(module: str, where: str) -> str:

@@ -21,6 +21,7 @@ ROOT = HERE.parent
 START_SECONDS = 120.0  # of wall time until PyTorch is there, on the busiest machine
 SHARED = (
     "__init__",
+    "guard",
     "loading",
     "loop",
     "notebook",
