@@ -24,16 +24,18 @@ def check(
     official_too: bool = False,
     zygote: Zygote | None = None,
     within: Path | None = None,
+    graded: bool = False,
 ) -> Iterator[Result]:
     """Look at one property after the other, and stop at the first that does not hold (`everything`: go on).
 
     `zygote`: one that is there already, for many checks. `within`: the folder whose files the file may import.
+    `graded`: a file that runs code from a string fails.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with Session(path, zygote, within) as session:
-            yield from _stages(Subject(name, path, session, seed, official_too), everything)
+            yield from _stages(Subject(name, path, session, seed, official_too, graded), everything)
     except Broken as broken:  # before the first question
         yield Result("identity", "error", detail=str(broken))
     finally:

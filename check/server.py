@@ -109,13 +109,13 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
     os.dup2(2, 1)
     warnings.simplefilter("default")
     protocol.send(answers, {"calibration": calibrate()})
-    learner = Learner(file, package, tuple(paths))
+    learner, receive, send = Learner(file, package, tuple(paths)), protocol.receive, protocol.send
     as_it_was = guard.parts(Learner, worker, loading, protocol, guard, sys.modules[__name__])
     guard.refuse_official(paths)
     run_from_text = guard.note_run_text(file)
     while True:
         try:
-            request = protocol.receive(requests)
+            request = receive(requests)
         except EOFError:
             os._exit(0)
         identity, question = request.pop("id"), request.pop("question")
@@ -130,7 +130,7 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
         with contextlib.suppress(AttributeError, OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        protocol.send(answers, said)
+        send(answers, said)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from check import matching
+from check.loading import imported_files
 from check.matching import Arrangement, Sizes, Structure, Unreadable
 from check.notebook import source_of
 from check.reference import TASKS, Form, Task, Weights
@@ -51,8 +52,11 @@ class Model:
 class Subject:
     """A task or piece, the learner's file for it, and a seed for all that the check draws."""
 
-    def __init__(self, name: str, path: Path, session: Session, seed: int = 0, official_too: bool = False):
-        self.name, self.path, self.session, self.seed, self.official_too = name, path, session, seed, official_too
+    def __init__(
+        self, name: str, path: Path, session: Session, seed: int = 0, official_too: bool = False, graded: bool = False
+    ):
+        self.name, self.path, self.session, self.seed = name, path, session, seed
+        self.official_too, self.graded = official_too, graded
         self.fields: list[str] = []
         self.defined: list[str] = []
         self.like_gpt: list[str] = []  # classes that could be the model
@@ -80,12 +84,14 @@ class Subject:
     def identify(self) -> str:
         """The start of the file's SHA-256. Raises Failure for the repository's own file."""
         source, own = source_of(self.path), official_path(self.name)
-        if not self.official_too and (self.path.samefile(own) or code_of(source) == code_of(own.read_bytes())):
+        official, same = code_of(own.read_bytes()), ""
+        if self.path.samefile(own) or code_of(source) == official:
+            same = f"{own.name}, as the repository has it"
+        for file, content in imported_files(self.path.resolve(), self.session.within)[0].items():
+            same = same or (f"it imports {file.name}, as the repository has it" if code_of(content) == official else "")
+        if same and not self.official_too:
             raise Failure(
-                what="the code is yours",
-                expected="a file of your own",
-                got=f"{own.name}, as the repository has it",
-                question="Which file did you write?",
+                what="the code is yours", expected="a file of your own", got=same, question="Which file did you write?"
             )
         return hashlib.sha256(source).hexdigest()[:12]
 

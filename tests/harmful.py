@@ -89,8 +89,7 @@ FILES = {
     "affinity": "import os; os.sched_setaffinity(VICTIM, {0})",
     "scheduler": "import os; os.sched_setscheduler(VICTIM, os.SCHED_IDLE, os.sched_param(0))",
     "ptrace": LIBC + "assert libc.ptrace(16, VICTIM, None, None) == 0",
-    "ptrace the parent": LIBC + "import os; assert libc.ptrace(16, os.getppid(), None, None) == 0\n"
-    "os.kill(VICTIM, 0)",
+    "ptrace the parent": LIBC + "import os; assert libc.ptrace(16, os.getppid(), None, None) == 0\nos.kill(VICTIM, 0)",
     "memory of the grader": "open(f'/proc/{GRADER}/mem', 'r+b').write(b'x')",
     "read memory": LIBC + "assert libc.process_vm_readv(GRADER, bytes(16), 1, bytes(16), 1, 0) >= 0",
     "descriptors of the grader": "import os; assert os.listdir(f'/proc/{GRADER}/fd')",
@@ -127,12 +126,15 @@ FILES = {
     "    os._exit(0)\nraise OSError",
     "left behind, a program": STAY + "import subprocess\nsubprocess.Popen([sys.executable, '-c', "
     "'import time; time.sleep(999)'], env={}, start_new_session=True)\nraise OSError",
-    "left behind, deaf": STAY + "if os.fork() == 0:\n    for n in range(1, 32):\n        try: signal.signal(n, signal.SIG_IGN)\n"
+    "left behind, deaf": STAY
+    + "if os.fork() == 0:\n    for n in range(1, 32):\n        try: signal.signal(n, signal.SIG_IGN)\n"
     "        except (OSError, ValueError): pass\n    os.setsid()\n    time.sleep(999)\nraise OSError",
-    "fork bomb": STAY + "end = time.time() + 20\nwhile time.time() < end:\n    try: os.fork()\n    except OSError: pass\nraise OSError",
+    "fork bomb": STAY
+    + "end = time.time() + 20\nwhile time.time() < end:\n    try: os.fork()\n    except OSError: pass\nraise OSError",
     "thread bomb": "import threading, time\nfor _ in range(10**5): threading.Thread(target=time.sleep, args=(99,)).start()",
     "memory": "x = [bytearray(10**8) for _ in range(100)]",
-    "memory in children": STAY + "for _ in range(8):\n    if os.fork() == 0:\n        x = [b'x' * 10**8 for _ in range(12)]; "
+    "memory in children": STAY
+    + "for _ in range(8):\n    if os.fork() == 0:\n        x = [b'x' * 10**8 for _ in range(12)]; "
     "time.sleep(99)\ntime.sleep(99)\nraise OSError",
     "shared memory": "import mmap; x = [mmap.mmap(-1, 10**9) for _ in range(20)]\nfor each in x:\n"
     "    for at in range(0, 10**9, 4096): each[at] = 1",
@@ -142,7 +144,8 @@ FILES = {
     "try: resource.setrlimit(resource.RLIMIT_CPU, (-1, -1))\nexcept (OSError, ValueError): pass\nwhile True: pass",
     "busy at times": "import time\nwhile True:\n    end = time.process_time() + 0.02\n    while time.process_time() < end: pass\n"
     "    time.sleep(0.38)",
-    "busy in children": STAY + "while True:\n    if os.fork() == 0:\n        os.setsid()\n        end = time.process_time() + 1\n"
+    "busy in children": STAY
+    + "while True:\n    if os.fork() == 0:\n        os.setsid()\n        end = time.process_time() + 1\n"
     "        while time.process_time() < end: pass\n        os._exit(0)\n    os.wait()",
     "sleep": "import time; time.sleep(9999)",
     # the channel to the check, and what the next file finds
@@ -178,7 +181,9 @@ class World:
         os.write(self.main, b"typed ahead\n")
         self.sockets = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()]
         self.abstract = f"\0harmful{os.getpid()}"
-        for each, address in zip(self.sockets, (str(self.folder / "sock"), self.abstract, ("127.0.0.1", 0)), strict=True):
+        for each, address in zip(
+            self.sockets, (str(self.folder / "sock"), self.abstract, ("127.0.0.1", 0)), strict=True
+        ):
             each.bind(address)
             each.listen()
             each.setblocking(False)
@@ -213,7 +218,11 @@ class World:
             found[file.name] = (file.read_text(), about.st_mode, about.st_mtime_ns, about.st_nlink, about.st_uid)
         for process in (self.victim.pid, os.getpid()):
             limits = [resource.prlimit(process, limit) for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
-            shares = os.getpriority(os.PRIO_PROCESS, process), os.sched_getaffinity(process), os.sched_getscheduler(process)
+            shares = (
+                os.getpriority(os.PRIO_PROCESS, process),
+                os.sched_getaffinity(process),
+                os.sched_getscheduler(process),
+            )
             status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
             found[f"process {process}"] = (limits, shares, status, Path(f"/proc/{process}/oom_score_adj").read_text())
         found["terminal"] = termios.tcgetattr(self.terminal)
@@ -258,7 +267,9 @@ def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
         harm = world.harm()
         if (other / "my_task01.py").read_text() != TEXT:
             harm.append("another learner's file")
-        file.write_text("import torch\nassert torch.equal(torch.ones(2), torch.ones(2)) and not torch.equal(torch.ones(1), 0 * torch.ones(1))\n")
+        file.write_text(
+            "import torch\nassert torch.equal(torch.ones(2), torch.ones(2)) and not torch.equal(torch.ones(1), 0 * torch.ones(1))\n"
+        )
         after = _load(file, zygote)
         if "answered" not in after:
             harm.append(f"the next file: {after}")
@@ -299,7 +310,9 @@ def main() -> None:
             for name in wanted:
                 said, harm = run(name, world, zygote)
                 harmed += bool(harm)
-                print(f"{kind:10}  {name:30}  {'HARM: ' + json.dumps(harm) if harm else 'no harm':8}  {said}", flush=True)
+                print(
+                    f"{kind:10}  {name:30}  {'HARM: ' + json.dumps(harm) if harm else 'no harm':8}  {said}", flush=True
+                )
         left = [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(zygote.folder) in _text(each)]
         print(f"{kind}: {len(wanted)} files; processes left at the end: {len(left)}")
         harmed += len(left)

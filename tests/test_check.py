@@ -1,6 +1,7 @@
 """The check names each bug, lets every right form pass, and cannot be talked into a pass."""
 
 import ast
+import base64
 import dataclasses
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import task01
@@ -16,6 +18,7 @@ from check import matching, reference
 from check.run import check
 from check.stages.training import adamw
 from check.suites import PIECES, stages_of
+from check.zygote import Zygote
 from common import optim
 from exercises import build
 from exercises.hints import HINTS
@@ -172,28 +175,83 @@ def test_what_ends_or_fails_is_named(monkeypatch, tmp_path, code, got):
     assert re.match(got, result.got), result.got
 
 
-ATTACKS = {
-    "a message of its own": "import os\nos.write({fd}, b'\\x10\\0\\0\\0\\0\\0\\0\\0' + b'{{\"done\": true}}    ')\n",
-    "garbage on every descriptor": "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
-    "a patched torch.equal and allclose": "import torch\ntorch.equal = torch.allclose = lambda *a, **k: True\n",
-    "a patched tensor comparison": "import torch\ntorch.Tensor.__le__ = lambda *a: torch.tensor(True)\n",
-    "a replaced answer": "import sys\nfrom check import worker\nworker.Learner.logits = lambda self, model, tokens, training=False: "
-    "{{'logits': __import__('torch').zeros(*tokens.shape, 11)}}\n",
-    "an answer that is no tensor": "from check import worker\nworker.Learner.logits = lambda *a, **k: {{'logits': 'abc'}}\n",
-    "an answer that is empty": "from check import worker\nworker.Learner.build = lambda *a, **k: {{}}\n",
-    "the parent's modules": "import sys\nsys.modules['check.run'] = None\n",
+ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" where the file is only wrong
+    "garbage on every descriptor": (
+        "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
+        "alone",
+    ),
+    "a patched torch.equal and allclose": ("import torch\ntorch.equal = torch.allclose = lambda *a, **k: True\n", ""),
+    "a patched tensor comparison": ("import torch\ntorch.Tensor.__le__ = lambda *a: torch.tensor(True)\n", ""),
+    "a patched loss": ("import torch\ntorch.nn.functional.cross_entropy = lambda *a: torch.ones(1)\n", "cross_entropy"),
+    "a method of the main module": (
+        "import __main__\n__main__.Learner.logits = lambda *a, **k: {}\n",
+        "Learner.logits",
+    ),
+    "a class of the main module": ("import __main__\n__main__.Learner = object\n", "Learner"),
+    "a method of the worker": (
+        "from check import worker\nworker.Learner.generate = lambda *a, **k: {}\n",
+        "Learner.generate",
+    ),
+    "a function's code": (
+        "import sys\nsys.modules['check.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
+        "Learner.build",
+    ),
+    "found by the collector": (
+        "import gc\nfor each in gc.get_objects():\n    if isinstance(each, type) and each.__name__ == 'Learner':\n"
+        "        each.load = lambda *a, **k: {}\n",
+        "Learner.load",
+    ),
+    "found by frames": (
+        "import sys\nframe = sys._getframe()\nwhile frame:\n    for each in list(frame.f_locals.values()):\n"
+        "        if type(each).__name__ == 'Learner':\n            type(each).logits = lambda *a, **k: {}\n"
+        "    frame = frame.f_back\n",
+        "Learner.logits",
+    ),
+    "the protocol": ("from check import protocol\nprotocol.send = lambda *a: None\n", "protocol.send"),
+    "the official task, installed": ("from task01 import *\n", "the repository's own"),
 }
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def zygote():
+    with Zygote() as zygote:
+        yield zygote
+
+
 @pytest.mark.skipif(os.name == "nt", reason="descriptors as on POSIX")
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_wrong_file_cannot_talk_itself_into_a_pass(attack, tmp_path):
+def test_a_wrong_file_cannot_talk_itself_into_a_pass(attack, tmp_path, zygote):
+    lines, said = ATTACKS[attack]
     wrong = build.source("task01").replace(" * scale", "")
-    for fd in (1, 4) if "{fd}" in ATTACKS[attack] else (0,):
-        text = wrong.replace("import torch\n", ATTACKS[attack].format(fd=fd) + "import torch\n", 1)
-        results = list(check("task01", write(tmp_path, "task01", text)))
-        assert results[-1].status in ("fail", "error"), results
+    text = wrong.replace("import torch\n", lines + "import torch\n", 1)
+    found = list(check("task01", write(tmp_path, "task01", text), zygote=zygote))[-1]
+    assert found.status == "fail" and said in f"{found.what} {found.expected} {found.got}", found
+
+
+OFFICIAL_IN_A_STRING = {
+    "a string": "exec({source!r})\n",
+    "base64": "import base64, zlib\nexec(zlib.decompress(base64.b64decode({packed!r})))\n",
+    "hidden exec": "import builtins\ngetattr(builtins, 'ex' + 'ec')({source!r}, globals())\n",
+}
+
+
+@pytest.mark.parametrize("form", OFFICIAL_IN_A_STRING)
+def test_code_from_a_string_is_named(form, tmp_path, zygote):
+    source = build.source("task01")
+    packed = base64.b64encode(zlib.compress(source.encode()))
+    path = write(tmp_path, "task01", OFFICIAL_IN_A_STRING[form].format(source=source, packed=packed))
+    first = next(check("task01", path, zygote=zygote, graded=True))
+    assert (first.stage, first.status) == (
+        "identity",
+        "fail",
+    ) and "runs code from a string (my_task01.py, line" in first.got
+    assert "runs code from a string" in next(check("task01", path, zygote=zygote)).notes[0]
+
+
+def test_an_official_file_under_another_name_is_named(tmp_path, zygote):
+    (tmp_path / "helper.py").write_text(build.source("task01"), encoding="utf-8")
+    (found,) = check("task01", write(tmp_path, "task01", "from helper import *\n"), zygote=zygote)
+    assert "imports helper.py, as the repository has it" in found.got
 
 
 MISCHIEF = """

@@ -213,7 +213,8 @@ def look(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
                 Path(folder, place).parent.mkdir(parents=True, exist_ok=True)
                 Path(folder, place).write_bytes(content)
             file = Path(folder, each.place)
-            found = check(each.task, file, everything=True, seed=seed, zygote=zygote or own_zygote, within=Path(folder))
+            shared = zygote or own_zygote
+            found = check(each.task, file, True, seed, zygote=shared, within=Path(folder), graded=True)
             results = list(found)
     except Exception as error:
         return _broken(each, printable(f"{type(error).__name__}: {error}"))

@@ -12,8 +12,22 @@ def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
     digest = subject.identify()
     found = subject.session.ask("load", script=not subject.name.startswith("task"))
+    if subject.session.run_from_text:
+        _runs_text(subject, ", ".join(subject.session.run_from_text))
     subject.fields, subject.defined, subject.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
     return f"{subject.path.name}, SHA-256 {digest}{left_out(subject, found)}"
+
+
+def _runs_text(subject: Subject, lines: str) -> None:
+    """Note that a file runs code which nobody can read in it. Raises Failure where it is graded."""
+    if subject.graded:
+        raise Failure(
+            what="the code can be read in the file",
+            expected="definitions",
+            got=f"it runs code from a string ({lines})",
+            question="Can this code stand in the file itself?",
+        )
+    subject.note(f"{lines} runs code from a string: graded, that fails")
 
 
 def left_out(subject: Subject, found: dict) -> str:
