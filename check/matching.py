@@ -138,11 +138,7 @@ def read(
     groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
     structure = Structure([*names], tables, positions, [], outside, bias, None)
     if bias is not None:
-        own = [
-            unit
-            for unit in tables
-            if _owner(unit.name) == _owner(names[bias]) and _stem(unit.name) == _stem(names[bias])
-        ]
+        own = [unit for unit in tables if _stem(unit.name) == _stem(names[bias])]
         other = [unit for unit in tables if unit.module != "Embedding"]
         structure.output = next((found[0] for found in (own, other) if len(found) == 1), None)
     for group in groups:
@@ -203,11 +199,10 @@ def _owner(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _stem(name: str) -> str:
-    """What is left of a parameter's name without the words for matrix and bias."""
-    return re.sub(r"weight|matrix|bias|^[wWbB](?=_|$|[a-z0-9]{1,2}$)|(?<=_)[wWbB]$", "", name.rpartition(".")[2]).strip(
-        "_"
-    )
+def _stem(name: str) -> list[str]:
+    """What is left of a parameter's name, part by part, without the words for matrix and bias."""
+    words = r"weight|matrix|bias|^[wWbB](?=_|$|[A-Za-z0-9]{1,2}$)|(?<=_)[wWbB]$"
+    return [re.sub(words, "", part).strip("_") for part in name.split(".")]
 
 
 def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Sizes) -> list[int]:
@@ -217,14 +212,15 @@ def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Size
     def fitting(unit: Unit) -> list[int]:
         written = [AXES[kind][0] for kind in (unit.kind, OTHER_USE.get(unit.kind, unit.kind))]
         allowed = [math.prod(length[axis] for axis in axes) for axes in written]
-        return [i for i in free if _owner(names[i]) == _owner(unit.name) and shapes[i].numel() in allowed]
+        return [i for i in free if shapes[i].numel() in allowed]
 
     for unit in units:
         unit.vector = next((i for i in fitting(unit) if _stem(names[i]) == _stem(unit.name)), None)
         free = [i for i in free if i != unit.vector]
     for owner, kind in dict.fromkeys((_owner(unit.name), unit.kind) for unit in units):
         bare = [u for u in units if (_owner(u.name), u.kind, u.vector) == (owner, kind, None)]
-        left = [i for i in fitting(bare[0]) if not re.search(NORM_WORDS, names[i])] if bare else []
+        near = [i for i in fitting(bare[0]) if _owner(names[i]) == owner] if bare else []
+        left = [i for i in near if not re.search(NORM_WORDS, names[i])]
         if len(bare) == len(left):
             for unit, unit.vector in zip(bare, left, strict=True):
                 free = [i for i in free if i != unit.vector]
@@ -278,9 +274,9 @@ def _block_numbers(names: list[str], count: int) -> Sequence[int | None]:
 
     A number is the block's where it has `count` values, each in as many names: one between dots before one in a word.
     """
-    whole = [number.isdigit() for number in re.findall(r"[^.]*\d+[^.]*?(?=\D|$)", names[0])]
+    in_words = [bool(re.search(r"[^.]", word)) for word in re.findall(r"([^.\d]*)\d+", names[0])]
     columns = list(zip(*(re.findall(r"\d+", name) for name in names), strict=True))
-    for column in sorted(range(len(columns)), key=lambda i: i < len(whole) and not whole[i]):
+    for column in sorted(range(len(columns)), key=in_words.__getitem__):
         values = sorted({*columns[column]}, key=int)
         if len(values) == count and len({columns[column].count(value) for value in values}) == 1:
             return [values.index(value) for value in columns[column]]

@@ -147,6 +147,15 @@ CONV1D = (
     ("self.projection = nn.Linear", "self.projection = Conv1D"),
     ("            nn.Linear", "            Conv1D"),
 )  # fmt: skip
+PARAMETER_LISTS = """class FeedForward(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        C = config.n_embd
+        self.w = nn.ParameterList([torch.randn(C, 4 * C) / 6, torch.randn(4 * C, C) / 9])
+        self.b = nn.ParameterList([torch.zeros(4 * C), torch.zeros(C)])
+
+    def forward(self, x):
+        return torch.relu(x @ self.w[0] + self.b[0]) @ self.w[1] + self.b[1]"""
 HEADS = """class Head(nn.Module):
     def __init__(self, C, D):
         super().__init__()
@@ -215,6 +224,7 @@ HEADS_OUTSIDE = (
         ("task02", ONE_HOT),
         ("task06", ((LAYER, PROJECTION_IN_PIECES),)),
         ("task06", CONV1D),
+        ("task06", ((("class FeedForward", "\n\n\nclass"), PARAMETER_LISTS),)),
     ],
 )  # fmt: skip
 def test_right_parameters_are_read_wherever_they_are(tmp_path, task, changes):
