@@ -80,7 +80,8 @@ def _nothing_dropped(task: Task, calls: list[torch.Tensor]) -> torch.Tensor:
         _, row_of, counts = (logits.flatten(1) * 1e3).round().unique(dim=0, return_inverse=True, return_counts=True)
         if counts.max() < 0.02 * ROWS:
             raise _elsewhere(task)
-        found.append(logits[(row_of == counts.argmax()).nonzero()[0, 0]])
+        alike = logits[row_of == counts.argmax()]  # a few of them may differ by less than the rounding
+        found.append(alike.median(dim=0).values)
     if not all(close(each, found[0], 1e-3) for each in found):
         raise Failure(
             what="dropout hides single numbers, each row's own",
