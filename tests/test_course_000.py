@@ -100,7 +100,7 @@ ENCODER = [
     ("hidden states, no logits", "return self.out(x)", "return x", "shapes"),
     ("dropout in evaluation", "self.dropout(self.fcn(x))", "F.dropout(self.fcn(x), 0.1)", "steadiness"),
     ("one layer, called again and again", "for layer in self.layers:\n            x = layer(x)",
-     "for layer in self.layers:\n            x = self.layers[0](x)", "learning"),
+     "for layer in self.layers:\n            x = self.layers[0](x)", "layers"),
 ]  # fmt: skip
 
 

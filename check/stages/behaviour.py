@@ -27,8 +27,10 @@ def shapes(subject: Subject) -> str:
                 question = LAST
             elif got[:1] != (rows,) or len(got) != 3:
                 question = "Does forward return logits for every position, (B, T, V)?"
-            elif got[1] == 1:
+            elif got[1] == 1 < length:
                 question = LAST
+            elif got[2] != model.sizes.V:
+                question = "Is the output layer the last thing that forward calls, C → V?"
             elif got[1] != length:
                 question = f"Where does the model use block_size ({longest}) instead of the length of its input?"
             raise Failure(
