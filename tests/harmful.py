@@ -164,6 +164,9 @@ FILES = {
 }
 WORDS = ("NEIGHBOUR", "MARKS", "FOLDER", "SOCKET", "ABSTRACT", "PORT", "VICTIM", "GRADER", "TTY", "TOKEN", "OTHER")
 TEXT = "students,marks\nanna,12\n"
+NEXT = (
+    "import torch\nx = torch.ones(2)\nassert torch.equal(x, x) and not torch.equal(x, 0 * x) and torch.manual_seed(1)\n"
+)
 ATTACK = "{words}try:\n{lines}\nexcept BaseException as error:\n    print('stopped by', type(error).__name__)\nelse:\n    print('REACHED')\n"
 
 
@@ -257,9 +260,11 @@ def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
     """What the file of this name came to, and what it harmed: also the next file in the same sandbox."""
     start, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder, short_limits():
-        other = zygote.folder / "own-other"
-        other.mkdir(exist_ok=True)
-        (other / "my_task01.py").write_text(TEXT)
+        other = world.files[0].parent
+        if not sandbox.holds_one_file():
+            other = zygote.folder / "own-other"
+            other.mkdir(exist_ok=True)
+            (other / "my_task01.py").write_text(TEXT)
         lines = "\n".join(f"    {line}" for line in FILES[name].split("\n"))
         file = Path(folder, "my_task01.py")
         file.write_text(ATTACK.format(words=world.words(other), lines=lines))
@@ -267,12 +272,10 @@ def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
         harm = world.harm()
         if (other / "my_task01.py").read_text() != TEXT:
             harm.append("another learner's file")
-        file.write_text(
-            "import torch\nassert torch.equal(torch.ones(2), torch.ones(2)) and not torch.equal(torch.ones(1), 0 * torch.ones(1))\n"
-        )
-        after = _load(file, zygote)
-        if "answered" not in after:
-            harm.append(f"the next file: {after}")
+        if not sandbox.holds_one_file():
+            file.write_text(NEXT)
+            after = _load(file, zygote)
+            harm += [] if "answered" in after else [f"the next file: {after}"]
     if zygote.server and len(descendants(zygote.server.pid)) > 2:
         harm.append("processes stay")
     if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory > 500_000:
@@ -299,7 +302,7 @@ def main() -> None:
     torch.set_num_threads(1)
     harmed = 0
     wanted = [name for name in FILES if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]
-    for kind in sandbox.KINDS:
+    for kind in [os.environ["CHECK_SANDBOX"]] if "CHECK_SANDBOX" in os.environ else sandbox.KINDS:
         os.environ["CHECK_SANDBOX"] = kind
         sandbox.kind.cache_clear()
         if sandbox.kind() != kind:
