@@ -229,7 +229,7 @@ class World:
             status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
             found[f"process {process}"] = (limits, shares, status, Path(f"/proc/{process}/oom_score_adj").read_text())
         found["terminal"] = termios.tcgetattr(self.terminal)
-        found["shared memory"] = sorted(os.listdir("/dev/shm"))
+        found["shared memory"] = [os.path.exists(f"{place}/harmful") for place in ("/dev/shm", "/tmp")]
         found["calls"] = [self._called(each) for each in (*self.sockets, self.udp)]
         return found
 
