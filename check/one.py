@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import check.__main__ as front
-from check import compare, notebook
+from check import compare, notebook, sandbox
 from check.names import PIECES, SUFFIXES, command, did_you_mean, own_file, own_files, task_named, task_of, told_by
 from check.result import Result
 from check.run import CODES, verdict
@@ -154,6 +154,8 @@ def once(task: str, file: Path, options) -> list[Result]:
         say(summary(task, results))
     State().note(task, file, results, verdict(results))
     if not options.json:
+        if sandbox.kind() == "no":
+            hint("Nothing here confines what your file does while it is checked: docs/check.md names what could.")
         advise(task, file, results)
     return results
 

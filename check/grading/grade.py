@@ -76,7 +76,11 @@ def main() -> None:
     if not handed_in.students and not options.gradescope:
         raise UserError(f"{options.folder}: nothing was handed in there")
     settings = {"folder": str(options.folder.resolve()), "check": _version(), "seed": options.seed}
-    found = _marked(handed_in, settings, options)
+    try:
+        found = _marked(handed_in, settings, options)
+    except SystemExit as stop:
+        print(f"Ended by a signal {progress.where}.", file=sys.stderr)
+        raise stop
     for mark in found:
         points.give(mark)
     alike = groups({each.name: (each.task, each.code) for each in handed_in.submissions if not each.given})
