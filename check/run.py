@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from check.reference import TASKS
 from check.result import Broken, Failure, NotStarted, Result, Undecided
 from check.session import Session
 from check.subject import Subject
@@ -11,7 +12,8 @@ from check.zygote import Zygote
 
 import torch
 
-NEEDED = ("identity", "interface", "parameters", "logits")  # later stages build on these
+# Stages that need to know which parameter is which.
+READING = frozenset(("logits", "sizes", "dropout", "bidirectional", "initialization", "gradients", "training"))
 STATUSES = ("error", "fail", "undecided", "not started", "pass")  # the worst first
 CODES = {"pass": 0, "fail": 1, "not started": 2, "undecided": 3, "error": 4}
 
@@ -43,13 +45,41 @@ def check(
 
 
 def _stages(subject: Subject, everything: bool) -> Iterator[Result]:
+    """The stages' results. With `everything`, those that need what does not hold are left out: they were not reached.
+
+    A bug that one stage has named is not charged again: later stages compare with the lesson's model with that bug.
+    """
+    skipped: set[str] = set()
     for stage in stages_of(subject.name):
+        name = stage.__name__
+        if name in skipped:
+            continue
         subject.sizes_used = ""
         result = _look(stage, subject)
+        if result.status == "fail" and name == "training" and subject.failed:
+            return  # what was named before may be the reason
         yield result
-        ended = result.status == "error" or stage.__name__ in NEEDED or not subject.session.lives()
-        if result.status != "pass" and (ended or not everything):
+        if result.status == "pass":
+            continue
+        subject.failed.add(name)
+        if not everything or result.status == "error" or not subject.session.lives() or not _goes_on(subject, name):
             return
+        if name == "interface":
+            skipped.add("generation")
+        elif name in ("parameters", "logits") and not subject.hook and subject.arrangement is None:
+            skipped |= READING
+
+
+def _goes_on(subject: Subject, failed: str) -> bool:
+    """Whether there is anything to look at after a stage that does not hold."""
+    if failed == "identity":
+        return bool(subject.defined)
+    if failed == "interface":
+        try:
+            return subject.name in TASKS and bool(subject.small_model())
+        except (Failure, NotStarted, Undecided, Broken):
+            return False
+    return True
 
 
 def _look(stage, subject: Subject) -> Result:

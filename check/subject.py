@@ -69,6 +69,7 @@ class Subject:
         self.projects = False  # whether one head has a projection, which a course may leave out
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
+        self.failed: set[str] = set()  # stages that did not hold
 
     @property
     def task(self) -> Task:
@@ -77,6 +78,15 @@ class Subject:
     def note(self, text: str) -> None:
         """Remember what is right, and other than in the lesson."""
         self.notes += [text] * (text not in self.notes)
+
+    def know(self, found: dict) -> None:
+        """Note what the file defines."""
+        self.fields, self.defined, self.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
+
+    def adopt(self, how: Arrangement, form: Form) -> None:
+        """Compare with the lesson's model with a named bug from here on, where it is known at all sizes."""
+        if isinstance(form.scale, str):
+            self.arrangement, self.form = how, form
 
     def generator(self, salt: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + salt)

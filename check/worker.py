@@ -58,17 +58,21 @@ class Learner:
         """
         try:
             self.module, left_out = load(self.path, self.package, self.paths)
-        except Trained:
-            if not script:
+        except BaseException as error:
+            self.module = sys.modules.get(MODULE)
+            if not script or not isinstance(error, Trained):
                 raise
-            self.module, left_out = sys.modules[MODULE], ["all from the first backward() on (it trains)"]
+            left_out = ["all from the first backward() on (it trains)"]
+        return self.defined() | {"left_out": left_out}
+
+    def defined(self) -> dict:
+        """The names of the file, the fields of its Config, classes like a GPT."""
         names = [name for name in vars(self.module) if not name.startswith("_")]
         config = getattr(self.module, "Config", None)
         return {
             "names": names,
             "fields": None if config is None else _fields(config),
             "like_gpt": [name for name in names if _like_gpt(getattr(self.module, name), self.module.__name__)],
-            "left_out": left_out,
         }
 
     def signature(self, function: str, arguments: list, keywords: dict) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 from check.grading import copies, forms, grade
 from check.grading.marks import Mark, Points, names_of
 from check.grading.submissions import collect
+from check.run import check
+from check.zygote import Zygote
 from common.run import UserError
 from exercises import build
 from tests.local import MINE, ROOT, hand_in, right
@@ -357,6 +359,40 @@ def test_another_table_than_the_platforms_is_one_line(tmp_path, fill):
     (tmp_path / "export.csv").write_text("name,points\nann,3\n")
     with pytest.raises(UserError, match=r"export\.csv: (no column|expected)"):
         fill(tmp_path / "export.csv", graded())
+
+
+MASK = 'scores = torch.where(mask, scores, float("-inf"))'
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    with Zygote() as zygote:
+        yield zygote
+
+
+ONE_CAUSE = {  # what is wrong: old, new, the stage that it costs, stages that are not reached
+    "no scale": (" * scale", "", "logits", 0),
+    "no mask": (MASK, "scores = scores + 0", "causality", 0),
+    "softmax along queries": ("F.softmax(scores, dim=-1)", "F.softmax(scores, dim=-2)", "causality", 0),
+    "no positions": (" + self.wpe(positions)", " + 0 * self.wpe(positions)", "position", 1),
+    "input() at the bottom": ("if __name__", "input('?')\nif __name__", "identity", 0),
+    "no guard": ('if __name__ == "__main__":', "torch.ones(1, requires_grad=True).backward()\nif True:", "identity", 0),
+    "generate without temperature": ("max_new_tokens, temperature=1.0):", "max_new_tokens):", "interface", 1),
+}
+
+
+@pytest.mark.parametrize("what", ONE_CAUSE)
+def test_one_cause_is_charged_once(tmp_path, zygote, what):
+    old, new, stage, unreached = ONE_CAUSE[what]
+    code = right("task02")
+    assert code.count(old) == 1
+    (tmp_path / "my_task02.py").write_text(code.replace(old, new))
+    stages = [result.as_dict() for result in check("task02", tmp_path / "my_task02.py", everything=True, zygote=zygote)]
+    assert [each["stage"] for each in stages if each["status"] != "pass"] == [stage]
+    mark = Mark("Ann", "", "task02", "", "fail", stages)
+    Points().give(mark)
+    assert mark.most - mark.points == 1 + unreached
+    assert mark.notes == [f"{unreached} not reached"] * bool(unreached)
 
 
 # Copies.

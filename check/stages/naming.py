@@ -220,6 +220,7 @@ def _logits_scaled(seen: Seen, readings: list[Reading]) -> Failure | None:
 
 def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Failure:
     scores = [each for each in wrongs if each in _score_bugs(seen)]
+    seen.subject.adopt(reading.how, form)
     return Named(
         what=WHAT,
         expected="the lesson's model",

@@ -11,10 +11,15 @@ from check.subject import B, Subject
 def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
     digest = subject.identify()
-    found = subject.session.ask("load", script=not subject.name.startswith("task"))
+    try:
+        found = subject.session.ask("load", script=not subject.name.startswith("task"))
+    except Failure:
+        if subject.session.lives():
+            subject.know(subject.session.ask("defined"))  # what the file defined before it failed
+        raise
     if subject.session.run_from_text:
         _runs_text(subject, ", ".join(subject.session.run_from_text))
-    subject.fields, subject.defined, subject.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
+    subject.know(found)
     return f"{subject.path.name}, SHA-256 {digest}{left_out(subject, found)}"
 
 

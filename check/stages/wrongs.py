@@ -8,6 +8,11 @@ from typing import Any
 from check.reference import RIGHT_ACTIVATIONS, Form
 from check.subject import Subject
 
+NAMED_BEFORE: dict[str, list[dict[str, Any]]] = {  # stage that failed → what is charged there, and not again
+    "causality": [{"causal": False}, {"softmax": "queries"}, {"softmax": "heads"}],
+    "position": [{"positions": False}],
+}
+
 
 def right_forms(subject: Subject) -> Iterator[Form]:
     """The forms that are right."""
@@ -15,15 +20,20 @@ def right_forms(subject: Subject) -> Iterator[Form]:
     if subject.task.rotary:
         layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
     activations = RIGHT_ACTIVATIONS[subject.task.activation]
-    for activation, (layout, direction), swapped, scale in itertools.product(
-        activations, layouts, (False, True), subject.task.scales
+    for changes, activation, (layout, direction), swapped, scale in itertools.product(
+        _named_before(subject), activations, layouts, (False, True), subject.task.scales
     ):
-        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation)
+        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation, **changes)
+
+
+def _named_before(subject: Subject) -> list[dict[str, Any]]:
+    return [{}, *(each for stage in sorted(subject.failed) for each in NAMED_BEFORE.get(stage, ()))]
 
 
 def right_parts(subject: Subject) -> list[Form]:
     """The right forms that one token tells apart."""
-    return [Form(activation=activation) for activation in RIGHT_ACTIVATIONS[subject.task.activation]]
+    activations = RIGHT_ACTIVATIONS[subject.task.activation]
+    return [Form(activation=activation, **each) for each in _named_before(subject) for activation in activations]
 
 
 @dataclasses.dataclass(frozen=True)
