@@ -153,11 +153,18 @@ def read(
 
 
 def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]:
-    """What a model has more or less of than the lesson's: of norms, and of other parts."""
+    """What a model has more or less of than the lesson's: of norms and biases, and of other parts."""
     block, each = structure.blocks[0], _each(task)
     lasts = [unit for unit in structure.outside if unit.kind == "norm"]
     norms = _counted(len(block.norms), 2 * task.norms, "norm", f" in {each}")
     norms += _counted(len(lasts), int(task.last_norm), "norm", " after the blocks")
+    norms += _counted(int(structure.output_bias is not None), int(not task.tied), "bias", " in the output layer")
+    if task.feed_forward == "mlp":
+        biases = sum(unit.vector is not None for unit in block.wide)
+        norms += _counted(biases, 2, "layer", f" of the MLP with a bias in {each}")
+    elif task.feed_forward:
+        biases = sum(unit.vector is not None for unit in block.attention if unit.kind == "whole")
+        norms += _counted(min(biases + (block.bias is not None), 1), 1, "bias", f" in the feed-forward layer of {each}")
     others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
     others += _counted(len(structure.positions), int(not task.rotary), "position table")
     others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), "layer", f" of the MLP in {each}")
@@ -334,7 +341,11 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
         _table_orders(task, structure),
         [(0, 1), (1, 0)] if task.norms else [()],
         [True, False] if any(unit.raw for unit in norms) else [True],
-        [order for order in orders if len({wholes[i].shape for i in order[:last]}) <= 1],
+        [
+            order
+            for order in orders
+            if len({wholes[i].shape for i in order[:last]}) <= 1 and _has_bias(task, block, order)
+        ],
         [(0, 1), (1, 0)] if block.wide else [()],
         ROLES if others else ROLES[:1],  # of three whole matrices the order says which is key, query and value
         [True, False] if any(unit.kind == "piece" for unit in others) else [True],
@@ -358,6 +369,12 @@ def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list
     if +found not in (possible if task.attention else ({},)):
         raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could be attention's")
     return wholes, others
+
+
+def _has_bias(task: Task, block: Block, order: tuple[int, ...]) -> bool:
+    """Whether the feed-forward layer of tasks 3 and 4 would have its bias in this order of whole matrices."""
+    wholes = [unit for unit in block.attention if unit.kind == "whole"]
+    return task.feed_forward != "linear" or not order or (wholes[order[-1]].vector, block.bias) != (None, None)
 
 
 def _merge_pieces(block: Block) -> list[Unit]:

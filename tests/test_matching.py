@@ -289,6 +289,12 @@ def test_projection_parameters_may_have_any_axes(tmp_path, matrix, bias, out):
 
 NORM2 = "        self.feed_forward_norm = nn.LayerNorm(config.n_embd)\n"
 MLP = "self.feed_forward(self.feed_forward_norm(x))"
+SEPARATE_LAYERS = (  # with biases, which may be there
+    (("        self.qkv = nn.Linear", "        self.scale"),
+     "        self.q, self.k, self.v = (nn.Linear(config.n_embd, config.n_embd) for _ in range(3))\n"),
+    (("        heads = self.qkv", "        x = attention"),
+     "        k, q, v = (f(x).view(B, T, self.n_head, -1).transpose(1, 2) for f in (self.k, self.q, self.v))\n"),
+)  # fmt: skip
 RMS = (
     ("class Block(nn.Module)", "class RMSNorm(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
      "        self.weight = nn.Parameter(torch.ones(width))\n\n    def forward(self, x):\n"
@@ -306,8 +312,10 @@ RMS = (
          "144 more: three norms in each block, the lesson has two"),
         ("task06", ((LAST_NORM, f"        self.blocks = {BLOCKS}\n"), ("self.final_norm(x)", "x")),
          "48 fewer: no norms after the blocks, the lesson has one"),
-        ("task05", ((f"self.blocks = {BLOCKS}\n", LAST_NORM.strip() + "\n"), ("head(x)", "head(self.final_norm(x))")),
+        ("task05", ((f"self.blocks = {BLOCKS}\n", LAST_NORM[8:]), ("head(x)", "head(self.final_norm(x))")),
          "48 more: one norm after the blocks, the lesson has none"),
+        ("task03", (*SEPARATE_LAYERS, ("nn.Linear(config.n_embd, config.n_embd), nn.ReLU",
+                                       "nn.Linear(config.n_embd, config.n_embd, bias=False), nn.ReLU")), "logits: "),
         ("task06", RMS, "is RMSNorm, or LayerNorm without its bias; the lesson's LayerNorm has two"),
         ("task06", ((POSITION, ""), (EMBEDDED, "        x = self.token_embedding(tokens)\n")),
          "168 fewer: no position tables, the lesson has one"),

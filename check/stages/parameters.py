@@ -14,22 +14,22 @@ def parameters(subject: Subject) -> str:
     model = subject.small_model()
     expected, got = count(subject, model.sizes), model.count()
     allowed = got - expected in allowed_differences(subject.task, model.sizes)
-    norms: list[str] = []
+    named: list[str] = []
     others: list[str] = []
     reason = ""
     try:
-        norms, others = matching.differences(subject.task, subject.structure(model))
+        named, others = matching.differences(subject.task, subject.structure(model))
     except Unreadable as unreadable:
         if allowed:
             raise
         reason = unreadable.reason
-    if norms or not allowed:
+    if named or not allowed:
         difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" if got != expected else ""
         raise Failure(
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}{difference}: {'; '.join([*norms, *others]) or reason or _parts(subject, model)}",
-            question=_question_of_norms(norms) or _question_of_count(subject, model.sizes, got - expected),
+            got=f"{got}{difference}: {'; '.join([*named, *others]) or reason or _parts(subject, model)}",
+            question=_question_of_norms(named) or _question_of_count(subject, model.sizes, got - expected),
         )
     if others:
         raise Unreadable("; ".join(others))
@@ -55,8 +55,9 @@ def _parts(subject: Subject, model: Model) -> str:
     return ", ".join(f"{name} {size}" for name, size in parts.items())
 
 
-def _question_of_norms(norms: list[str]) -> str:
-    return "Which sums does the lesson normalize, and does each of them have a norm of its own?" if norms else ""
+def _question_of_norms(named: list[str]) -> str:
+    question = "Which sums does the lesson normalize, and does each of them have a norm of its own?"
+    return question if any("norm" in each for each in named) else ""
 
 
 def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
