@@ -178,14 +178,11 @@ class Usage:
 
 def descendants(root: int) -> list[int]:
     """A process and all that came of it (Linux)."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
     found = [root] if Path(f"/proc/{root}").exists() else []
     for process in found:
-        found += children.get(process, [])
+        for children in Path(f"/proc/{process}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, children.read_text().split())
     return found
 
 

@@ -74,7 +74,7 @@ FILES = {
     "ctypes.CDLL(None).inotify_add_watch(fd, FOLDER.encode(), 0xfff) >= 0",
     "the other learner's file": "import os\nfor each in os.listdir(OTHER): open(OTHER + '/' + each, 'a').write('x')",
     "the check's modules": "import check, os; open(os.path.dirname(check.__file__) + '/worker.py', 'a').write('x')",
-    "/dev/shm": "open('/dev/shm/harmful', 'w').write('x'); import os; assert os.path.exists('/proc/1/root/dev/shm/harmful')",
+    "/dev/shm": "open('/dev/shm/harmful', 'w').write('x'); raise OSError",
     "/tmp": "open('/tmp/harmful', 'w').close()",
     # processes
     "kill the grader": "import os; os.kill(GRADER, 9)",
@@ -91,7 +91,9 @@ FILES = {
     "ptrace": LIBC + "assert libc.ptrace(16, VICTIM, None, None) == 0",
     "ptrace the parent": LIBC + "import os; assert libc.ptrace(16, os.getppid(), None, None) == 0\nos.kill(VICTIM, 0)",
     "memory of the grader": "open(f'/proc/{GRADER}/mem', 'r+b').write(b'x')",
-    "read memory": LIBC + "assert libc.process_vm_readv(GRADER, bytes(16), 1, bytes(16), 1, 0) >= 0",
+    "read memory": LIBC
+    + "here = ctypes.create_string_buffer(8); local = (ctypes.c_size_t * 2)(ctypes.addressof(here), 8)\n"
+    "remote = (ctypes.c_size_t * 2)(id(here), 8); assert libc.process_vm_readv(GRADER, local, 1, remote, 1, 0) > 0",
     "descriptors of the grader": "import os; assert os.listdir(f'/proc/{GRADER}/fd')",
     "take a descriptor": "import os, ctypes; fd = os.pidfd_open(GRADER); assert ctypes.CDLL(None).syscall(438, fd, 1, 0) >= 0",
     "score for lack of memory": "open(f'/proc/{VICTIM}/oom_score_adj', 'w').write('1000')",
@@ -101,7 +103,7 @@ FILES = {
     "environment of all": "import glob\nfound = ''\nfor path in glob.glob('/proc/*/environ'):\n"
     "    try: found += open(path).read()\n    except OSError: pass\nassert TOKEN in found",
     "passwords": "open('/etc/shadow').read()",
-    "keys": "import glob; assert glob.glob('/root/*') + glob.glob('/root/.*') + glob.glob('/home/*/*')",
+    "keys": "import glob\nfound = [open(path) for path in glob.glob('/root/.*') + glob.glob('/home/*/.*') if 'rc' in path]\nassert found",
     # the terminal
     "terminal": "open('/dev/tty', 'r+b', 0)",
     "terminal by name": "open(TTY, 'r+b', 0).write(b'hello')",
@@ -111,7 +113,7 @@ FILES = {
     "    except OSError: pass\nelse: raise OSError",
     # the network
     "loopback": "import socket; socket.create_connection(('127.0.0.1', PORT), 1)",
-    "udp": "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', PORT))",
+    "udp": "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', PORT)); raise OSError",
     "the world": "import socket; socket.create_connection(('1.1.1.1', 53), 1)",
     "names": "import socket; socket.getaddrinfo('example.org', 80)",
     "unix socket": "import socket; socket.socket(socket.AF_UNIX).connect(SOCKET)",
