@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
 def runs_in_the_background(request):
     """Name → future log: runs on one thread, beside all other tests, where any test is about them."""
     wanted = any(item.path.name == "test_logs.py" for item in request.session.items)
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         yield {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True) if wanted}
         pool.shutdown(cancel_futures=True)
 

@@ -1,11 +1,13 @@
-"""Sixty made-up submissions of a course: python -m tests.submissions DIR
+"""A hundred made-up submissions of a course: python -m tests.submissions DIR
 
 Right in several styles, wrong in many ways, copies, late and newer versions, zips, notebooks, files that hang, that
-cheat, that are none; in a folder for each student, or named as Moodle and Canvas name them. `--report` marks them
-twice, the second time beside busy processes, and prints what came out.
+cheat, that are none; in a folder or a zip for each student, or named as Moodle, Canvas and Blackboard name them, with
+namesakes, blind marking, clones and environments. `--report` marks them twice, the second time next to busy processes,
+and prints what came out.
 """
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -45,6 +47,7 @@ HANGS = {
 
 def write(folder: Path) -> int:
     """Write all; how many files (a zip's counted one by one)."""
+    folder.mkdir(exist_ok=True)
     files: dict[str, str | bytes] = {}
     for student, (task, style) in RIGHT.items():
         styles = in_styles(task, build.source(task))
@@ -74,6 +77,7 @@ def write(folder: Path) -> int:
     files["none/my_task02.py"] = b"\0\1\2\xff"
     files["none/my_task03.py"] = ""
     files["none/thoughts.py"] = "x = 1\n"
+    files |= more_forms(files["cem/my_task03.py"])  # type: ignore[arg-type]
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         data = content.encode() if isinstance(content, str) else content
@@ -85,6 +89,40 @@ def write(folder: Path) -> int:
         archive.writestr("week/notes.txt", "Done!")
     (folder / "zipped" / "bad.zip").write_bytes(b"PK\3\4 no zip")
     return len(files) + 5
+
+
+def more_forms(code: str) -> dict[str, str | bytes]:
+    """Forty files as platforms and students hand them out: each person's is told apart by a comment."""
+    people = (f"{code}\n# {number}\n" for number in range(1000))
+    files: dict[str, str | bytes] = {}
+    for number in range(8):
+        files[f"Participant_{500 + number}_assignsubmission_file_/my_task03.py"] = next(people)
+    for number in range(4):
+        files[f"Sam Name_{600 + number}_assignsubmission_file_/task 3.py"] = next(people)
+        files[f"namesam_{700 + number}_800_my_task03.py"] = next(people)
+        files[f"anon_aB{number}xY_900_task3.py"] = next(people)
+        files[f"HW 3_b{number}_attempt_2026-11-26-10-00-0{number}_my_task03.py"] = next(people)
+        files[f"z{number}.zip"] = packed({"task03.py": next(people)})
+    files["Who!/my_task03.py"], files["Who!Me/my_task03.py"] = next(people), next(people)
+    files["clone/gpt/my_task03.py"] = next(people)
+    for room in ("common", "check", "exercises"):
+        files[f"clone/gpt/{room}/__init__.py"] = '"""A room."""\n'
+    for task in ("task01", "task02", "task03"):
+        files[f"clone/gpt/{task}.py"] = build.source(task)
+        files[f"untouched {task}/{task}.py"] = build.source(task)
+    files["capital/MY_TASK03.PY"], files["mailed/my_task03.py.txt"] = next(people), next(people)
+    files["deep/hw.zip"] = packed({"week.zip": packed({"task03.py": next(people)})})
+    files["venv/venv/task03.py"], files["venv/task03.py"] = next(people), next(people)
+    return files
+
+
+def packed(files: dict[str, str | bytes]) -> bytes:
+    """A zip."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
 
 
 def notebook(code: str) -> str:
@@ -99,13 +137,13 @@ def grade(folder: Path, place: Path, jobs: int) -> tuple[list[list[str]], float]
     place.mkdir()
     start = time.perf_counter()
     forms = [f"--{form}={place / name}" for form, name in (("csv", "marks.csv"), ("json", "marks.json"))]
-    forms += [f"--feedback={place / 'pages'}", f"--gradescope={place / 'results.json'}", f"--jobs={jobs}"]
+    forms += [f"--feedback={place / 'pages'}", f"--jobs={jobs}", "--seed=0"]
     line = [sys.executable, "-m", "check", "grade", str(folder), *forms]
     result = subprocess.run(line, cwd=build.ROOT, capture_output=True, text=True)
     if result.returncode not in (0, 1):
         raise UserError(f"grading ended with {result.returncode}: {result.stderr.strip()}")
     (place / "table.txt").write_text(result.stdout)
-    with open(place / "marks.csv", encoding="utf-8", newline="") as file:
+    with open(place / "marks.csv", encoding="utf-8-sig", newline="") as file:
         rows = [[value for key, value in row.items() if key != "seconds"] for row in csv.DictReader(file)]
     return rows, time.perf_counter() - start
 
@@ -126,14 +164,14 @@ def report(busy: int, jobs: int) -> None:
                 other.kill()
                 other.wait()
         same = first == second
-        graded = sum(bool(row[0]) for row in first)
-        print(f"{count} files: {graded} graded, {len(first) - graded} not, each with a reason")
+        graded = sum(row[2] != "" and row[3] != "missing" for row in first)
+        people = len({(row[0], row[1]) for row in first if row[0]})
+        print(f"{count} files: {graded} marks of {people} people; {sum(not row[0] for row in first)} files not graded")
         print(f"alone: {seconds:.0f} s, {seconds / graded:.1f} s a file with --jobs {jobs}")
-        print(f"beside {busy} busy processes: {busy_seconds:.0f} s, {busy_seconds / graded:.1f} s a file")
+        print(f"next to {busy} busy processes: {busy_seconds:.0f} s, {busy_seconds / graded:.1f} s a file")
         print(f"the marks: {'the same' if same else 'NOT THE SAME'}")
         pages = len(list((folder / "alone" / "pages").iterdir()))
-        tests = len(json.loads((folder / "alone" / "results.json").read_text())["tests"])
-        print(f"written: marks.csv, marks.json, results.json ({tests} tests), {pages} pages of feedback")
+        print(f"written: marks.csv, marks.json, {pages} pages of feedback")
         print(f"# {os.cpu_count()} of {describe()}")
         if not same:
             for one, two in zip(first, second, strict=False):

@@ -560,11 +560,13 @@ def test_the_example_of_points_can_be_used():
     assert points.late == 0.8 and points.of("task01", "logits") == 4 and points.of("task02", "identity") == 0
 
 
-def test_made_up_submissions_are_sixty_and_of_every_kind(tmp_path):
+def test_made_up_submissions_are_a_hundred_and_nobody_is_missing(tmp_path):
     from tests import submissions
 
-    assert submissions.write(tmp_path) >= 60
-    found = collect(tmp_path)
-    assert len(found.submissions) + len(found.left) >= 60 and any(each.late for each in found.submissions)
-    assert {Path(each.name).suffix for each in found.submissions} == {".py", ".ipynb"}
-    assert any(".zip/" in each.name for each in found.submissions)
+    assert submissions.write(tmp_path / "all") >= 100
+    found = collect(tmp_path / "all")
+    assert any(each.late for each in found.submissions)
+    assert {Path(each.name).suffix for each in found.submissions} >= {".py", ".ipynb"}
+    hand_in(tmp_path / "more", submissions.more_forms(FILE))
+    more = collect(tmp_path / "more")
+    assert len(more.students) == 38 and len(more.submissions) == 38 and not more.left

@@ -6,8 +6,6 @@ from tests.lessons import DOCUMENTED, full_run
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 X86_64 = platform.machine().lower() in ("x86_64", "amd64")
 ELSEWHERE = 0.02  # other processors round differently, and 5,000 steps make that visible
 EXACT = ["task01", "task02"]
@@ -37,6 +35,7 @@ def test_tasks_1_and_2_print_the_documented_digits(runs, name):
     assert_close(runs[name], DOCUMENTED[name], 0 if X86_64 else ELSEWHERE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_the_digits_do_not_depend_on_the_number_of_threads(runs_with_two_threads, name):
     assert_close(runs_with_two_threads[name], DOCUMENTED[name], 0 if X86_64 else ELSEWHERE)

@@ -177,7 +177,7 @@ def growth() -> str:
 
 
 def lstm() -> str:
-    """The LSTM beside tasks 7 and 9."""
+    """The LSTM next to tasks 7 and 9."""
     found = re.findall(r"^(LSTM|task \d) +([\d,]+) +[\d.]+M +(\S+ ± \S+) +\S+ ± \S+ +(.*)$", read("lstm"), re.M)
     return markdown(["model", "parameters", "val loss after 60 s", "seconds to 2.0 nats"], *map(list, found))
 
@@ -239,7 +239,7 @@ def generation() -> str:
 
 
 def documented() -> str:
-    """Task 7's documented run beside the documented lines, as far as it went."""
+    """Task 7's documented run next to the documented lines."""
     logs = json.loads((ROOT / "tests" / "documented_logs.json").read_text(encoding="utf-8"))
     lines = {line[0]: line[1:] for line in logs["task07"]}
     found = re.findall(r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$", read("task07_documented"), re.MULTILINE)
@@ -269,7 +269,7 @@ def overlap() -> str:
 
 def grading() -> str:
     """How long a folder of submissions takes."""
-    found = re.findall(r"^(alone|beside .*?): (\d+) s, ([\d.]+) s a file", read("grading"), re.M)
+    found = re.findall(r"^(alone|next to .*?): (\d+) s, ([\d.]+) s a file", read("grading"), re.M)
     return markdown(["--jobs 2", "seconds in all", "seconds a file"], *map(list, found))
 
 
