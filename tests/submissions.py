@@ -112,7 +112,7 @@ def more_forms(code: str) -> dict[str, str | bytes]:
         files[f"untouched {task}/{task}.py"] = build.source(task)
     files["capital/MY_TASK03.PY"], files["mailed/my_task03.py.txt"] = next(people), next(people)
     files["deep/hw.zip"] = packed({"week.zip": packed({"task03.py": next(people)})})
-    files["venv/venv/task03.py"], files["venv/task03.py"] = next(people), next(people)
+    files["vera/venv/task03.py"], files["vera/task03.py"] = next(people), next(people)
     return files
 
 
