@@ -239,17 +239,21 @@ def generation() -> str:
 
 
 def documented() -> str:
-    """Task 7's documented run next to the documented lines."""
+    """Task 7's documented run on a GPU, next to the documented lines: training and validation loss."""
     logs = json.loads((ROOT / "tests" / "documented_logs.json").read_text(encoding="utf-8"))
-    lines = {line[0]: line[1:] for line in logs["task07"]}
-    found = re.findall(r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$", read("task07_documented"), re.MULTILINE)
-    return markdown(
-        ["Epoch", "train loss, documented", "here", "val loss, documented", "here"],
-        *(
-            [epoch, f"{lines[int(epoch)][0]:.4f}", train, f"{lines[int(epoch)][1]:.4f}", val]
-            for epoch, train, val in found
-        ),
-    )
+    runs = [parse(read(f"task07_documented_seed{seed}")) for seed in (42, 43, 44)]
+    rows = [["Epoch", "documented", "seed 42", "seed 43", "seed 44"]]
+    for line in logs["task07"]:
+        epoch, *losses = line
+        found = [losses, *(run[epoch] for run in runs)]
+        rows.append([str(epoch), *(f"{train:.4f} / {val:.4f}" for train, val in found)])
+    return markdown(*rows)
+
+
+def parse(log: str) -> dict[int, list[float]]:
+    """Step → training and validation loss."""
+    lines = re.findall(r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$", log, re.MULTILINE)
+    return {int(step): [float(train), float(val)] for step, train, val in lines}
 
 
 def convergence() -> str:
