@@ -76,6 +76,11 @@ class Task:
     embedding_dropout: bool = False
 
     @property
+    def documented_scale(self) -> str:
+        """What divides the scores in the documented runs."""
+        return "√C" if self.n_head else "√D"
+
+    @property
     def scales(self) -> tuple[str, ...]:
         """What may divide the scores."""
         return SCALES_OF_LESSONS if self.name.startswith("task") else ("√D",)

@@ -28,6 +28,7 @@ from common.courses import (
     make,
     meaning,
     needs_targets,
+    own_functions,
 )
 
 import torch
@@ -75,10 +76,13 @@ class Learner:
             "like_gpt": [name for name in names if _like_gpt(getattr(self.module, name), self.module.__name__)],
         }
 
-    def signature(self, function: str, arguments: list, keywords: dict) -> str:
-        """ "", or why a call with these arguments is impossible."""
+    def cannot_write(self, model: int) -> str:
+        """ "", or why the model has no generate(tokens, max_new_tokens, temperature=1.0)."""
+        method = getattr(self.models[model], "generate", None)
+        if method is None:
+            return "no such method"
         try:
-            inspect.signature(self._find(function)).bind(*arguments, **keywords)
+            inspect.signature(method).bind(None, 1, temperature=1.0)
         except TypeError as error:
             return str(error)
         return ""
@@ -93,8 +97,9 @@ class Learner:
             if names != [function] and find_method(self.module, function):
                 names = [function]
             does = forms.DOES.get(function)
-            fitting = [name for name in names if does and forms.holds(does, getattr(self.module, name, None))]
-            self.found[function] = fitting or names
+            near = names or own_functions(self.module)
+            fitting = [name for name in near if does and forms.holds(does, getattr(self.module, name, None))]
+            self.found[function] = fitting or names or near[: len(near) == 1]
         return self.found[function]
 
     def takes(self, function: str) -> str:
@@ -270,8 +275,8 @@ class Learner:
         rows = forms.position_rows(self._find("positional_encoding"), length, width, longest)
         return {"value": rows, "learned": rows.requires_grad}
 
-    def rates(self, count: int, settings: list) -> list:
-        """get_lr of iterations 0 to count - 1, with four settings as arguments or as the module's globals."""
+    def rates(self, iterations: list, settings: list) -> list:
+        """get_lr of some iterations, with four settings as arguments or as the module's globals."""
         function, iteration = self._find("get_lr"), object()
         values = dict(zip(PARAMETERS["get_lr"], [iteration, *settings], strict=True))
         given, known = loop.given(function, values, vars(self.module))
@@ -279,7 +284,7 @@ class Learner:
             raise TypeError(f"neither an argument nor a global tells get_lr its {', '.join(missing)}")
         fixed = {name: value for name, value in given.items() if value is not iteration}
         name = next(name for name, value in given.items() if value is iteration)
-        return [float(function(**fixed, **{name: n})) for n in range(count)]
+        return [float(function(**fixed, **{name: n})) for n in iterations]
 
     def optimizer(self, settings: list, sizes: dict) -> dict:
         """The groups of configure_optimizers: for the learner's GPT where it is its method, else for Layers."""

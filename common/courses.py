@@ -15,7 +15,8 @@ ARGUMENTS = {  # here → in the courses; capitals do not matter
     "head_size": "head_dim d_k d_v d_head",
     "feed_forward_size": "fcn_hidden ffn_hidden ff_hidden mlp_hidden d_ff ff_dim ffn_dim mlp_dim dim_ff "
     "dim_feedforward intermediate_size n_inner",
-    "dropout": "p dropout_rate dropout_p dropout_prob drop p_drop pdrop attention_dropout attn_dropout resid_dropout",
+    "dropout": "p dropout_rate dropout_p dropout_prob drop drop_rate drop_prob p_drop pdrop attention_dropout "
+    "attn_dropout resid_dropout",
     "vocab_size": "vocabulary_size n_vocab d_vocab num_tokens V",
     "context_size": "block_size max_seq_len max_len max_length context_length n_ctx seq_len seq_length sequence_length "
     "length n_positions num_positions T",
@@ -54,7 +55,7 @@ CLASSES = {  # by these names, or else by what the name sounds like
         "MultiHeadCausalAttention MultiHeadAttention CausalSelfAttention SelfAttention",
         r"attention|attn|mha",
     ),
-    "mlp": ("MLP FeedForward Mlp FFN", r"mlp|feed_?forward|ffn"),
+    "mlp": ("MLP FeedForward Mlp FFN", r"mlp|feed_?fo|ffn"),
     "block": ("Block TransformerBlock DecoderBlock AttentionBlock", r"block|layer"),
     "gpt": ("GPT", r"gpt|language_?model"),
     "transformer": (
@@ -116,12 +117,14 @@ def meaning(name: str, values: dict[str, Any]) -> str:
 def find_classes(module: Any, piece: str) -> list[str]:
     """The names of the classes of a file's module that may be a piece: one of a known name, or several of a like one.
 
-    A class that another of these is made of is not meant: the whole model comes before its parts.
+    Of a file without such a name, all modules. A class that another of these is made of is not meant: the whole model
+    comes before its parts.
     """
     classes = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
     names, sound = CLASSES[piece]
     known = [name for name in names.split() if name in classes]
     found = known or [name for name in classes if re.search(sound, name, re.IGNORECASE)]
+    found = found or [name for name, each in classes.items() if issubclass(each, nn.Module)]
     used = {used for name in found for used in _names_in(classes[name]) if used != name}
     left = [name for name in found if name not in used] or found
     return left[:1] if known else left
@@ -129,11 +132,16 @@ def find_classes(module: Any, piece: str) -> list[str]:
 
 def find_functions(module: Any, function: str) -> list[str]:
     """The names of the functions of a file's module that may be one of FUNCTIONS, or classes for positions."""
-    things = {name: each for name, each in vars(module).items() if _is_own(each)}
+    things = own_functions(module)
     if function in things:
         return [function]
     sound = re.compile(FUNCTIONS.get(function, function), re.IGNORECASE)
     return [name for name in things if sound.search(name)]
+
+
+def own_functions(module: Any) -> list[str]:
+    """The names of the functions and classes of a file's module that are not PyTorch's."""
+    return [name for name, each in vars(module).items() if _is_own(each)]
 
 
 def find_method(module: Any, function: str) -> type | None:

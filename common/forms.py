@@ -51,6 +51,8 @@ def attend(function: Callable, vectors: list[torch.Tensor], mask: torch.Tensor |
     more = {}
     for name, parameter in list(inspect.signature(function).parameters.items())[3:]:
         meant = meaning(name, _rest(vectors[0]))
+        if meant and parameter.default is None:  # a module or a number: it is left out
+            continue
         if meant:
             more[name] = _rest(vectors[0])[meant]
         elif "causal" in name.lower() or isinstance(parameter.default, bool):
@@ -58,7 +60,10 @@ def attend(function: Callable, vectors: list[torch.Tensor], mask: torch.Tensor |
         elif "mask" in name.lower() or parameter.default is parameter.empty:
             more[name] = mask
     output = function(*vectors, **more)
-    return output[0] if isinstance(output, tuple | list) else output
+    output = output[0] if isinstance(output, tuple | list) else output
+    while mask is not None and mask.ndim >= output.ndim > vectors[0].ndim and len(output) == 1:
+        output = output[0]  # a mask (1, T, T) puts its first axis before those of vectors that have none
+    return output
 
 
 def _rest(q: torch.Tensor) -> dict[str, Any]:

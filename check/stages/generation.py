@@ -14,7 +14,7 @@ DRAWS = 4000
 
 def generation(subject: Subject) -> str:
     """generate appends what the model predicts from the last block_size tokens."""
-    if not subject.session.ask("has", function="generate"):
+    if subject.session.ask("cannot_write", model=subject.small_model().number) == "no such method":
         return "not compared: GPT has no generate yet"
     sizes = subject.small_sizes
     model = subject.fill(subject.build(sizes, dropout=0.9)) if subject.task.dropout else subject.small_model()

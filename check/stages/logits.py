@@ -49,7 +49,7 @@ def _note(subject: Subject, model: Model) -> None:
     ]
     if biased and subject.name.startswith("task"):
         subject.note(f"biases in {', '.join(biased)}")
-    documented = "√C" if subject.task.n_head else "√D"
+    documented = subject.task.documented_scale
     names = {"√D": "√head_size", "√C": "√n_embd"}
     if subject.name.startswith("task") and subject.form.scale != documented:
         scale = str(subject.form.scale)

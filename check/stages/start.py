@@ -62,13 +62,7 @@ def interface(subject: Subject) -> str:
         )
     model = subject.build(sizes)
     prompt = subject.tokens(B, 3, sizes.V)
-    if not subject.session.ask("has", function="generate"):
-        problem = "no such method"
-    else:
-        problem = subject.session.ask(
-            "signature", function="generate", arguments=[None, prompt, 1], keywords={"temperature": 1.0}
-        )
-    if problem:
+    if problem := subject.session.ask("cannot_write", model=model.number):
         raise Failure(
             what="GPT generates",
             expected="generate(tokens, max_new_tokens, temperature=1.0)",

@@ -1,19 +1,22 @@
 """A short run from a model's own initial weights."""
 
+import dataclasses
 import functools
 import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from check import reference
 from check.matching import Sizes
 from check.reference import Form, Task, Weights
 from check.result import Failure
-from check.subject import Subject
+from check.subject import B, Model, Subject, close
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
+from exercises.build import module_name
 
 import torch
 from torch.nn import functional as F
@@ -49,7 +52,22 @@ def training(subject: Subject) -> str:
             got=f"{last:.2f}",
             question="Which initial weights are so small, so large or so equal that nothing can be learned from them?",
         )
+    if not _begins_as_documented(subject, model):
+        subject.note("parameters are created in another order than in the lesson, or begin with other values")
     return f"{first:.2f} before, {last:.2f} after {TRAINING_STEPS} steps"
+
+
+def _begins_as_documented(subject: Subject, model: Model) -> bool:
+    """Whether after the same seed the lesson's untrained model gives the same logits."""
+    lesson, sizes = import_module(module_name(subject.name)), model.sizes
+    known = {field.name for field in dataclasses.fields(lesson.Config)}
+    config = lesson.Config(**{name: value for name, value in subject.config(sizes).items() if name in known})
+    torch.manual_seed(subject.seed)
+    network = lesson.GPT(config, sizes.V).eval()
+    same_scale = subject.form.scale == subject.task.documented_scale
+    tokens = subject.tokens(B, sizes.T if same_scale else 1, sizes.V)  # one token alone tells nothing of scores
+    with torch.no_grad():
+        return close(subject.logits(model, tokens), network(tokens))
 
 
 def limit(first: float, ordinary: tuple[float, float], large: tuple[float, float]) -> float:

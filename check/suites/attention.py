@@ -103,7 +103,7 @@ def causality(subject: Subject) -> str:
     _is_causal(subject)
     if _used(subject) == "none":
         return f"no query may look ahead (T = {T} and 300)"
-    for scale in (1.0, 30.0):
+    for scale in (1.0, 100.0):
         vectors = _vectors(subject, front=(8 * B,), scale=scale)
         before = _masked(subject, _past(), *vectors)
         for t in range(1, T):

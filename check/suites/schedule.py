@@ -1,5 +1,6 @@
 """get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr)."""
 
+import itertools
 import math
 
 from check.result import Failure
@@ -32,8 +33,10 @@ def rise(subject: Subject) -> str:
     """Equal steps up to the peak, which comes at iteration warmup_iters."""
     for run in RUNS:
         peak, warmup = run[:2]
-        got = _rates(subject, run)[: warmup + 1]
-        right = [_line(start, peak, warmup) for start in (0.0, peak / (warmup + 1))]
+        rates = _rates(subject, run)
+        points = [n for n in rates if n <= warmup]
+        got = [rates[n] for n in points]
+        right = [_line(start, peak, warmup, points) for start in (0.0, peak / (warmup + 1))]
         if not any(_equal(got, expected) for expected in right):
             question = "At which iteration is the peak first reached, and are the steps to it equal?"
             if abs(got[-1] - peak) > 1e-6 * peak:
@@ -52,20 +55,22 @@ def fall(subject: Subject) -> str:
     """From the peak down, to the minimum at decay_iters and not before, and no further."""
     for run in RUNS:
         peak, warmup, end, least = run
-        got = _rates(subject, run)
-        for n in range(warmup + 1, len(got)):
-            if got[n] > got[n - 1] + 1e-6 * peak:
+        rates = _rates(subject, run)
+        falling = [n for n in rates if n >= warmup]
+        for n, before in zip(falling[1:], falling, strict=False):
+            if rates[n] > rates[before] + 1e-6 * peak:
                 raise Failure(
                     what="after the peak it never rises",
-                    expected=f"at most {got[n - 1]:.6g} at iteration {n}",
-                    got=f"{got[n]:.6g}",
+                    expected=f"at most {rates[before]:.6g} at iteration {n}",
+                    got=f"{rates[n]:.6g}",
                     question="Which way does the cosine go, and what comes after decay_iters?",
                 )
-        if not _equal(got[end:], [least] * len(got[end:])) or got[end - 1] <= least:
+        rest = [rate for n, rate in rates.items() if n >= end]
+        if not _equal(rest, [least] * len(rest)) or rates[end - 1] <= least:
             raise Failure(
                 what=f"the minimum, {least:g}, from iteration {end} on",
                 expected=_listed([least] * 3),
-                got=f"{got[end - 1]:.6g} at {end - 1}, then {_listed(got[end:])}",
+                got=f"{rates[end - 1]:.6g} at {end - 1}, then {_listed(rest)}",
                 question="How far along is iteration decay_iters, and what is left of the wave there?",
             )
     return "down to the minimum at decay_iters, and there it stays"
@@ -76,8 +81,10 @@ def formula(subject: Subject) -> str:
     """Half a wave of the cosine."""
     for run in RUNS:
         peak, warmup, end, least = run
-        got = _rates(subject, run)[warmup : end + 1]
-        wave = [math.cos(math.pi * n / (end - warmup)) for n in range(end - warmup + 1)]
+        rates = _rates(subject, run)
+        points = [n for n in rates if warmup <= n <= end]
+        got = [rates[n] for n in points]
+        wave = [math.cos(math.pi * (n - warmup) / (end - warmup)) for n in points]
         expected = [least + (peak - least) * (1 + height) / 2 for height in wave]
         if not _equal(got, expected):
             raise Failure(
@@ -89,14 +96,20 @@ def formula(subject: Subject) -> str:
     return "half a wave of the cosine"
 
 
-def _rates(subject: Subject, run: tuple) -> list[float]:
-    """The learning rates of a run, and of some iterations after it."""
-    return subject.session.ask("rates", count=run[2] + min(run[2], 40) + 3, settings=list(run))
+def _rates(subject: Subject, run: tuple) -> dict[int, float]:
+    """The learning rate at some iterations of a run, those where it turns among them, and of some after it."""
+    warmup, end = run[1:3]
+    turns = (n + more for n in (0, warmup, end) for more in (-1, 0, 1, 2))
+    every = {*turns, *range(0, end, max(1, end // 30)), end + min(end, 40)}
+    points = sorted(n for n in every if n >= 0)
+    portions = [points[n : n + 8] for n in range(0, len(points), 8)]
+    asked = (subject.session.ask("rates", iterations=portion, settings=list(run)) for portion in portions)
+    return dict(zip(points, itertools.chain.from_iterable(asked), strict=True))
 
 
-def _line(start: float, peak: float, warmup: int) -> list[float]:
-    """Rates at iterations 0 to warmup, in equal steps to the peak."""
-    return [peak - (peak - start) * (warmup - n) / max(warmup, 1) for n in range(warmup + 1)]
+def _line(start: float, peak: float, warmup: int, points: list[int]) -> list[float]:
+    """Rates at some iterations up to warmup, in equal steps to the peak."""
+    return [peak - (peak - start) * (warmup - n) / max(warmup, 1) for n in points]
 
 
 def _equal(got: list[float], expected: list[float]) -> bool:
