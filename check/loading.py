@@ -34,25 +34,26 @@ def imported_files(main: Path, within: Path | None = None) -> tuple[dict[Path, b
     found: dict[Path, bytes] = {}
     todo, roots, relative = [main], {main.parent}, False
     while todo and len(found) < MOST_FILES:
-        for level, root, module in _imports(todo.pop(), main):
-            for file in (module.with_name(module.name + ".py"), module / "__init__.py"):
-                if (within is None or file.is_relative_to(within)) and file.is_file():
-                    roots.add(root)
-                    relative = relative or level > 0
-                    if file not in found and file != main:
-                        found[file] = file.read_bytes()
-                        todo.append(file)
+        for level, root, file in _imports(todo.pop(), main):
+            if (within is None or file.is_relative_to(within)) and file.is_file():
+                roots.add(root)
+                relative = relative or level > 0
+                if file not in found and file != main:
+                    found[file] = file.read_bytes()
+                    todo.append(file)
     return found, roots, relative
 
 
 def _imports(path: Path, main: Path) -> Iterator[tuple[int, Path, Path]]:
-    """Of each import of a file: its level, a root, and where the module could be below it, without a suffix."""
+    """Of each import of a file: its level, a root, and the files below it that could be the module or its packages."""
     for level, name in _imported_names(source_of(path)):
         parts = name.split(".")
         if level < len(path.parents):
             places = [(path.parents[level], path.parents[level - 1])] if level else _roots(main, parts[0])
             for root, folder in places:
-                yield from ((level, root, folder.joinpath(*parts[:n])) for n in range(1, len(parts) + 1))
+                modules = [folder.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+                yield from ((level, root, module / "__init__.py") for module in modules)
+                yield from ((level, root, module.with_name(f"{module.name}.py")) for module in modules[-2:])
 
 
 def _imported_names(source: bytes) -> Iterator[tuple[int, str]]:

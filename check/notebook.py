@@ -110,7 +110,7 @@ def _call(line: str, assigned: bool) -> str:
     """What IPython makes of a line that is not Python."""
     if line.startswith("!"):
         return f"get_ipython().{'getoutput' if assigned else 'system'}({line[1:]!r})"
-    name, _, rest = line.lstrip("%").partition(" ")
+    name, _, rest = line.removeprefix("%").partition(" ")
     if not line.startswith("%"):
         name, rest = "pinfo", line.strip("?")
     return f"get_ipython().run_line_magic({name!r}, {rest!r})"
@@ -121,6 +121,8 @@ class Shell:
 
     def run_line_magic(self, name: str, line: str, *_: Any, **__: Any) -> None:
         names = sys._getframe(1).f_globals
+        if name.startswith("%"):
+            raise NameError(f"cell magic %{name} is not on its cell's first line")
         if name == "time":
             exec(line, names)
         elif name == "run":

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from check import protocol
 from check.loading import copy_files
-from check.notebook import source_of
+from check.notebook import CELL, source_of
 from check.result import Broken, Failure, NotStarted, Undecided
 from check.sandbox import MOST_PROCESSES
 from check.zygote import CAN_FORK, ROOT, START_SECONDS, Usage, Zygote, usage
@@ -120,7 +120,7 @@ class Session:
         if (ROOT / "input.txt").exists():
             shutil.copyfile(ROOT / "input.txt", self.folder / "input.txt")
         package, paths = copy_files(self.path, self.folder / "files", self.within)
-        if self.path.suffix == ".ipynb":
+        if own.read_text(encoding="utf-8", errors="replace").startswith(CELL):
             paths.append(str(self.folder))  # for %%writefile
         return {"path": str(own), "package": package, "paths": paths}
 

@@ -233,7 +233,8 @@ class Learner:
             modes.append(network.training)
             gradients.append(torch.is_grad_enabled())
 
-        watches = [module.register_forward_pre_hook(note) for module in network.modules()]  # not all call the model
+        modules = [each for each in network.modules() if not isinstance(each, torch.jit.ScriptModule)]
+        watches = [module.register_forward_pre_hook(note) for module in modules]  # not all call the model
         torch.manual_seed(seed)
         try:
             text = network.generate(tokens, count, temperature=temperature)

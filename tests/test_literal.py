@@ -3,7 +3,7 @@
 import json
 import re
 
-from check.names import told_by
+from check.names import task_named, told_by
 from check.notebook import executed
 from check.suites import PIECES
 from tests.lessons import ROOT
@@ -18,7 +18,14 @@ TOLD = {  # those that are not to pass: the stage, and words of what is said
     ("003/block_attention_block.py", "block"): ("dropout", "none on the attention weights"),
     ("003/block_attention_only.py", "block"): ("interface", "no argument dropout"),
     ("003/block_post_ln.py", "block"): ("interface", "no argument dropout"),
+    ("002/config/task02_projection.py", "task02"): ("parameters", "sa_heads.proj 600"),
+    ("002/config/task03_linear.py", "task03"): ("logits", "without its activation"),
+    ("002/config/task04_linear.py", "task04"): ("logits", "without its activation"),
+    ("002/config/task05_no_projection.py", "task05"): ("parameters", "Which layer mixes the heads"),
+    ("002/config/task07_paper_dropout.py", "task07"): ("dropout", "none on the attention weights"),
+    ("002/config/task09_rmsnorm_swiglu.py", "task09"): ("parameters", "no check for it"),
 }
+TOLD_ALL = {"002/globals": ("interface", "Are the globals"), "002/script": ("identity", "import")}
 
 
 def rows():
@@ -26,18 +33,18 @@ def rows():
     for line in (CASES / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("| `"):
             file, _, sentence, pieces, _ = line.strip("| ").split(" | ")
-            for piece in re.findall("[a-z_]+", pieces.replace("(or", "")):
-                if piece in PIECES:
+            for piece in re.findall("[a-z_]+[0-9]*", pieces.replace("(or", "")):
+                if piece in PIECES or piece.startswith("task"):
                     yield pytest.param(file.strip("`"), piece, id=f"{file.strip('`')}, {piece}: {sentence}")
 
 
 @pytest.mark.parametrize(("file", "piece"), [*rows()])
 def test_a_literal_file_passes_or_is_told_why_not(file, piece, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some save their model
-    found = first_failure(piece, CASES / file)
-    if (file, piece) in TOLD:
-        stage, words = TOLD[file, piece]
-        assert found.stage == stage and words in f"{found.got} {found.what}", found
+    found = first_failure(task_named(piece), CASES / file)
+    told = TOLD.get((file, piece)) or TOLD_ALL.get(file.rpartition("/")[0])
+    if told:
+        assert found.stage == told[0] and told[1] in f"{found.got} {found.what} {found.hint}", found
     else:
         assert found is None, found
 

@@ -133,6 +133,11 @@ def test_a_notebooks_code_is_read_in_order_without_what_python_does_not_know():
     assert names["y"] == 3 and names["x"] == 1 and code.index("cell 1") < code.index("cell 3")
 
 
+def test_a_cell_magic_that_is_not_first_is_an_error_as_in_jupyter():
+    with pytest.raises(NameError, match="%%time"):
+        exec(notebook.code_in(cells("# mine\n%%time\nx = 1")), {})
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"cells": []}', cells(" "), b"\xff\xfe"])
 def test_what_is_no_notebook_is_named(content):
     with pytest.raises(UserError, match="notebook"):

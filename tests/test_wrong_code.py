@@ -10,6 +10,8 @@ from tests.restylings import RESTYLINGS
 import pytest
 import torch
 
+OTHER_ORDER = "parameters are created in another order than in the lesson, or begin with other values"
+
 
 def found(tmp_path, task, text, seed=0):
     path = tmp_path / f"my_{task}.py"
@@ -100,7 +102,26 @@ def test_biases_and_another_scale_are_notes(tmp_path):
     assert notes == [
         "biases in queries, keys, values",
         "scores divided by √head_size, in the documented runs by √n_embd",
+        OTHER_ORDER,
     ]
+
+
+def test_another_order_of_creation_is_a_note(tmp_path):
+    path, text = tmp_path / "my_task03.py", build.source("task03")
+    head = next(line for line in text.splitlines(keepends=True) if "self.token_embedding = " in line)
+    later = next(line for line in text.splitlines(keepends=True) if "self.position_embedding = " in line)
+    for order, notes in ((head + later, []), (later + head, [OTHER_ORDER])):
+        path.write_text(text.replace(head + later, order), encoding="utf-8")
+        assert [note for result in local.check("task03", path) for note in result.notes] == notes
+
+
+@pytest.mark.parametrize("task", ["task02", "task05", "task06"])
+@pytest.mark.parametrize("value", ["-1e9", "torch.finfo().min", "-1e4", "-1e3"])
+def test_a_masked_score_is_far_below_all_others(tmp_path, task, value):
+    text = build.source(task)
+    assert text.count('float("-inf")') == 1
+    result = found(tmp_path, task, text.replace('float("-inf")', value))
+    assert (result and result.stage) == ("causality" if value in ("-1e4", "-1e3") else None), result
 
 
 @pytest.mark.parametrize("what", ["dropout on the weights alone", "no dropout at all"])

@@ -10,8 +10,8 @@ from check.subject import B, Model, Subject, close, off
 
 import torch
 
-# At these, scores of one block are up to some 10,000: a mask of -1e9 is enough then, one of -1e4 is not.
-LOUD, LOUD_NORMED = 12.0, 60.0
+# With these, scores of one block are some 100,000: a mask of -1e9 is enough then, one of -1e4 is not.
+LOUD, LOUD_NORMED = 16.0, 200.0
 LAST = "Does forward return the logits of all positions, with and without targets? generate picks the last by itself."
 
 
@@ -116,7 +116,7 @@ def causality(subject: Subject) -> str:
     small = subject.small_model()
     T = small.sizes.T
     single = subject.build(dataclasses.replace(small.sizes, L=1))
-    loud = subject.fill(single, loud=LOUD_NORMED if subject.task.norms else LOUD)
+    loud = subject.fill(single, loud=LOUD_NORMED if subject.task.norms and subject.name not in FREE else LOUD)
     for model, length in ((small, T), (small, 4), (loud, T)):
         leak = _leak(subject, model, length)
         if leak:

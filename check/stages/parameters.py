@@ -64,11 +64,17 @@ def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
     """The question that leads to what is missing or too many."""
     V, C = sizes.V, sizes.C
     biases = {extra * sizes.L * C for extra in range(4)}
+    if subject.task.rotary and difference != 0 and sizes.T * C in _numbers(subject):
+        return "Task 9 is checked with rotary positions alone: has yours another feature? There is no check for it."
     if subject.task.tied and difference in {V * C + more for more in biases | {V}}:
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
     if subject.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
         return "Which layer mixes the heads after they are set side by side?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
+
+
+def _numbers(subject: Subject) -> list[int]:
+    return [value.numel() for value in subject.small_model().first_values]
 
 
 def count(subject: Subject, sizes: Sizes) -> int:

@@ -83,6 +83,12 @@ def _called(subject: Subject, name: str) -> str:
     """The question for a class that is not there."""
     if name == "GPT" and subject.like_gpt:
         return f"Is {subject.like_gpt[-1]} the model? The check looks for the name GPT: GPT = {subject.like_gpt[-1]}"
+    like_config = [found for found in subject.defined if "config" in found.lower()]
+    if name == "Config" and like_config:
+        return f"Does {like_config[-1]} set the sizes? The check looks for the name Config: Config = {like_config[-1]}"
+    sizes = [size for size in subject.config(subject.small_sizes) if size in subject.defined]
+    if name == "Config" and sizes:
+        return f"Are the globals {', '.join(sizes)} the sizes? The check sets its own: GPT(Config(…), vocab_size)."
     return f"What is the class called that is {name}?"
 
 
