@@ -177,13 +177,13 @@ def test_what_a_file_leaves_running_ends_with_it(zygote, tmp_path):
 
 def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
     text = "import os, sys, torch\nfound = [m for m in sys.modules if m.startswith(('check.', 'exercises', 'tests'))]\n"
-    text += "def look():\n    try:\n        names = os.listdir('..')\n    except OSError:\n        names = []\n"
+    text += "def causal_mask(T):\n    try:\n        names = os.listdir('..')\n    except OSError:\n        names = []\n"
     text += "    return torch.tensor(len(found) * 100 + len(names))\n"
     (tmp_path / "my_attention.py").write_text(text)
     with Session(tmp_path / "my_attention.py", zygote) as session:
         session.ask("load")
-        known = ("loading", "notebook", "protocol", "sandbox", "worker")
-        assert int(session.ask("call", function="look", arguments=[])["value"]) in (
+        known = ("guard", "loading", "loop", "notebook", "protocol", "sandbox", "standins", "worker")
+        assert int(session.ask("mask", length=3)) in (
             100 * len(known),
             100 * len(known) + len(os.listdir(zygote.folder)),
         )
