@@ -1,6 +1,7 @@
 """What a learner's process sees of a file that would pass without being solved. A determined file gets around it."""
 
 import importlib.abc
+import inspect
 import os
 import re
 import sys
@@ -10,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
+import torch._compile
 from torch.nn import functional as F
 
 OFFICIAL = re.compile(r"task0\d(_\w+)?|exercises")
@@ -32,9 +34,17 @@ def changed(before: list[tuple[Any, str, Any, Any]]) -> str:
     """The first of `parts` that is another one now, or ""."""
     for owner, name, value, code in before:
         now = getattr(owner, name, None)
+        if _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed
+            now = inspect.unwrap(now)
         if now is not value or _code(now) is not code:
             return f"{owner.__name__}.{name}"
     return ""
+
+
+def _is_dynamo_s(function: Any) -> bool:
+    """Whether a function is PyTorch's own wrapper of another, made when torch._dynamo is imported."""
+    file = getattr(_code(function), "co_filename", "")
+    return hasattr(function, "__wrapped__") and file == torch._compile.__file__
 
 
 def _code(value: Any) -> Any:

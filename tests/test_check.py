@@ -376,6 +376,15 @@ def test_bad_input_takes_one_line(tmp_path):
 
 
 @pytest.mark.slow
+OFFICIAL = [pytest.param(task, marks=[] if task == "optimizers" else pytest.mark.slow) for task in HINTS]
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_the_official_file_passes_in_a_process_of_its_own(task, zygote):
+    results = list(check(task, build.official_path(task), official_too=True, zygote=zygote))
+    assert {result.status for result in results} == {"pass"}, results[-1]
+
+
 def test_the_official_file_is_refused(tmp_path):
     copy = write(tmp_path, "task01", "# mine\n" + build.source("task01"))
     for path in (ROOT / "task01.py", copy):
