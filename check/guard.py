@@ -34,7 +34,7 @@ def changed(before: list[tuple[Any, str, Any, Any]]) -> str:
     """The first of `parts` that is another one now, or ""."""
     for owner, name, value, code in before:
         now = getattr(owner, name, None)
-        if _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed
+        if now is not None and _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed
             now = inspect.unwrap(now)
         if now is not value or _code(now) is not code:
             return f"{owner.__name__}.{name}"

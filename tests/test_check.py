@@ -375,7 +375,6 @@ def test_bad_input_takes_one_line(tmp_path):
         assert message in result.stderr and result.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 OFFICIAL = [pytest.param(task, marks=[] if task == "optimizers" else pytest.mark.slow) for task in HINTS]
 
 
@@ -385,6 +384,7 @@ def test_the_official_file_passes_in_a_process_of_its_own(task, zygote):
     assert {result.status for result in results} == {"pass"}, results[-1]
 
 
+@pytest.mark.slow
 def test_the_official_file_is_refused(tmp_path):
     copy = write(tmp_path, "task01", "# mine\n" + build.source("task01"))
     for path in (ROOT / "task01.py", copy):
