@@ -2,12 +2,15 @@
 
 Checks the files of tests/cases/right, which authors who did not read the check wrote in the styles of well-known code
 bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` takes N
-draws of the check's numbers. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml instead, one or a pair at
-a time, and prints a table: file, mistake, and what the check says.
+draws of the check's numbers, or as many as `--minutes M` allow. `--wrong` plants the mistakes of
+tests/cases/wrong/planted.toml instead, one or a pair at a time, and prints a table: file, mistake, and what the check
+says.
 """
 
+import itertools
 import sys
 import tempfile
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -60,12 +63,13 @@ def said(result: Result) -> str:
     return " / ".join(parts).replace("\n", " ").replace("|", "\\|")
 
 
-def check_right(words: list[str], seeds: int, zygote: Zygote) -> int:
-    """Print what does not pass, and a table by style; how many did not."""
+def check_right(words: list[str], seeds: int, minutes: int, zygote: Zygote) -> int:
+    """Print what does not pass, and a table by style; how many did not. No seed is begun after `minutes`."""
     checked: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     found = right_files(words)
-    for seed in range(seeds):
+    end = time.monotonic() + 60 * minutes
+    for seed in itertools.takewhile(lambda seed: not seed or time.monotonic() < end, range(seeds)):
         for path in found:
             name = path.relative_to(RIGHT)
             progress.where = f"with seed {seed}, at {name}"
@@ -76,8 +80,8 @@ def check_right(words: list[str], seeds: int, zygote: Zygote) -> int:
                 print(f"{name}, seed {seed}: {wrong.status} at {wrong.stage}: {said(wrong)}", flush=True)
     print("\n| style | files | checks | not passed |\n|---|---|---|---|")
     for style, count in checked.items():
-        print(f"| {style} | {count // seeds} | {count} | {failed[style]} |")
-    print(f"\n{checked.total()} checks of {len(found)} files, {failed.total()} did not pass")
+        print(f"| {style} | {count // (seed + 1)} | {count} | {failed[style]} |")
+    print(f"\n{checked.total()} checks of {len(found)} files with {seed + 1} seeds, {failed.total()} did not pass")
     return failed.total()
 
 
@@ -107,14 +111,15 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help="of the paths: a style, a task (default: all)")
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--minutes", type=whole_number(1), default=10**6, metavar="M", help="begin no seed after these")
     parser.add_argument("--wrong", action="store_true", help="plant mistakes")
     options = parser.parse_args()
     with Zygote() as zygote:
         if options.wrong:
             missed = check_wrong(options.words, 0, zygote)
         else:
-            missed = check_right(options.words, options.seeds, zygote)
-    print(f"# {options.seeds} seeds, one of {describe()}")
+            missed = check_right(options.words, options.seeds, options.minutes, zygote)
+    print(f"# one of {describe()}")
     sys.exit(1 if missed else 0)
 
 
