@@ -174,7 +174,8 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
 def _counted(count: int, wanted: int, what: str, where: str = "") -> list[str]:
     words = ("no", "one", "two", "three", "four")
     number = words[count] if count < len(words) else str(count)
-    said = f"{number} {what}{'s' * (count != 1)}{where}, the lesson has {words[wanted] if wanted else 'none'}"
+    plural = "" if count == 1 else "es" if what.endswith("s") else "s"
+    said = f"{number} {what}{plural}{where}, the lesson has {words[wanted] if wanted else 'none'}"
     return [] if count == wanted else [said]
 
 

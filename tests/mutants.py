@@ -49,9 +49,13 @@ TWO_SUMS = "x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n       
 ONE_OUTPUT = "        self.lm_head = nn.Linear(config.head_size, vocab_size)\n"
 
 
-def _begin(change):
-    """Lines that change each initial parameter."""
-    return f"        for name, parameter in self.named_parameters():\n            parameter.data.{change.removeprefix('parameter.')}\n"
+def _begin(change, kind="GPT"):
+    """Lines that change each initial parameter of the modules of a class."""
+    return (
+        f"        for module in [each for each in self.modules() if isinstance(each, {kind})]:\n"
+        "            for parameter in module.parameters():\n"
+        f"                parameter.data.{change}\n"
+    )
 
 
 MUTANTS = [
@@ -200,11 +204,11 @@ MUTANTS = [
     *_each(["task02"], "logits that begin too large", "return self.lm_head(x)", "return 30 * self.lm_head(x)", "logits"),
     *_each(["task04"], "weights that begin at zero", OUTPUT,
            OUTPUT + "        for parameter in self.parameters():\n            nn.init.zeros_(parameter)\n", "training"),
-    *_each(["task01"], "weights that begin at zero", ONE_OUTPUT, ONE_OUTPUT + _begin("parameter.zero_()"), "training"),
-    *_each(["task05", "task07"], "weights that begin at zero", OUTPUT, OUTPUT + _begin("parameter.zero_()"), "training"),
-    *_each(["task02", "task03", "task06", "task09_rope"], "weights that begin constant", OUTPUT, OUTPUT + _begin("parameter.fill_(0.02)"), "training"),
-    *_each(["task05", "task06"], "attention that begins at zero", OUTPUT, OUTPUT + _begin("parameter.mul_('qkv' not in name)"), "training"),
-    *_each(["task07"], "an MLP that begins at zero", OUTPUT, OUTPUT + _begin("parameter.mul_('layers' not in name)"), "training"),
+    *_each(["task01"], "weights that begin at zero", ONE_OUTPUT, ONE_OUTPUT + _begin("zero_()"), "training"),
+    *_each(["task05", "task07"], "weights that begin at zero", OUTPUT, OUTPUT + _begin("zero_()"), "training"),
+    *_each(["task02", "task03", "task06", "task09_rope"], "weights that begin constant", OUTPUT, OUTPUT + _begin("fill_(0.02)"), "training"),
+    *_each(["task05", "task06"], "attention that begins at zero", OUTPUT, OUTPUT + _begin("zero_()", "SelfAttention"), "training"),
+    *_each(["task07"], "an MLP that begins at zero", OUTPUT, OUTPUT + _begin("zero_()", "FeedForward"), "training"),
     *_each(["task06"], "output weights that begin too large", OUTPUT, OUTPUT + "        nn.init.normal_(self.lm_head.weight)\n", "training"),
     *_each(["task03"], "an extra skip", "self.feed_forward(self.attention(x))", "x + self.feed_forward(self.attention(x))", "logits"),
     *_each(["task03", "task04"], "skips before their time", "self.feed_forward(self.attention(x))",
