@@ -23,12 +23,19 @@ class Form:
     layout: str = "halves"  # of rotated pairs: (i, i + D/2), or "neighbours": (2i, 2i + 1)
     direction: int = 1  # of the rotation
     swapped: bool = False  # queries and keys in each other's place
-    causal: bool = True
-    # Wrong forms.
+    mask: str = "-inf"  # of later positions; none, where all may be seen
+    # Wrong forms. Of mask: 0 (hidden scores), after (weights set to 0), added (1 and 0), future, ahead (one further),
+    # exchanged (what should be seen is hidden), exchanged to 0 (and where all is hidden, all weights are 0).
+    transposed: bool = False  # weights
+    split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D), heads (are the positions)
+    split_of: str = "qkv"
+    merged: str = ""  # view, without transpose
     base: float = 10_000.0
     exponent: str = "2i/D"
     rotated: str = "qk"  # which of q, k, v are turned
     opposite: bool = False  # keys turned against queries
+    sign_lost: bool = False  # sums in place of a difference
+    angles_of_other: bool = False  # the order of angles is the other layout's
     rotary_blocks: str = "all"  # or first
     rotary_heads: str = "all"  # or first
     activation: str = ""  # the task's
@@ -37,9 +44,12 @@ class Form:
     attention_skip: float | None = None  # how often x is added; None: as the task has it
     feed_forward_skip: float | None = None
     outer_skip: bool = False  # a block's input is added to its output
-    skip_of_norm: bool = False  # the skip takes the normalized stream
+    skips_of_norm: str = ""  # the numbers of the skips that take the normalized stream
     skip_of_start: bool = False  # the second skip takes the block's input
     norm: str = "pre"  # post, after (of a branch's output), or none
+    normed: str = "qkv"  # what the first norm is for
+    norm_axis: str = "channels"  # or positions
+    norm_correction: int = 0  # of the variance: 1 for n - 1
     same_norm: int = 0  # the number of the norm that both branches use
     final_norm: bool = True
     output: str = ""  # softmax, or log_softmax, of the logits
@@ -51,7 +61,7 @@ class Form:
     same: str = ""  # two roles that are one: q=k, k=q, v=k, v=q
     same_heads: bool = False  # all have the first one's weights
     positions: bool = True
-    position_scale: float = 1.0
+    positions_end: bool = False  # they are counted from the end of the table
     token_scale: str = "1"
     norm_eps: float = 1e-5
 
@@ -128,7 +138,8 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
     if form.token_scale == "√C":
         x = x * math.sqrt(x.shape[-1])
     if "position" in weights and form.positions:
-        x = x + form.position_scale * weights["position"][: tokens.shape[1]]
+        T, table = tokens.shape[1], weights["position"]
+        x = x + (table[-T:] if form.positions_end else table[:T])
     x = x * gains.get(("embedding", 0), 1.0)
     blocks = list(enumerate(weights["blocks"]))
     if form.order == "attentions" and len(blocks) > 1:
@@ -141,7 +152,7 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
             block = {name: value for name, value in block.items() if name != "rotary"}
         x = _block(task, block, x, form, {place: gain for (place, of), gain in gains.items() if of == number})
     if "norm" in weights and form.final_norm:
-        x = F.layer_norm(x, x.shape[-1:], weights["norm"], weights["norm_bias"], form.norm_eps)
+        x = _layer_norm(x, weights["norm"], weights["norm_bias"], form)
     x = F.linear(x, weights["head"], weights.get("head_bias"))
     return {"softmax": F.softmax, "log_softmax": F.log_softmax}[form.output](x, dim=-1) if form.output else x
 
@@ -151,17 +162,16 @@ def attention_weights(task: Task, weights: Weights, tokens: torch.Tensor, form: 
     block = weights["blocks"][0]
     identity = {"token": weights["token"], "blocks": [], "head": torch.eye(weights["token"].shape[1])}
     x = logits(task, identity | {"position": weights["position"]} if "position" in weights else identity, tokens, form)
-    if task.norms and form.norm == "pre":
-        x = _norm(block, 1, x, form)
-    return _weights_and_values(block, x, form)[0][0, 0]
+    inside = _norm(block, 1, x, form) if task.norms and form.norm == "pre" else x
+    return _weights_and_values(block, inside, x, form)[0][0, 0]
 
 
 def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict, part: int | None = None):
     """A block, or one `part` of it."""
     skips = [task.skips if chosen is None else chosen for chosen in (form.attention_skip, form.feed_forward_skip)]
     branches = [
-        (1, lambda y: _attention(block, y, form, gains), skips[0]),
-        (2, lambda y: _feed_forward(block, y, form.activation or task.activation, form, gains), skips[1]),
+        (1, lambda y, x: _attention(block, y, x, form, gains), skips[0]),
+        (2, lambda y, _: _feed_forward(block, y, form.activation or task.activation, form, gains), skips[1]),
     ]
     if not task.feed_forward:
         branches.pop()
@@ -173,11 +183,11 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict,
     for number, branch, skip in branches if part is None else branches[part : part + 1]:
         source = start if form.parallel else x
         inside = _norm(block, number, source, form) if task.norms and form.norm == "pre" else source
-        y = branch(inside)
+        y = branch(inside, source)
         if task.norms and form.norm == "after":
             y = _norm(block, number, y, form)
         if skip:
-            y = y + skip * (inside if form.skip_of_norm else start if form.skip_of_start else x)
+            y = y + skip * (inside if str(number) in form.skips_of_norm else start if form.skip_of_start else x)
         x = _norm(block, number, y, form) if task.norms and form.norm == "post" else y
         x = x * gains.get(f"sum{number}", 1.0)
     if form.outer_skip:
@@ -187,22 +197,32 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict,
 
 def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Tensor:
     number = form.same_norm or number
-    return F.layer_norm(x, x.shape[-1:], block[f"norm{number}"], block[f"norm{number}_bias"], form.norm_eps)
+    return _layer_norm(x, block[f"norm{number}"], block[f"norm{number}_bias"], form)
 
 
-def _attention(block: Weights, x: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
-    weights, v = _weights_and_values(block, x, form)
+def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: Form) -> torch.Tensor:
+    if form.norm_axis == "channels" and not form.norm_correction:
+        return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
+    axis = {"channels": -1, "positions": -2}[form.norm_axis]
+    variance = x.var(dim=axis, keepdim=True, correction=form.norm_correction)
+    return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + form.norm_eps).sqrt() + bias
+
+
+def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
+    """Of x, and of what came `before` its norm."""
+    weights, v = _weights_and_values(block, x, before, form)
     weights = weights * gains.get("weights", 1.0)
-    y = (weights @ (v * gains.get("values", 1.0))).transpose(1, 2).flatten(2)  # (B, T, H·D)
+    y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
+    y = (y if form.merged == "view" else y.transpose(1, 2)).reshape(*x.shape[:2], -1)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
     return y * gains.get("attention", 1.0)
 
 
-def _weights_and_values(block: Weights, x: torch.Tensor, form: Form) -> tuple[torch.Tensor, torch.Tensor]:
+def _weights_and_values(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form) -> tuple:
     """The attention weights (B, H, T, T) and the values (B, H, T, D)."""
     T, C = x.shape[1:]
-    heads = {name: _heads(block, name, x) for name in "qkv"}  # (B, H, T, D) each
+    heads = {name: _heads(block, name, x if name in form.normed else before, form) for name in "qkv"}
     if form.same:
         heads[form.same[0]] = heads[form.same[-1]]
     if form.same_heads:
@@ -218,17 +238,34 @@ def _weights_and_values(block: Weights, x: torch.Tensor, form: Form) -> tuple[to
         k = _rotate(k, -angles if form.opposite else angles, form) if "k" in form.rotated else k
         v = _rotate(v, angles, form) if "v" in form.rotated else v
     scores = q @ k.transpose(-2, -1) * scale(form.scale, q.shape[-1], C)  # (B, H, T, T)
-    past = torch.ones(T, T, dtype=torch.bool).tril()
-    axis = {"keys": -1, "queries": -2, "heads": 1}[form.softmax]
-    if form.causal:
-        scores = scores.masked_fill(~past, float("-inf"))
-    return F.softmax(scores, dim=axis), v
+    weights = _softmax(scores, form)
+    return weights.transpose(-2, -1) if form.transposed else weights, v
 
 
-def _heads(block: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
-    y = torch.einsum("btc,hdc->bhtd", x, block[name])
+def _softmax(scores: torch.Tensor, form: Form) -> torch.Tensor:
+    past = torch.ones(scores.shape[-2:], dtype=torch.bool).tril(int(form.mask == "ahead"))
+    seen = {"future": past.mT, "exchanged": ~past, "exchanged to 0": ~past}.get(form.mask, past)
+    if form.mask == "added":
+        scores = scores + seen
+    elif form.mask not in ("none", "after"):
+        scores = scores.masked_fill(~seen, 0.0 if form.mask == "0" else torch.finfo(scores.dtype).min)
+    weights = F.softmax(scores, dim={"keys": -1, "queries": -2, "heads": 1}[form.softmax])
+    return weights * seen if form.mask in ("after", "exchanged to 0") else weights
+
+
+def _heads(block: Weights, name: str, x: torch.Tensor, form: Form) -> torch.Tensor:
+    """Queries, keys or values (B, H, T, D)."""
+    (B, T), (H, D) = x.shape[:2], block[name].shape[:2]
+    y = F.linear(x, block[name].flatten(0, 1))  # (B, T, H·D)
     bias = block.get(f"{name}_bias")
-    return y if bias is None else y + bias[:, None]
+    y = y if bias is None else y + bias.flatten()
+    if not form.split or name not in form.split_of:
+        return y.view(B, T, H, D).transpose(1, 2)
+    return {
+        "view": y.view(B, H, T, D),
+        "exchanged": y.view(B, T, D, H).transpose(1, 2),
+        "heads": y.view(B, T, H, D),
+    }[form.split]
 
 
 def scale(name: str | float, D: int, C: int) -> float:
@@ -262,12 +299,13 @@ def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
 
 
 def _rotate(x: torch.Tensor, angles: torch.Tensor, form: Form) -> torch.Tensor:
-    cos, sin = angles.cos(), angles.sin()
-    if form.layout == "halves":
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
-    first, second = x[..., 0::2], x[..., 1::2]
-    return torch.stack([first * cos - second * sin, first * sin + second * cos], dim=-1).flatten(-2)
+    halves = form.layout == "halves"
+    first, second = x.chunk(2, dim=-1) if halves else (x[..., 0::2], x[..., 1::2])
+    minus = second if form.sign_lost else -second
+    turned = torch.cat([minus, first], dim=-1) if halves else torch.stack([minus, first], dim=-1).flatten(-2)
+    as_halves = halves != form.angles_of_other
+    angles = torch.cat([angles, angles], dim=-1) if as_halves else angles.repeat_interleave(2, dim=-1)  # (…, D)
+    return x * angles.cos() + turned * angles.sin()
 
 
 ACTIVATIONS = {

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,10 @@ class Subject:
         config = {"n_embd": sizes.C, "block_size": sizes.T, "n_layer": sizes.L, "dropout": 0.0}
         config |= {"n_head": sizes.H} if self.task.n_head else {"head_size": sizes.D}
         return config | changes
+
+    def shifts_targets(self) -> bool:
+        """Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T]."""
+        return re.search(rb"\+ ?1 ?:", source_of(self.path)) is not None
 
     def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
         """A model with its own initial values."""

@@ -167,15 +167,20 @@ class Learner:
         with torch.no_grad():
             return first(self.models[model].eval().module(x))
 
-    def takes_targets(self, model: int) -> bool:
-        """Whether forward can be given targets as well, under a name that says so."""
-        parameters = list(inspect.signature(self.models[model].forward).parameters.values())
-        return len(parameters) > 1 and parameters[1].name in TARGETS
+    def takes_targets(self, model: int) -> str:
+        """The name under which forward can be given targets as well; empty where there is none."""
+        parameters = list(inspect.signature(self.models[model].forward).parameters)
+        return next((name for name in parameters[1:] if name in TARGETS), "")
 
     def loss(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> Any:
-        """What forward(x, y) returns, as a list of tensors and None."""
+        """What forward returns for tokens and targets, as a list of tensors and None."""
+        name = self.takes_targets(model)
         with torch.no_grad():
-            output = self.models[model].eval()(tokens, targets)
+            network = self.models[model].eval()
+            output = network(tokens, **{name: targets}) if name else network(tokens, targets)
+        if not isinstance(output, torch.Tensor | tuple | list):
+            fields = output if isinstance(output, dict) else vars(output)
+            return [part for part in fields.values() if isinstance(part, torch.Tensor)]
         return list(output) if isinstance(output, tuple | list) else output
 
     def learn_reversal(self, model: int, symbols: int, length: int, start: int, count: int, steps: int) -> None:

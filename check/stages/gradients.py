@@ -46,14 +46,50 @@ def _own_loss(subject: Subject, model: Model, tokens: torch.Tensor, targets: tor
         return
     output = subject.session.ask("loss", model=model.number, tokens=tokens, targets=targets)
     losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
-    expected = F.cross_entropy(subject.logits(model, tokens).flatten(0, 1), targets.flatten())
-    if losses and not close(losses[0], expected):
-        raise Failure(
-            what="the loss that forward returns is the mean cross-entropy of the targets",
-            expected=f"{expected:.4f}",
-            got=f"{losses[0]:.4f}",
-            question="Which targets belong to which logits, and is the loss a mean over all B · T of them?",
+    logits = subject.logits(model, tokens)
+    if losses:
+        loss_is_right(subject, losses[0], logits, targets)
+
+
+def loss_is_right(subject: Subject, got: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor) -> None:
+    """Raise Failure for a loss that is not the mean cross-entropy of logits (B, T, V) and targets (B, T)."""
+    V, expected = logits.shape[-1], F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    if close(got, expected):
+        return
+    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    shifted = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+    by_text = subject.shifts_targets()
+    if close(got, shifted) and not by_text:
+        subject.note("the loss shifts its targets by one, as Hugging Face's models do: give it the tokens themselves")
+        return
+    known = {
+        "of targets that are shifted once more": (shifted, "Are the targets that it is given one ahead already?"),
+        "of the last position alone": (each[:, -1].mean(), "Which positions have a target?"),
+        "of all positions but the last": (each[:, :-1].mean(), "Which positions have a target?"),
+        "as a sum": (each.sum(), "Is the loss a mean over all B · T targets?"),
+        "of softmaxed logits": (
+            F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten()),
+            "What does cross_entropy expect: logits or probabilities?",
+        ),
+        "of logits in the order of positions, and targets in that of rows": (
+            F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten()),
+            "Have logits and targets the same order when they are flattened?",
+        ),
+    }
+    known |= {
+        f"without the targets {token}": (
+            F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=token),
+            "Which targets does ignore_index leave out?",
         )
+        for token in (0, V - 1)
+    }
+    named = next(((name, question) for name, (loss, question) in known.items() if close(got, loss)), None)
+    raise Failure(
+        what="the loss that forward returns is the mean cross-entropy of the targets",
+        expected=f"{expected:.4f}",
+        got=f"{got:.4f}" + (f", the cross-entropy {named[0]}" if named else ""),
+        question=named[1] if named else "Which targets belong to which logits, and is it a mean over all?",
+    )
 
 
 def _moves(gradient: torch.Tensor | None, largest: float) -> bool:

@@ -24,7 +24,10 @@ def logits(subject: Subject) -> str:
     others = False
     parts, forms = right_parts(subject), list(right_forms(subject))
     for how in matching.arrangements(subject.task, subject.structure(model), model.sizes):
-        weights = subject.weights(model, how=how)
+        try:
+            weights = subject.weights(model, how=how)
+        except Unreadable:  # a matrix whose vector another order does not fit
+            continue
         expected = [reference.logits(subject.task, weights, alone, form) for form in parts]
         if not any(close(got_alone, each) for each in expected):
             others = True
@@ -88,19 +91,7 @@ def _zero_scores(subject: Subject, model: Model, batch: torch.Tensor) -> None:
     """Scores of exactly zero are scores like others."""
     if not subject.task.attention:
         return
-    leaves = [value.clone().requires_grad_() for value in model.values]
-    blocks = subject.weights(model, leaves)["blocks"]
-    total = sum(block[name].sum() for block in blocks for name in ("q", "q_bias") if name in block)
-    touched = torch.autograd.grad(total, leaves, allow_unused=True)
-    before = model.values
-    zeroed = [
-        value if grad is None else torch.where(grad != 0, 0.0, value)
-        for value, grad in zip(before, touched, strict=True)
-    ]
-    subject.set(model, zeroed)
-    got = subject.logits(model, batch)
-    expected = reference.logits(subject.task, subject.weights(model), batch, subject.form)
-    subject.set(model, before)
+    got, expected = naming.with_queries_of_zero(subject, model, batch, subject.arrangement, subject.form)
     if not close(got, expected):
         shown = "not a number" if not got.isfinite().all() else off(got, expected)
         raise Failure(

@@ -4,20 +4,28 @@ import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from check import reference
 from check.matching import Arrangement, Unreadable
 from check.reference import Form, Weights
 from check.result import Failure
-from check.stages.wrongs import WRONG_PARTS, WRONG_ROTATIONS, WRONG_SCORES, Wrong, right_forms, right_parts
-from check.subject import TOLERANCE, Model, Subject, close, off
+from check.stages.wrongs import (
+    WRONG_MASKS,
+    WRONG_PARTS,
+    WRONG_ROTATIONS,
+    WRONG_SCORES,
+    Wrong,
+    right_forms,
+    right_parts,
+)
+from check.subject import Model, Subject, close
 
 import torch
 
-MOST = 4000  # comparisons that a search may take
-READINGS, FEW_READINGS = 4, 40  # of the parameters, with which pairs of bugs are tried, the likeliest of the first
+MOST, MOST_PAIRS = 2500, 1200  # comparisons that a search may take
+READINGS = 4  # of the parameters, with which pairs of bugs are tried
 WHAT = "the same weights give the lesson's logits"
 
 
@@ -42,6 +50,10 @@ class Seen:
     got_alone: torch.Tensor
     batch: torch.Tensor
     got: torch.Tensor
+    values: list[torch.Tensor] = dataclasses.field(init=False)  # the model's, but for vectors that are not used
+
+    def __post_init__(self) -> None:
+        self.values = self.model.values
 
     def expected(self, reading: Reading, form: Form, longer: bool = False) -> torch.Tensor:
         return reference.logits(self.subject.task, reading.weights, self.batch if longer else self.alone, form)
@@ -54,20 +66,85 @@ class Seen:
             return False
 
     def read(self, hows: Iterable[Arrangement]) -> list[Reading]:
-        """The readings that the parameters allow."""
-        found = []
-        for how in itertools.islice(hows, 2000):
+        """The readings that the parameters allow: those that fit the gradients of one token, if any do."""
+        hows = [*itertools.islice(hows, 2000)]
+        slopes = [
+            torch.zeros_like(v) if g is None else g for v, g in zip(self.model.values, self._slopes(), strict=True)
+        ]
+        fitting = [how for how, weights in self._weights(hows, slopes) if self._possible(weights)]
+        return [Reading(*each) for each in self._weights(fitting or hows, self.values)]
+
+    def _slopes(self) -> list:
+        return self.subject.session.ask(
+            "gradients", model=self.model.number, tokens=self.alone, targets=self.alone.flip(0)
+        )["gradients"]
+
+    def _weights(self, hows: Iterable[Arrangement], values: list) -> Iterator[tuple[Arrangement, Weights]]:
+        for how in hows:
             with contextlib.suppress(Unreadable, RuntimeError, IndexError):
-                found.append(Reading(how, self.subject.weights(self.model, how=how)))
-        return found
+                yield how, self.subject.weights(self.model, values, how)
+
+    def _possible(self, slopes: Weights) -> bool:
+        """Whether gradients of one token are 0 where they should be: of queries, keys and absent tokens."""
+        idle = [block[name] for block in slopes["blocks"] for name in "qk" if name in block]
+        if not self.subject.task.tied:
+            absent = [token for token in range(self.model.sizes.V) if token not in self.alone]
+            idle.append(slopes["token"][absent])
+        largest = max(float(value.abs().max()) for value in (slopes["token"], slopes["head"]))
+        return all(bool(value.abs().max() <= 1e-6 * largest) for value in idle)
+
+    def idle(self) -> list[str]:
+        """The parameters that no gradient reaches; none where none reaches any. Vectors among them count as 0."""
+        answer = self.subject.session.ask("gradients", model=self.model.number, tokens=self.batch, targets=self.batch)
+        lost = [gradient is None for gradient in answer["gradients"]]
+        if not all(lost):
+            self.values = [
+                0 * v if gone and v.squeeze().ndim < 2 else v for v, gone in zip(self.values, lost, strict=True)
+            ]
+        return [] if all(lost) else [name for name, gone in zip(self.model.names, lost, strict=True) if gone]
+
+    def leaks(self) -> bool:
+        """Whether the logits of a text depend on what comes after it."""
+        return not close(self.subject.logits(self.model, self.batch[:, :3]), self.got[:, :3])
 
 
 def explain(seen: Seen, hows: Sequence[Arrangement], fitting: Sequence[Arrangement]) -> Failure:
     """Why no reading of the parameters gives the learner's logits. `fitting`: those that do for one token."""
+    idle = seen.idle()
+    readings = seen.read(fitting or hows)
     if fitting:
-        return _scores(seen, seen.read(fitting))
-    readings = seen.read(hows)
-    return _parts(seen, readings) or _logits_scaled(seen, readings) or _region(seen, readings)
+        found: Failure | None = _scores(seen, readings, pairs=not idle)
+    else:
+        found = _parts(seen, readings, pairs=not idle) or _logits_scaled(seen, readings)
+    if idle:
+        return _with_idle(_modules(idle, seen.model.names), found if isinstance(found, Named) else None)
+    return found or _region(seen, readings)
+
+
+def _modules(idle: list[str], names: list[str]) -> list[str]:
+    """Parameters, or modules where all of theirs are meant."""
+    used = [f"{name}." for name in names if name not in idle]
+    found = []
+    for name in idle:
+        parts = name.split(".")
+        starts = (".".join(parts[: n + 1]) for n in range(len(parts)))
+        found.append(next(start for start in starts if not any(each.startswith(f"{start}.") for each in used)))
+    return [*dict.fromkeys(found)]
+
+
+def _with_idle(idle: list[str], bug: Named | None) -> Failure:
+    question = "Where should forward use what changes nothing, and what does it use instead?"
+    return Named(
+        what="every parameter has a part in the logits",
+        expected="logits that depend on all of them",
+        got=f"{_few(idle)} change{'s' * (len(idle) == 1)} nothing" + (f": {bug.got}" if bug else ""),
+        question=(bug and bug.question) or question,
+        example=bug.example if bug else "",
+    )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
 
 
 def _forms(wrongs: Sequence[Wrong], bases: Iterable[Form]) -> list[Form]:
@@ -91,14 +168,14 @@ def _search(seen: Seen, readings: list[Reading], combinations, bases: list[Form]
     return None
 
 
-def _parts(seen: Seen, readings: list[Reading]) -> Failure | None:
+def _parts(seen: Seen, readings: list[Reading], pairs: bool) -> Failure | None:
     """Not even one token gives the right logits: a bug of the layers, or two, and perhaps one of the scores."""
     distinct = _told_apart(seen, readings)
     bases = right_parts(seen.subject)
     singles = [(each,) for each in WRONG_PARTS if distinct and _matters(seen, distinct[0], each)]
-    pairs = list(itertools.combinations([each for (each,) in singles], 2))
-    found = _search(seen, distinct, singles, bases, longer=False)
-    found = found or _search(seen, _likeliest(seen, distinct, singles), pairs, bases, longer=False)
+    found = _search(seen, distinct, [(), *singles], bases, longer=False)
+    if not found and pairs and singles:
+        found = _search(seen, *_likeliest(seen, distinct, singles), bases, longer=False, budget=MOST_PAIRS)
     if not found:
         return None
     wrongs, form, _ = found
@@ -108,15 +185,19 @@ def _parts(seen: Seen, readings: list[Reading]) -> Failure | None:
     return _named(seen, *whole) if whole else _named(seen, *found)
 
 
-def _likeliest(seen: Seen, distinct: list[Reading], singles: Sequence[tuple[Wrong, ...]]) -> list[Reading]:
-    """The readings with which one bug alone comes nearest to the learner's logits."""
-    got = seen.got_alone.flatten()
+def _likeliest(seen: Seen, distinct: list[Reading], singles: Sequence[tuple[Wrong, ...]]) -> tuple[list[Reading], list]:
+    """The readings with which one bug alone comes nearest to the learner's logits, and pairs, the likeliest first."""
+    base, got = right_parts(seen.subject)[0], seen.got_alone.flatten()
 
-    def likeness(reading: Reading) -> float:
-        forms = [form for single in singles for form in _forms(single, right_parts(seen.subject)[:1])]
-        return max(float(torch.cosine_similarity(seen.expected(reading, form).flatten(), got, dim=0)) for form in forms)
+    def likeness(reading: Reading, single: tuple[Wrong, ...]) -> float:
+        logits = (seen.expected(reading, form).flatten() for form in _forms(single, [base]))
+        return max(float(torch.cosine_similarity(each, got, dim=0)) for each in logits)
 
-    return sorted(distinct[:FEW_READINGS], key=likeness, reverse=True)[:READINGS] if singles else []
+    found = [[likeness(reading, single) for single in singles] for reading in distinct[: 2 * READINGS]]
+    best = sorted(range(len(found)), key=lambda i: max(found[i]), reverse=True)[: READINGS // 2]
+    order = sorted(range(len(singles)), key=found[best[0]].__getitem__, reverse=True)
+    pairs = sorted(itertools.combinations(range(len(singles)), 2), key=sum)
+    return [distinct[i] for i in best], [singles[order[a]] + singles[order[b]] for a, b in pairs]
 
 
 def _told_apart(seen: Seen, readings: list[Reading]) -> list[Reading]:
@@ -140,34 +221,68 @@ def _matters(seen: Seen, reading: Reading, each: Wrong) -> bool:
 
 
 def _score_bugs(seen: Seen) -> list[Wrong]:
-    if not seen.subject.task.attention:
+    task = seen.subject.task
+    if not task.attention:
         return []
-    return [*WRONG_SCORES, *(WRONG_ROTATIONS if seen.subject.task.rotary else [])]
+    return [*(WRONG_MASKS if seen.leaks() else []), *WRONG_SCORES, *(WRONG_ROTATIONS if task.rotary else [])]
 
 
-def _scores(seen: Seen, readings: list[Reading]) -> Failure:
-    """One token gives the right logits, more do not: the scores differ."""
+def _scores(seen: Seen, readings: list[Reading], pairs: bool) -> Failure:
+    """One token gives the right logits, more do not: the scores differ, or what becomes of them."""
     bases = list(right_forms(seen.subject))
     bugs = _score_bugs(seen)
     found = _search(seen, readings, [(each,) for each in bugs], bases, longer=True)
     if found:
         return _named(seen, *found)
-    factor = _factor(seen, readings[:16], bases)
+    leaks = bugs[:1] == WRONG_MASKS[:1]
+    factor = None if leaks else _factor(seen, readings[:READINGS], bases)
     if factor:
         return factor
-    pairs = itertools.combinations(bugs, 2)
-    found = _search(seen, readings[:4], list(pairs), bases, longer=True, budget=2000)
-    if found:
-        return _named(seen, *found)
-    expected = seen.expected(readings[0], bases[0], longer=True)
-    first = int(((seen.got - expected).abs().amax(dim=(0, 2)) > TOLERANCE).nonzero()[0])
+    if pairs:
+        found = _search(seen, readings, [*itertools.combinations(bugs, 2)], bases, longer=True, budget=MOST_PAIRS)
+    return _named(seen, *found) if found else _region_of_scores(seen, readings[0], bases)
+
+
+def _region_of_scores(seen: Seen, reading: Reading, bases: list[Form]) -> Failure:
+    """Whether scores differ, or what becomes of them, for which queries are made 0."""
+    part, question = (
+        "how weights and values are put together",
+        "Along which axis is the softmax, and how are heads split and merged?",
+    )
+    got, expected = with_queries_of_zero(seen.subject, seen.model, seen.batch, reading.how, bases[0])
+    if close(got, expected):
+        part = "the scores: where all queries are 0, the logits are right"
+        question = (
+            "What is done to queries and keys before the softmax: which of them, scaled how often, with which biases?"
+        )
     return Failure(
         what=WHAT,
         expected="equal logits at all positions",
-        got=f"equal for a text of one token; in a longer one {off(seen.got, expected)}, first at position {first}",
-        question="What goes into the scores that one token alone does not show: the softmax, what is added to them "
-        "or turned, queries and keys of all heads?",
+        got=f"equal for a text of one token, others in a longer one. The difference is in {part}",
+        question=question,
     )
+
+
+def with_queries_of_zero(
+    subject: Subject, model: Model, batch: torch.Tensor, how: Arrangement | None, form: Form
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The learner's logits, and the reference's, where a reading's queries are 0."""
+    before = model.values
+    leaves = [value.clone().requires_grad_() for value in before]
+    blocks = subject.weights(model, leaves, how)["blocks"]
+    total = sum(block[name].sum() for block in blocks for name in ("q", "q_bias") if name in block)
+    touched = torch.autograd.grad(total, leaves, allow_unused=True)
+    zeroed = [
+        value if grad is None else torch.where(grad != 0, 0.0, value)
+        for value, grad in zip(before, touched, strict=True)
+    ]
+    try:
+        subject.set(model, zeroed)
+        return subject.logits(model, batch), reference.logits(
+            subject.task, subject.weights(model, how=how), batch, form
+        )
+    finally:
+        subject.set(model, before)
 
 
 def _factor(seen: Seen, readings: list[Reading], bases: list[Form]) -> Failure | None:
@@ -191,7 +306,13 @@ def _factor(seen: Seen, readings: list[Reading], bases: list[Form]) -> Failure |
     if not seen.agrees(each, form, longer=True):
         return None
     question = f"What divides the scores: √head_size is {1 / right:.3g} here, yours {1 / right / low:.3g}"
-    numbers = {"3 · head_size": 3 * sizes.D, "2 · head_size": 2 * sizes.D, "T": sizes.T, "n_head": sizes.H}
+    numbers = {
+        "(head_size / 2)²": sizes.D**2 / 4,
+        "3 · head_size": 3 * sizes.D,
+        "2 · head_size": 2 * sizes.D,
+        "T": sizes.T,
+        "n_head": sizes.H,
+    }
     likely = [name for name, n in numbers.items() if abs(right * low * math.sqrt(n) - 1) < 0.01]
     return Named(
         what=WHAT,
@@ -224,7 +345,7 @@ def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) 
     return Named(
         what=WHAT,
         expected="the lesson's model",
-        got="the lesson's model " + ", and ".join(each.name for each in wrongs),
+        got="the lesson's model " + (", and ".join(each.name for each in wrongs) or "otherwise"),
         question=" ".join(dict.fromkeys(each.question for each in wrongs)),
         example=_example(seen, reading, form) if scores else "",
     )
@@ -260,6 +381,10 @@ def _region(seen: Seen, readings: list[Reading]) -> Failure:
 
 
 ATTENTION = ("attention", "Are values, heads and projection put together as in the lesson?")
+ACTIVATIONS = (
+    "the activation: where all that it reads is large, the logits are right",
+    "Which formula has the activation? GELU is x · Φ(x), or 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).",
+)
 FEED_FORWARD = ("the feed-forward part", "Which layers has the feed-forward part, in which order?")
 TOGETHER = ("how a block's parts are put together", "In which order come the parts, the norms and the sums?")
 
@@ -269,9 +394,9 @@ def _differing_part(seen: Seen, readings: list[Reading]) -> tuple[str, str]:
     task = seen.subject.task
     attention, feed_forward = (
         [("attention", ATTENTION)] * task.attention,
-        [("mlp", FEED_FORWARD)] * bool(task.feed_forward),
+        [("activation", ACTIVATIONS), ("mlp", FEED_FORWARD)] * bool(task.feed_forward),
     )
-    both = [("attention mlp", TOGETHER)] * (len(attention) * len(feed_forward))
+    both = [("attention mlp", TOGETHER)] * bool(attention and feed_forward)
     for parts, answer in [*attention, *feed_forward, *both]:
         if any(_agrees_without(seen, reading, parts) for reading in readings[:12]):
             return answer
@@ -319,6 +444,8 @@ def _transparent(subject: Subject, block: Weights, parts: str) -> dict:
         heads, width, channels = block["v"].shape
         values |= {"v": torch.eye(heads * width, channels).view(heads, width, channels), "v_bias": 0.0}
         values |= {"projection": torch.eye(channels), "projection_bias": 0.0}
+    if parts == "activation":  # all that it reads is far from where it bends
+        return {"widen_bias": 20.0}
     if "mlp" in parts and subject.task.skips:
         values |= {"narrow": 0.0, "narrow_bias": 0.0}
     elif "mlp" in parts:  # far from where the activation bends

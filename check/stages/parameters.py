@@ -1,5 +1,8 @@
 """How many parameters a model has, and whether they can be told apart."""
 
+import dataclasses
+import re
+
 from check import matching
 from check.matching import Sizes, Unreadable
 from check.reference import Task
@@ -43,16 +46,19 @@ def allowed_differences(task: Task, sizes: Sizes) -> set[int]:
 
 
 def _parts(subject: Subject, model: Model) -> str:
-    """How many parameters each layer has."""
-    parts: dict[str, int] = {}
+    """How many parameters each layer has, those that differ in numbers alone together."""
+    parts: dict[str, list[int]] = {}
+    sizes: dict[str, int] = {}
     for name, value in zip(model.names, model.first_values, strict=True):
         part = name.rpartition(".")[0] or name
         if subject.name in PARTS_OF_A_MODEL:
             if not part.startswith("module"):  # the check's own embeddings and output layer
                 continue
             part = part.removeprefix("module.")
-        parts[part] = parts.get(part, 0) + value.numel()
-    return ", ".join(f"{name} {size}" for name, size in parts.items())
+        sizes[part] = sizes.get(part, 0) + value.numel()
+    for part, size in sizes.items():
+        parts.setdefault(re.sub(r"\d+", "#", part), []).append(size)
+    return ", ".join(f"{name} {f'{len(all_)} × ' * (len(all_) > 1)}{all_[0]}" for name, all_ in parts.items())
 
 
 def _question_of_norms(named: list[str]) -> str:
@@ -70,11 +76,21 @@ def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
     if subject.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
         return "Which layer mixes the heads after they are set side by side?"
+    for what, fewer in _shared(subject, sizes).items():
+        if fewer and -difference in {fewer - more for more in biases}:
+            return f"Is each {what} made by itself, or one of them used again and again, as by [{what}] * n?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
 
 
 def _numbers(subject: Subject) -> list[int]:
     return [value.numel() for value in subject.small_model().first_values]
+
+
+def _shared(subject: Subject, sizes: Sizes) -> dict[str, int]:
+    """How many parameters a model lacks where one block, or one head, is used for all."""
+    one = dataclasses.replace(sizes, L=1)
+    heads = 3 * sizes.D * sizes.C * (sizes.H - 1) * sizes.L * subject.task.attention
+    return {"block": count(subject, sizes) - count(subject, one), "head": heads} if sizes.L > 1 else {"head": heads}
 
 
 def count(subject: Subject, sizes: Sizes) -> int:

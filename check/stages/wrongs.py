@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,14 @@ NO_SKIPS = "Does this task have skips yet?"
 ACTIVATION = "Which activation has this task?"
 EXPONENT = "Which exponent has pair i: -2i/D or another?"
 TURNED = "Which of q, k and v are turned?"
+AMONG = "Which two axes does the product of queries and keys join: positions and head_size, or heads?"
+SPLIT = "How are heads split: view to (B, T, n_head, head_size), then transpose(1, 2)?"
+MERGED = "How are heads merged: transpose(1, 2), then view to (B, T, n_head · head_size)?"
+OPEN = "What does True, or 1, mean in the mask: may look, or hidden?"
+MINUS_INFINITY = (
+    "Which number has a hidden score before the softmax: does its weight become 0, and do the others sum to 1?"
+)
+AXIS = "Along which axis is the softmax: do the weights of each query sum to 1?"
 BASE = "Which number is raised to a power: 10,000 or another?"
 OTHER_ACTIVATIONS = ("relu", "gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "leaky relu", "elu", "relu²")
 
@@ -77,7 +86,9 @@ WRONG_PARTS = [
     wrong("with norms after the sums (post-LN) and no last norm", NORMS, norm="post", final_norm=False),
     wrong("without the blocks' norms", "Which line uses the norms of a block?", norm="none"),
     wrong("without the last norm", "What stands between the last block and the output layer?", final_norm=False),
-    wrong("with skips that add the normalized stream", "Does a skip carry x, or the norm of x?", skip_of_norm=True),
+    wrong("with skips that add the normalized stream", "Does a skip carry x, or the norm of x?", skips_of_norm="12"),
+    wrong("with a skip around attention that adds the norm of x", "What does that skip carry?", skips_of_norm="1"),
+    wrong("with a skip around the MLP that adds the norm of x", "What does that skip carry?", skips_of_norm="2"),
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
     wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
@@ -109,26 +120,78 @@ WRONG_PARTS = [
     wrong("with all attentions before all feed-forward parts", "What does one block consist of?", order="attentions"),
     wrong("with its last block alone", "What does each block read, and what becomes of its output?", order="last"),
     wrong("without positions", "Where are positions added?", positions=False),
+    wrong(
+        "with positions counted from the table's end",
+        "Which row of the position table does the first token get?",
+        positions_end=True,
+    ),
+    wrong("with a norm of the queries alone", "What do keys and values read: x, or its norm?", normed="q"),
+    wrong("with variances divided by n - 1", "Does the norm's variance divide by n, or by n - 1?", norm_correction=1),
+    *(
+        wrong("with attention among a position's heads", AMONG, split="heads", merged=merged, scale=scale)
+        for merged in ("", "view")
+        for scale in ("√D", "√C")
+    ),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
 ]
 # Those that need a past.
 WRONG_SCORES = [
     wrong("without the scale of the scores", "What divides the scores before the softmax?", scale="1"),
     wrong("with scores divided by √n_embd, not √head_size", "How wide is what is multiplied in one head?", scale="√C"),
-    wrong("with scores divided by head_size, not its root", "Which power of head_size divides the scores?", scale="D"),
-    wrong("with scores divided by n_embd, not by a root", "Which power divides the scores?", scale="C"),
+    wrong(
+        "with scores divided by head_size, not its root",
+        "Which power of head_size divides the scores, and is it done once?",
+        scale="D",
+    ),
+    wrong(
+        "with scores divided by n_embd, not by its root",
+        "Which power divides the scores, and is it done once?",
+        scale="C",
+    ),
     wrong("with scores multiplied by √head_size", "Are scores divided or multiplied?", scale="1/√D"),
     wrong("with scores multiplied by √n_embd", "Are scores divided or multiplied?", scale="1/√C"),
     wrong("with keys in place of queries", "What is multiplied with the keys?", same="q=k"),
     wrong("with queries in place of keys", "What is multiplied with the queries?", same="k=q"),
+    wrong("with keys in place of values", "What is averaged: keys or values?", same="k=v"),
+    wrong("with queries in place of values", "What is averaged: queries or values?", same="q=v"),
+    wrong(
+        "with head_size heads of width n_head",
+        "In which order does the view have n_head and head_size?",
+        split="exchanged",
+    ),
+]
+# Those with which a position sees later ones.
+WRONG_MASKS = [
+    wrong("without a mask", "Where are the scores of later positions hidden?", mask="none"),
+    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="future"),
+    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged"),
+    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged to 0"),
+    wrong("with the next position in sight, too", "At which diagonal does the mask begin?", mask="ahead"),
+    wrong("with hidden scores that are 0, not -inf", MINUS_INFINITY, mask="0"),
+    wrong("with weights set to 0 after the softmax", MINUS_INFINITY, mask="after"),
+    wrong("with the mask's ones added to the scores", OPEN, mask="added"),
+    wrong("with a softmax over the queries", AXIS, softmax="queries"),
+    wrong("with transposed weights", "Over which of the weights' axes are values summed: the keys'?", transposed=True),
+    wrong("with heads split by a view alone", SPLIT, split="view"),
+    wrong("with heads split and merged by a view alone", SPLIT, split="view", merged="view"),
+    wrong("with values split into heads by a view alone", SPLIT, split="view", split_of="v"),
+    wrong("with heads merged by a view alone", MERGED, merged="view"),
+    wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
 ]
 WRONG_ROTATIONS = [
-    wrong("without a rotation", "Which line turns queries and keys?", rotated=""),
+    wrong("without a rotation", "Which line turns queries and keys, each by its position?", rotated=""),
     wrong("with queries turned, but not keys", TURNED, rotated="q"),
     wrong("with keys turned, but not queries", TURNED, rotated="k"),
     wrong("with values turned, too", TURNED, rotated="qkv"),
     wrong("with keys turned against queries", "In which direction are queries turned, and keys?", opposite=True),
     *(wrong(f"with frequencies of base {base:g}", BASE, base=base) for base in (100.0, 1e3, 1e5, 5e5, 1e6)),
+    wrong("with log10 for the natural logarithm", "Which logarithm has 10,000?", base=math.exp(4)),
+    wrong("with a minus lost in the rotation", "Which of the rotation's four products is subtracted?", sign_lost=True),
+    wrong(
+        "with pairs of one kind, and angles of the other",
+        "Which numbers are a pair, neighbours or halves, and in which order do the angles repeat?",
+        angles_of_other=True,
+    ),
     wrong("with exponents i/D", EXPONENT, exponent="i/D"),
     wrong("with exponents 2i/n_embd", "Which width divides the exponents?", exponent="2i/C"),
     wrong("with one frequency for all pairs", "Does the frequency depend on the pair?", exponent="0"),
