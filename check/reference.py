@@ -27,9 +27,10 @@ class Form:
     # Wrong forms. Of mask: 0 (hidden scores), after (weights set to 0), added (1 and 0), future, ahead (one further),
     # exchanged (what should be seen is hidden), exchanged to 0 (and where all is hidden, all weights are 0).
     transposed: bool = False  # weights
-    split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D), heads (are the positions)
+    weights_scaled: bool = False  # in place of scores
+    split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D)
     split_of: str = "qkv"
-    merged: str = ""  # view, without transpose
+    merged: str = ""  # view (without transpose), dims (transpose of positions and dim)
     base: float = 10_000.0
     exponent: str = "2i/D"
     rotated: str = "qk"  # which of q, k, v are turned
@@ -131,10 +132,10 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
     """Tokens (B, T) → logits (B, T, V).
 
     `gains` multiplies what dropout would act on: (place, number of the block) → tensor that broadcasts to the place's.
-    Places: weights, values, attention, sum1, feed_forward, inside, sum2, and embedding (of block 0).
+    Places: weights, values, attention, sum1, feed_forward, inside, sum2, embedding, and tokens (both of block 0).
     """
     gains = gains or {}
-    x = weights["token"][tokens]  # (B, T, C)
+    x = weights["token"][tokens] * gains.get(("tokens", 0), 1.0)  # (B, T, C)
     if form.token_scale == "√C":
         x = x * math.sqrt(x.shape[-1])
     if "position" in weights and form.positions:
@@ -213,7 +214,7 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     weights, v = _weights_and_values(block, x, before, form)
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
-    y = (y if form.merged == "view" else y.transpose(1, 2)).reshape(*x.shape[:2], -1)  # (B, T, H·D)
+    y = {"view": y, "dims": y.mT}.get(form.merged, y.transpose(1, 2)).reshape(*x.shape[:2], -1)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
     return y * gains.get("attention", 1.0)
@@ -237,9 +238,20 @@ def _weights_and_values(block: Weights, x: torch.Tensor, before: torch.Tensor, f
         q = _rotate(q, angles, form) if "q" in form.rotated else q
         k = _rotate(k, -angles if form.opposite else angles, form) if "k" in form.rotated else k
         v = _rotate(v, angles, form) if "v" in form.rotated else v
-    scores = q @ k.transpose(-2, -1) * scale(form.scale, q.shape[-1], C)  # (B, H, T, T)
-    weights = _softmax(scores, form)
-    return weights.transpose(-2, -1) if form.transposed else weights, v
+    return _attention_weights(q, k, C, form), v
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, form: Form) -> torch.Tensor:
+    """Queries and keys (…, T, D), values (…, T, E) → (…, T, E)."""
+    return _attention_weights(q, k, q.shape[-1], form) @ v
+
+
+def _attention_weights(q: torch.Tensor, k: torch.Tensor, C: int, form: Form) -> torch.Tensor:
+    """(…, T, T)."""
+    factor = scale(form.scale, q.shape[-1], C)
+    weights = _softmax(q @ k.transpose(-2, -1) * (1.0 if form.weights_scaled else factor), form)
+    weights = weights * (factor if form.weights_scaled else 1.0)
+    return weights.transpose(-2, -1) if form.transposed else weights
 
 
 def _softmax(scores: torch.Tensor, form: Form) -> torch.Tensor:
@@ -261,11 +273,7 @@ def _heads(block: Weights, name: str, x: torch.Tensor, form: Form) -> torch.Tens
     y = y if bias is None else y + bias.flatten()
     if not form.split or name not in form.split_of:
         return y.view(B, T, H, D).transpose(1, 2)
-    return {
-        "view": y.view(B, H, T, D),
-        "exchanged": y.view(B, T, D, H).transpose(1, 2),
-        "heads": y.view(B, T, H, D),
-    }[form.split]
+    return y.view(B, H, T, D) if form.split == "view" else y.view(B, T, D, H).transpose(1, 2)
 
 
 def scale(name: str | float, D: int, C: int) -> float:

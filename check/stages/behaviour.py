@@ -126,14 +126,17 @@ def causality(subject: Subject) -> str:
         if known_bug(subject):
             return f"position {blind[0]} does not see position {blind[1]}: the stage logits names the reason"
         question = "Which columns may query t look at: all up to t?"
-        if subject.task.n_head and not _blind(subject, _with_one_head(subject)):
+        example = _what_is_read(subject, small)
+        if example == side_by_side(READ, torch.ones(3, 3).tril(), torch.eye(3)):
+            question = "Which axes has the product of queries and keys: are positions the last but one of both?"
+        elif subject.task.n_head and not _blind(subject, _with_one_head(subject)):
             question = HEADS
         raise Failure(
             what="logits depend on all earlier tokens",
             expected=f"position {blind[0]} sees position {blind[1]}",
             got="its logits stay the same",
             question=question,
-            example=_what_is_read(subject, small),
+            example=example,
         )
     return f"no position sees ahead, each sees the whole past (T = {T})"
 
@@ -156,6 +159,7 @@ def _sees_ahead(subject: Subject, model: Model, leak: tuple[int, int, float], lo
     )
 
 
+READ = "1 where a position (row) depends on another (column)"
 HEADS = "One head alone is right: in which order are the axes when heads are split and merged (view, then transpose)?"
 
 
@@ -184,7 +188,7 @@ def _what_is_read(subject: Subject, model: Model) -> str:
     changed[range(3), range(3)] = (batch[0] + 1) % model.sizes.V
     change = (subject.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
     read = (change > 1e-6 * before.abs().max()).T.float()
-    return side_by_side("1 where a position (row) depends on another (column)", torch.ones(3, 3).tril(), read)
+    return side_by_side(READ, torch.ones(3, 3).tril(), read)
 
 
 def _leak(subject: Subject, model: Model, length: int) -> tuple[int, int, float] | None:

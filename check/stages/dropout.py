@@ -48,12 +48,17 @@ def dropout(subject: Subject) -> str:
         rows = max((gain.shape[0] for gain in gains.values()), default=1)
         return reference.logits(task, weights, tokens.expand(rows, -1), subject.form, gains)  # (B, T, V)
 
+    def nearly(cells: list[Cell]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which cells have dropout, in every combination, and for which of them the logits (T) are those seen."""
+        choices = torch.tensor(list(itertools.product((1 / (1 - RATE), 1.0), repeat=len(cells))))  # (B, cells)
+        scaled = expected({cell: _even(cell, gain, sizes) for cell, gain in zip(cells, choices.T, strict=True)})
+        return choices, (scaled - base).abs().amax(dim=-1) <= 1e-4 * max(1.0, float(base.abs().max()))
+
     cells = _cells(task, sizes.L)
-    choices = torch.tensor(list(itertools.product((1 / (1 - RATE), 1.0), repeat=len(cells))))  # (B, cells)
-    scaled = expected({cell: _even(cell, gain, sizes) for cell, gain in zip(cells, choices.T, strict=True)})
-    near = (scaled - base).abs().amax(dim=-1) <= 1e-4 * max(1.0, float(base.abs().max()))  # (B, T)
+    choices, near = nearly(cells)
     if not near.all(dim=-1).any():
-        raise _elsewhere(task, scores=bool(near[:, 0].any()))
+        tokens_alone = nearly([("tokens", 0), *cells[1:]])[1].all(dim=-1).any()
+        raise _elsewhere(task, scores=bool(near[:, 0].any()), tokens_alone=bool(tokens_alone))
     drawn = torch.cat(calls).flatten(1)
     unseen: list[tuple[dict[Cell, torch.Tensor], Cell]] = []
     for i in near.all(dim=-1).nonzero()[:, 0]:
@@ -92,7 +97,14 @@ def _nothing_dropped(task: Task, calls: list[torch.Tensor]) -> torch.Tensor:
     return found[0]
 
 
-def _elsewhere(task: Task, scores: bool = False) -> Failure:
+def _elsewhere(task: Task, scores: bool = False, tokens_alone: bool = False) -> Failure:
+    if tokens_alone:
+        return Failure(
+            what=WHAT,
+            expected=_listed(_places(task)),
+            got="on the token embeddings, before positions are added",
+            question="Which sum is dropped from, and what has been added to it by then?",
+        )
     if scores and task.attention:
         return Failure(
             what=WHAT,

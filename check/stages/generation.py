@@ -50,6 +50,39 @@ def generation(subject: Subject) -> str:
     return "crops, keeps its prompt, draws by temperature from all tokens, leaves random numbers alone"
 
 
+RANKS = "Is what is drawn a token, or its place in a sorted list?"
+CONTEXT = "Which position's logits tell the next token, and which end of the text is cut off?"
+TEMPERATURE = (
+    "Does each row draw from all of the softmax of logits / temperature? Noise in place of a draw is -log(-log(u))."
+)
+
+
+def question_of_draws(logits: torch.Tensor, drawn: torch.Tensor, temperature: float) -> str:
+    """What leads to why tokens come as often as they do (V), for the last logits (V) and a temperature."""
+    p = F.softmax(logits, dim=-1)
+    frequencies = {
+        CONTEXT: F.softmax(logits / temperature, dim=-1),
+        "Is the temperature a divisor of the logits, or a factor?": F.softmax(logits * temperature, dim=-1),
+        "Does the temperature act before the softmax? What divides all probabilities changes none.": p,
+        "Is a softmax taken twice, or along another axis than the last?": F.softmax(p / temperature, dim=-1),
+    }
+    if drawn.max() == 1 and drawn.argmax() == logits.argmax():
+        return "Is the likeliest token taken, where each row should draw from the softmax?"
+    if drawn.max() == 1:
+        return "Does each row draw a number of its own, and is it a token or its place in a sorted list?"
+    distance = {question: float((drawn - each).abs().sum()) for question, each in frequencies.items()}
+    likeliest = min(distance, key=distance.__getitem__)
+    return likeliest if distance[likeliest] < 0.3 else TEMPERATURE
+
+
+def _question(subject: Subject, model: Model, prompt: torch.Tensor) -> str:
+    """The question that leads to what is drawn after a short prompt at temperature 2."""
+    short = prompt[:, :3]
+    text = _generate(subject, model, short.expand(DRAWS, -1), 1, 2.0, training=False, seed=5)["text"]
+    drawn = text[:, -1].bincount(minlength=model.sizes.V) / DRAWS
+    return question_of_draws(subject.logits(model, short)[0, -1], drawn, 2.0)
+
+
 MODES = {True: "training", False: "evaluation"}
 
 
@@ -62,11 +95,11 @@ def _likeliest(subject: Subject, model: Model, made: dict, prompt: torch.Tensor)
         likeliest = logits.gather(1, text[:, t : t + 1])[:, 0]
         if (logits.amax(dim=-1) - likeliest).max() <= 1e-2:
             continue
-        question = "Is the temperature a divisor of the logits, and the context the last block_size tokens?"
+        question = _question(subject, model, prompt[:1])
         if subject.task.dropout and made["trained"]:
             question = "Is dropout off while the model writes?"
         elif (new == new[0, 0]).all():
-            question = "Is what is drawn a token, or its place in a sorted list?"
+            question = RANKS
         raise Failure(
             what="near temperature 0 each token is the likeliest",
             expected=logits.argmax(dim=-1).tolist(),
@@ -110,6 +143,7 @@ def _draws(subject: Subject) -> None:
     """Tokens come as often as the softmax says, with the global generator, all of them."""
     sizes = replace(subject.small_sizes, V=65)
     model = subject.fill(subject.build(sizes), loud=0.7)
+    prompt = subject.tokens(1, 3, sizes.V)
     text = _generate(subject, model, torch.zeros(DRAWS, 1, dtype=torch.long), 1, 1e5, training=False, seed=3)["text"]
     missing = (text[:, 1:].flatten().bincount(minlength=sizes.V) == 0).nonzero()[:, 0].tolist()
     if missing:  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
@@ -117,9 +151,10 @@ def _draws(subject: Subject) -> None:
             what="every token can be drawn",
             expected=f"all {sizes.V} among {DRAWS} at a very high temperature",
             got=f"never {', '.join(map(str, missing[:8]))}{' and others' * (len(missing) > 8)}",
-            question="Which tokens are left out: token 0 as an end, or all but the likeliest (top-k, top-p)?",
+            question="Which tokens are left out: token 0 as an end, or all but the likeliest (top-k, top-p)?"
+            if len(missing) < sizes.V - 1
+            else _question(subject, model, prompt),
         )
-    prompt = subject.tokens(1, 3, sizes.V)
     expected_logits = subject.logits(model, prompt)[0, -1]
     rows = prompt.expand(DRAWS, -1)
     for temperature in (1.0, 2.0, 0.5):
@@ -127,9 +162,7 @@ def _draws(subject: Subject) -> None:
         drawn = text[:, -1].bincount(minlength=sizes.V) / DRAWS
         expected = F.softmax(expected_logits / temperature, dim=-1)
         if ((drawn - expected).abs() > _most_by_chance(expected)).any():
-            question = "Is the temperature a divisor of the logits, before the softmax, and are all tokens drawn from?"
-            if drawn.max() == 1:
-                question = "Are tokens drawn from the probabilities, or is the likeliest taken?"
+            question = question_of_draws(expected_logits, drawn, temperature)
             furthest = int((drawn - expected).abs().argmax())
             raise Failure(
                 what=f"at temperature {temperature:g} tokens come as often as the softmax says",

@@ -25,13 +25,13 @@ def parameters(subject: Subject) -> str:
     except Unreadable as unreadable:
         if allowed:
             raise
-        reason = unreadable.reason
+        reason = f"{unreadable.reason}; "
     if named or not allowed:
         difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" if got != expected else ""
         raise Failure(
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}{difference}: {'; '.join([*named, *others]) or reason or _parts(subject, model)}",
+            got=f"{got}{difference}: {'; '.join([*named, *others]) or reason + _parts(subject, model)}",
             question=_question_of_norms(named) or _question_of_count(subject, model.sizes, got - expected),
         )
     if others:

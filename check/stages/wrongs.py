@@ -56,7 +56,6 @@ NO_SKIPS = "Does this task have skips yet?"
 ACTIVATION = "Which activation has this task?"
 EXPONENT = "Which exponent has pair i: -2i/D or another?"
 TURNED = "Which of q, k and v are turned?"
-AMONG = "Which two axes does the product of queries and keys join: positions and head_size, or heads?"
 SPLIT = "How are heads split: view to (B, T, n_head, head_size), then transpose(1, 2)?"
 MERGED = "How are heads merged: transpose(1, 2), then view to (B, T, n_head · head_size)?"
 OPEN = "What does True, or 1, mean in the mask: may look, or hidden?"
@@ -127,11 +126,6 @@ WRONG_PARTS = [
     ),
     wrong("with a norm of the queries alone", "What do keys and values read: x, or its norm?", normed="q"),
     wrong("with variances divided by n - 1", "Does the norm's variance divide by n, or by n - 1?", norm_correction=1),
-    *(
-        wrong("with attention among a position's heads", AMONG, split="heads", merged=merged, scale=scale)
-        for merged in ("", "view")
-        for scale in ("√D", "√C")
-    ),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
 ]
 # Those that need a past.
@@ -148,6 +142,7 @@ WRONG_SCORES = [
         "Which power divides the scores, and is it done once?",
         scale="C",
     ),
+    wrong("with weights, not scores, divided", "What is divided: scores, or weights?", weights_scaled=True),
     wrong("with scores multiplied by √head_size", "Are scores divided or multiplied?", scale="1/√D"),
     wrong("with scores multiplied by √n_embd", "Are scores divided or multiplied?", scale="1/√C"),
     wrong("with keys in place of queries", "What is multiplied with the keys?", same="q=k"),
@@ -176,6 +171,7 @@ WRONG_MASKS = [
     wrong("with heads split and merged by a view alone", SPLIT, split="view", merged="view"),
     wrong("with values split into heads by a view alone", SPLIT, split="view", split_of="v"),
     wrong("with heads merged by a view alone", MERGED, merged="view"),
+    wrong("with heads merged after a transpose of positions and head_size", MERGED, merged="dims"),
     wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
 ]
 WRONG_ROTATIONS = [

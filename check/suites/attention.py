@@ -1,6 +1,11 @@
 """attention(q, k, v, mask) and causal_mask(T); or attention(q, k, v), causal or without a mask, and mask(scores)."""
 
+from dataclasses import replace
+
+from check import reference
+from check.reference import Form
 from check.result import Failure, NotStarted
+from check.stages.wrongs import WRONG_MASKS, WRONG_SCORES
 from check.subject import Subject, close, off
 from check.suites.pieces import B, H, T, contract, registry
 
@@ -111,13 +116,14 @@ def causality(subject: Subject) -> str:
             got = _masked(subject, _past(), *(torch.where(later, -x, x) for x in vectors))
             if not close(got[:, :t], before[:, :t]):
                 question = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
+                bug = _bug(before, _past(), *vectors) if scale == 1 else None
                 if scale > 1:
                     question = "Do masked scores become -inf before the softmax, or just small?"
                 raise Failure(
                     what="outputs do not depend on later vectors",
                     expected=f"positions before {t} blind to the rest",
-                    got=off(got[:, :t], before[:, :t]),
-                    question=question,
+                    got=off(got[:, :t], before[:, :t]) + (f": attention {bug.name}" if bug else ""),
+                    question=bug.question if bug else question,
                 )
     return f"no query sees ahead (T = {T} and 300)"
 
@@ -160,6 +166,7 @@ def formula(subject: Subject) -> str:
             expected = F.scaled_dot_product_attention(q, k, v, pattern)
             if not close(got, expected):
                 question = "Scale, order of operations, axis of the softmax: which differs from the paper's formula?"
+                bug = _bug(got, pattern, q, k, v)
                 if what == "another mask":
                     question = "Does attention use the mask it is given, or one of its own?"
                 if "0" in name:
@@ -167,10 +174,23 @@ def formula(subject: Subject) -> str:
                 raise Failure(
                     what=f"equal to F.scaled_dot_product_attention for {name}",
                     expected="equal outputs",
-                    got=off(got, expected),
-                    question=question,
+                    got=off(got, expected) + (f": attention {bug.name}" if bug else ""),
+                    question=bug.question if bug else question,
                 )
     return f"equal to F.scaled_dot_product_attention, for {' and '.join(_patterns(_used(subject)))}"
+
+
+def _bug(got: torch.Tensor, pattern: torch.Tensor | None, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor):
+    """A known bug that gives these outputs, or None."""
+    known = [each for each in [*WRONG_SCORES, *WRONG_MASKS] if {*each.changes} <= ATTENDED]
+    for each in known if pattern is None or torch.equal(pattern, _past()) else []:
+        form = replace(Form(mask="none" if pattern is None else "-inf"), **each.changes)
+        if close(got, reference.attend(q, k, v, form)) and not close(got, reference.attend(q, k, v, Form())):
+            return each
+    return None
+
+
+ATTENDED = {"scale", "mask", "softmax", "transposed", "weights_scaled"}
 
 
 @stage

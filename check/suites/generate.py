@@ -3,6 +3,7 @@
 import contextlib
 
 from check.result import Failure
+from check.stages.generation import RANKS, question_of_draws
 from check.subject import Subject
 from check.suites.pieces import B, T, contract, registry
 
@@ -72,6 +73,8 @@ def context(subject: Subject) -> str:
 @stage
 def sampling(subject: Subject) -> str:
     """Each row draws from the softmax of its last logits, divided by the temperature."""
+    prompt = _prompt(subject, B, 3)
+    rows = prompt[:1].expand(4000, -1)
     for length in (3, T + 3):
         likeliest = _written(subject, _prompt(subject, B, length), 4, 1e-4)["text"]
         for t in range(length, length + 4):
@@ -81,22 +84,17 @@ def sampling(subject: Subject) -> str:
                     what="near temperature 0 each token is the likeliest after the last block_size tokens",
                     expected=logits.argmax(dim=-1).tolist(),
                     got=likeliest[:, t].tolist(),
-                    question="Which position's logits tell the next token, and which end of the text is cut off?",
+                    question=RANKS if not likeliest[:, length:].any() else _question(subject, rows),
                 )
-    prompt = _prompt(subject, B, 3)
-    rows = prompt[:1].expand(4000, -1)
     for temperature in (1.0, 2.0, 0.5):
-        drawn = _written(subject, rows, 1, temperature, seed=7)["text"][:, -1].bincount(minlength=V) / len(rows)
-        expected = F.softmax(_logits(subject, prompt[:1])[0, -1] / temperature, dim=-1)
+        drawn, logits = _drawn(subject, rows, temperature), _logits(subject, rows[:1])[0, -1]
+        expected = F.softmax(logits / temperature, dim=-1)
         if (drawn - expected).abs().max() > 0.05:  # of 4,000 draws: six standard deviations
-            question = "Is the temperature a divisor of the logits, before the softmax?"
-            if drawn.max() == 1:
-                question = "Does each row draw, or is the likeliest token taken, or one token for all?"
             raise Failure(
                 what=f"at temperature {temperature:g} tokens come as often as the softmax says",
                 expected=f"the likeliest in {expected.max():.0%}",
                 got=f"in {drawn[expected.argmax()]:.0%}",
-                question=question,
+                question=question_of_draws(logits, drawn, temperature),
             )
     _every_token(subject, rows)
     made, other = (_written(subject, _prompt(subject, 40, 2), 4, 1e3, seed=seed) for seed in (1, 2))
@@ -118,6 +116,16 @@ def _steps(calls: list[torch.Tensor]) -> list[torch.Tensor]:
     if any(len({call.shape for call in step}) > 1 for step in alike):  # a row is written to its end, then the next
         alike = [calls[n :: len(calls) // B] for n in range(len(calls) // B)]
     return [torch.cat(step) for step in alike]
+
+
+def _drawn(subject: Subject, rows: torch.Tensor, temperature: float) -> torch.Tensor:
+    """How often each token comes after equal rows."""
+    return _written(subject, rows, 1, temperature, seed=7)["text"][:, -1].bincount(minlength=V) / len(rows)
+
+
+def _question(subject: Subject, rows: torch.Tensor) -> str:
+    """The question that leads to what is drawn at temperature 2."""
+    return question_of_draws(_logits(subject, rows[:1])[0, -1], _drawn(subject, rows, 2.0), 2.0)
 
 
 def _notes(subject: Subject) -> str:

@@ -17,7 +17,7 @@ from check.result import Failure
 from check.stages.gradients import loss_is_right
 from check.stages.parameters import count
 from check.subject import B, Model, Subject, close, off
-from check.suites import task
+from check.suites import optimizers, task
 
 import torch
 
@@ -39,7 +39,7 @@ def stages(name: str) -> list[Callable[[Subject], str]]:
     found += [task.position] if name == "gpt" else []
     found += [task.parameters, task.logits, task.sizes, task.dropout]
     found += [bidirectional] if name == "multi_head_attention" else []
-    found += [loss, initialization, task.generation] if name == "gpt" else []
+    found += [loss, initialization, optimizer, task.generation] if name == "gpt" else []
     return [*found, task.gradients]
 
 
@@ -210,3 +210,10 @@ def initialization(subject: Subject) -> str:
             question="Which biases does the initialization leave as PyTorch draws them?",
         )
     return f"normal, 0.02 and {small:.4f} at n_layer = {sizes.L}; biases 0"
+
+
+def optimizer(subject: Subject) -> str:
+    """The optimizer's groups and settings, where the file makes one (suites/optimizers.py)."""
+    if not subject.session.ask("has", function="configure_optimizers"):
+        return "not compared: GPT has no configure_optimizers"
+    return "; ".join(look(subject) for look in (optimizers.parameters, optimizers.decay, optimizers.settings))
