@@ -42,24 +42,29 @@ def gradients(subject: Subject) -> str:
 
 def _own_loss(subject: Subject, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> None:
     """Where forward takes targets as well, its loss is the mean cross-entropy. Raises Failure for another."""
-    if not subject.session.ask("takes_targets", model=model.number):
+    name = subject.session.ask("takes_targets", model=model.number)
+    if not name:
         return
     output = subject.session.ask("loss", model=model.number, tokens=tokens, targets=targets)
     losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
     logits = subject.logits(model, tokens)
     if losses:
-        loss_is_right(subject, losses[0], logits, targets)
+        loss_is_right(subject, losses[0], logits, targets, may_shift=name == "labels" and not subject.shifts_targets())
 
 
-def loss_is_right(subject: Subject, got: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor) -> None:
-    """Raise Failure for a loss that is not the mean cross-entropy of logits (B, T, V) and targets (B, T)."""
+def loss_is_right(
+    subject: Subject, got: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, may_shift: bool = False
+) -> None:
+    """Raise Failure for a loss that is not the mean cross-entropy of logits (B, T, V) and targets (B, T).
+
+    `may_shift`: it may be that of logits and the next targets, as in Hugging Face's models; then a note says so.
+    """
     V, expected = logits.shape[-1], F.cross_entropy(logits.flatten(0, 1), targets.flatten())
     if close(got, expected):
         return
     each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
     shifted = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
-    by_text = subject.shifts_targets()
-    if close(got, shifted) and not by_text:
+    if may_shift and close(got, shifted):
         subject.note("the loss shifts its targets by one, as Hugging Face's models do: give it the tokens themselves")
         return
     known = {
