@@ -30,7 +30,7 @@ class Form:
     weights_scaled: bool = False  # in place of scores
     split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D)
     split_of: str = "qkv"
-    merged: str = ""  # view (without transpose), dims (transpose of positions and dim)
+    merged: str = ""  # view (without transpose), dims and ends (another transpose)
     base: float = 10_000.0
     exponent: str = "2i/D"
     rotated: str = "qk"  # which of q, k, v are turned
@@ -214,7 +214,8 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     weights, v = _weights_and_values(block, x, before, form)
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
-    y = {"view": y, "dims": y.mT}.get(form.merged, y.transpose(1, 2)).reshape(*x.shape[:2], -1)  # (B, T, H·D)
+    y = {"view": y, "dims": y.mT, "ends": y.transpose(1, 3)}.get(form.merged, y.transpose(1, 2))
+    y = y.reshape(*x.shape[:2], -1)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
     return y * gains.get("attention", 1.0)

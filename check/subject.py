@@ -71,6 +71,7 @@ class Subject:
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
         self.failed: set[str] = set()  # stages that did not hold
+        self.charged: list[dict] = []  # what a bug that was named changes of the form
 
     @property
     def task(self) -> Task:

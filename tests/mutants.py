@@ -455,6 +455,7 @@ MUTANTS = [
     *_each(["gpt"], "generate without crop to the window", "x[:, -self.context_size :]", "x[:, -self.context_size + 1 :]", "generation"),
     *_each(["gpt"], "temperature multiplies", "logits[:, -1] / temperature", "logits[:, -1] * temperature", "generation"),
     *_each(["gpt"], "the likeliest, no draw", "torch.multinomial(probabilities, num_samples=1)", "probabilities.argmax(-1, keepdim=True)", "generation"),
+    *_each(["gpt"], "AdamW's own decay in the second group", ', "weight_decay": 0.0', "", "optimizer"),
     *_each(["gpt"], "tokens cut off from learning", "self.token_embedding(x) +", "self.token_embedding(x).detach() +", "gradients"),
     *_each(["transformer"], "the class has another name", "class Transformer(", "class Mine(", "interface"),
     *_each(["transformer"], "no output layer", "return self.lm_head(self.final_norm(x))", "return self.final_norm(x)", "shapes"),

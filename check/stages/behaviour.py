@@ -145,6 +145,7 @@ def _sees_ahead(subject: Subject, model: Model, leak: tuple[int, int, float], lo
     first, later, change = leak
     bug = None if loud or subject.name in FREE else known_bug(subject)
     bug = bug if bug and bug.example else None  # of the scores
+    subject.charged += [bug.changes] if bug else []
     question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
     if loud:
         question = "Do masked scores become -inf before the softmax, or just small?"

@@ -59,7 +59,7 @@ def _note(subject: Subject, model: Model) -> None:
         subject.note(f"scores divided by {names[scale]}, in the documented runs by {names[documented]}")
 
 
-def known_bug(subject: Subject) -> Failure | None:
+def known_bug(subject: Subject) -> naming.Named | None:
     """A bug that explains all logits, where an earlier stage would name a consequence of it."""
     try:
         logits(subject)

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from check import reference
 from check.matching import Arrangement, Unreadable
@@ -30,7 +30,11 @@ WHAT = "the same weights give the lesson's logits"
 
 
 class Named(Failure):
-    """A bug that explains all logits."""
+    """A bug that explains all logits, and what it changes of the form."""
+
+    def __init__(self, changes: dict | None = None, **parts: Any):
+        super().__init__(**parts)
+        self.changes = changes or {}
 
 
 class Reading(NamedTuple):
@@ -135,6 +139,7 @@ def _modules(idle: list[str], names: list[str]) -> list[str]:
 def _with_idle(idle: list[str], bug: Named | None) -> Failure:
     question = "Where should forward use what changes nothing, and what does it use instead?"
     return Named(
+        changes=bug.changes if bug else None,
         what="every parameter has a part in the logits",
         expected="logits that depend on all of them",
         got=f"{_few(idle)} change{'s' * (len(idle) == 1)} nothing" + (f": {bug.got}" if bug else ""),
@@ -343,6 +348,7 @@ def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) 
     scores = [each for each in wrongs if each in _score_bugs(seen)]
     seen.subject.adopt(reading.how, form)
     return Named(
+        changes={name: value for each in wrongs for name, value in each.changes.items()},
         what=WHAT,
         expected="the lesson's model",
         got="the lesson's model " + (", and ".join(each.name for each in wrongs) or "otherwise"),

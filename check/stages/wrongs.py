@@ -10,7 +10,7 @@ from check.reference import RIGHT_ACTIVATIONS, Form
 from check.subject import Subject
 
 NAMED_BEFORE: dict[str, list[dict[str, Any]]] = {  # stage that failed → what is charged there, and not again
-    "causality": [{"causal": False}, {"softmax": "queries"}, {"softmax": "heads"}],
+    "causality": [{"mask": "none"}, {"softmax": "queries"}, {"softmax": "heads"}],
     "position": [{"positions": False}],
 }
 
@@ -28,7 +28,7 @@ def right_forms(subject: Subject) -> Iterator[Form]:
 
 
 def _named_before(subject: Subject) -> list[dict[str, Any]]:
-    return [{}, *(each for stage in sorted(subject.failed) for each in NAMED_BEFORE.get(stage, ()))]
+    return [{}, *subject.charged, *(each for stage in sorted(subject.failed) for each in NAMED_BEFORE.get(stage, ()))]
 
 
 def right_parts(subject: Subject) -> list[Form]:
@@ -91,6 +91,7 @@ WRONG_PARTS = [
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
     wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
+    wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
     wrong("with keys in place of values", "What is averaged: keys or values?", same="v=k"),
     wrong("with queries in place of values", "What is averaged: queries or values?", same="v=q"),
     wrong("with the first head's weights in all heads", "Which numbers tell one head from another?", same_heads=True),
