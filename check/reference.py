@@ -24,8 +24,9 @@ class Form:
     direction: int = 1  # of the rotation
     swapped: bool = False  # queries and keys in each other's place
     mask: str = "-inf"  # of later positions; none, where all may be seen
-    # Wrong forms. Of mask: 0 (hidden scores), after (weights set to 0), added (1 and 0), future, ahead (one further),
-    # exchanged (what should be seen is hidden), exchanged to 0 (and where all is hidden, all weights are 0).
+    # Wrong forms. Of mask: a number (of hidden scores), after (weights set to 0), added (1 and 0), future, ahead (one
+    # further), strict (not even itself), exchanged (what should be seen is hidden), exchanged to 0 (and no weight is
+    # left where all is hidden).
     transposed: bool = False  # weights
     weights_scaled: bool = False  # in place of scores
     split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D)
@@ -214,7 +215,9 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     weights, v = _weights_and_values(block, x, before, form)
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
-    y = {"view": y, "dims": y.mT, "ends": y.transpose(1, 3)}.get(form.merged, y.transpose(1, 2))
+    B, H, T, D = y.shape
+    ends = y.transpose(1, 3).reshape(B, T, D, H).mT  # as a projection of (dim, head) reads it, which one token suggests
+    y = {"view": y, "dims": y.mT, "ends": ends}.get(form.merged, y.transpose(1, 2))
     y = y.reshape(*x.shape[:2], -1)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
@@ -256,12 +259,13 @@ def _attention_weights(q: torch.Tensor, k: torch.Tensor, C: int, form: Form) -> 
 
 
 def _softmax(scores: torch.Tensor, form: Form) -> torch.Tensor:
-    past = torch.ones(scores.shape[-2:], dtype=torch.bool).tril(int(form.mask == "ahead"))
+    past = torch.ones(scores.shape[-2:], dtype=torch.bool).tril({"ahead": 1, "strict": -1}.get(form.mask, 0))
     seen = {"future": past.mT, "exchanged": ~past, "exchanged to 0": ~past}.get(form.mask, past)
     if form.mask == "added":
         scores = scores + seen
     elif form.mask not in ("none", "after"):
-        scores = scores.masked_fill(~seen, 0.0 if form.mask == "0" else torch.finfo(scores.dtype).min)
+        hidden = float(form.mask) if form.mask in ("0", "-1", "-10") else torch.finfo(scores.dtype).min
+        scores = scores.masked_fill(~seen, hidden)
     weights = F.softmax(scores, dim={"keys": -1, "queries": -2, "heads": 1}[form.softmax])
     return weights * seen if form.mask in ("after", "exchanged to 0") else weights
 

@@ -6,6 +6,7 @@ import itertools
 from check.result import Failure
 from check.stages.logits import known_bug
 from check.stages.naming import side_by_side
+from check.stages.wrongs import SEES_AHEAD
 from check.subject import B, Model, Subject, close, off
 
 import torch
@@ -123,7 +124,8 @@ def causality(subject: Subject) -> str:
             raise _sees_ahead(subject, model, leak, loud=model is loud)
     blind = _blind(subject, small)
     if blind:
-        if known_bug(subject):
+        bug = None if subject.name in FREE else known_bug(subject)
+        if bug and not SEES_AHEAD & {*bug.changes}:
             return f"position {blind[0]} does not see position {blind[1]}: the stage logits names the reason"
         question = "Which columns may query t look at: all up to t?"
         example = _what_is_read(subject, small)
@@ -134,9 +136,9 @@ def causality(subject: Subject) -> str:
         raise Failure(
             what="logits depend on all earlier tokens",
             expected=f"position {blind[0]} sees position {blind[1]}",
-            got="its logits stay the same",
-            question=question,
-            example=example,
+            got="its logits stay the same" + (f": {bug.got}" if bug else ""),
+            question=bug.question if bug else question,
+            example=bug.example if bug else example,
         )
     return f"no position sees ahead, each sees the whole past (T = {T})"
 
@@ -144,7 +146,7 @@ def causality(subject: Subject) -> str:
 def _sees_ahead(subject: Subject, model: Model, leak: tuple[int, int, float], loud: bool) -> Failure:
     first, later, change = leak
     bug = None if loud or subject.name in FREE else known_bug(subject)
-    bug = bug if bug and bug.example else None  # of the scores
+    bug = bug if bug and SEES_AHEAD & {*bug.changes} else None
     subject.charged += [bug.changes] if bug else []
     question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
     if loud:

@@ -12,6 +12,7 @@ from check.matching import Arrangement, Unreadable
 from check.reference import Form, Weights
 from check.result import Failure
 from check.stages.wrongs import (
+    SEES_AHEAD,
     WRONG_MASKS,
     WRONG_PARTS,
     WRONG_ROTATIONS,
@@ -234,7 +235,7 @@ def _score_bugs(seen: Seen) -> list[Wrong]:
 
 def _scores(seen: Seen, readings: list[Reading], pairs: bool) -> Failure:
     """One token gives the right logits, more do not: the scores differ, or what becomes of them."""
-    bases = list(right_forms(seen.subject))
+    bases = [form for form in right_forms(seen.subject) if not form.swapped]  # readings have both orders
     bugs = _score_bugs(seen)
     found = _search(seen, readings, [(each,) for each in bugs], bases, longer=True)
     if found:
@@ -345,15 +346,16 @@ def _logits_scaled(seen: Seen, readings: list[Reading]) -> Failure | None:
 
 
 def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Failure:
-    scores = [each for each in wrongs if each in _score_bugs(seen)]
+    changes = {name: value for each in wrongs for name, value in each.changes.items()}
+    shown = SEES_AHEAD & {*changes} or any(each in _score_bugs(seen) for each in wrongs)
     seen.subject.adopt(reading.how, form)
     return Named(
-        changes={name: value for each in wrongs for name, value in each.changes.items()},
+        changes=changes,
         what=WHAT,
         expected="the lesson's model",
         got="the lesson's model " + (", and ".join(each.name for each in wrongs) or "otherwise"),
         question=" ".join(dict.fromkeys(each.question for each in wrongs)),
-        example=_example(seen, reading, form) if scores else "",
+        example=_example(seen, reading, form) if shown else "",
     )
 
 

@@ -91,7 +91,6 @@ WRONG_PARTS = [
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
     wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
-    wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
     wrong("with keys in place of values", "What is averaged: keys or values?", same="v=k"),
     wrong("with queries in place of values", "What is averaged: queries or values?", same="v=q"),
     wrong("with the first head's weights in all heads", "Which numbers tell one head from another?", same_heads=True),
@@ -119,6 +118,7 @@ WRONG_PARTS = [
     wrong("with its blocks in reverse", "In which order does the stream pass the blocks?", order="reversed"),
     wrong("with all attentions before all feed-forward parts", "What does one block consist of?", order="attentions"),
     wrong("with its last block alone", "What does each block read, and what becomes of its output?", order="last"),
+    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged to 0"),
     wrong("without positions", "Where are positions added?", positions=False),
     wrong(
         "with positions counted from the table's end",
@@ -156,16 +156,17 @@ WRONG_SCORES = [
         split="exchanged",
     ),
 ]
+SEES_AHEAD = {"mask", "softmax", "transposed", "split", "merged", "norm_axis"}  # of a form, can make it look ahead
 # Those with which a position sees later ones.
 WRONG_MASKS = [
     wrong("without a mask", "Where are the scores of later positions hidden?", mask="none"),
     wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="future"),
     wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged"),
-    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged to 0"),
     wrong("with the next position in sight, too", "At which diagonal does the mask begin?", mask="ahead"),
-    wrong("with hidden scores that are 0, not -inf", MINUS_INFINITY, mask="0"),
+    wrong("with each position hidden from itself", "At which diagonal does the mask begin?", mask="strict"),
+    *(wrong(f"with hidden scores that are {n}, not -inf", MINUS_INFINITY, mask=n) for n in ("0", "-1", "-10")),
     wrong("with weights set to 0 after the softmax", MINUS_INFINITY, mask="after"),
-    wrong("with the mask's ones added to the scores", OPEN, mask="added"),
+    wrong("with the mask's ones added to the scores", "What must be added to a score that is hidden?", mask="added"),
     wrong("with a softmax over the queries", AXIS, softmax="queries"),
     wrong("with transposed weights", "Over which of the weights' axes are values summed: the keys'?", transposed=True),
     wrong("with heads split by a view alone", SPLIT, split="view"),
@@ -173,6 +174,7 @@ WRONG_MASKS = [
     wrong("with values split into heads by a view alone", SPLIT, split="view", split_of="v"),
     wrong("with heads merged by a view alone", MERGED, merged="view"),
     wrong("with heads merged after a transpose of positions and head_size", MERGED, merged="dims"),
+    wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
     wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
 ]
 WRONG_ROTATIONS = [
