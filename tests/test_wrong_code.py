@@ -6,6 +6,7 @@ from exercises import build
 from tests import local
 from tests.mutants import MUTANTS
 from tests.restylings import RESTYLINGS
+from tools import cases
 
 import pytest
 import torch
@@ -158,3 +159,29 @@ def test_the_limit_of_a_short_run_rises_with_its_start():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
     assert found(tmp_path, "block", build.source("block"), seed) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "got", "asked"),
+    [
+        ("ng_video_lecture/task01.py", "softmax over the queries", "a softmax over the queries", "Along which axis"),
+        ("arena/task03.py", "triu with diagonal 0", "each position hidden from itself", "At which diagonal"),
+        ("heads_loop/task05.py", "-10 for minus infinity", "hidden scores that are -10", "Which number has a hidden"),
+        ("nanogpt/multi_head_attention.py", "the wrong axes transposed back", "heads merged after", "How are heads"),
+        ("nanogpt/task04.py", "the last block is skipped", "transformer.h.2 changes nothing", "Where should"),
+        ("arena/task05.py", "no b_O; sees one token ahead", "b_O change nothing", "At which diagonal"),
+        ("torch_mha/task06.py", "only queries normed; GELU", "a norm of the queries alone", "What do keys and values"),
+        ("mingpt/mlp.py", "the root of 2 over pi, misread", "in the activation", "Which formula"),
+        ("ng_video_lecture/task04.py", "one block three times", "4656 fewer", "Is each block made by itself"),
+        ("hugging_face/task01.py", "labels shifted a second time", "shifted once more", "one ahead already"),
+        ("hugging_face/generate.py", "times the temperature", "[", "a divisor of the logits, or a factor"),
+        ("arena/attention.py", "softmax over the queries", "a softmax over the queries", "Along which axis"),
+        ("torch_encoder_layer/positions.py", "the minus before the logarithm lost", "that grow", "Which sign"),
+        ("arena/gpt.py", "dropout of the token embeddings only", "before positions are added", "Which sum"),
+        ("ng_video_lecture/gpt.py", "AdamW's own decay for the vectors", "0.01", "AdamW's own weight decay"),
+    ],
+)  # fmt: skip
+def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
+    text = cases.planted(next(bug for bug in cases.mistakes([file]) if bug["name"] == name))
+    result = found(tmp_path, file.partition("/")[2].removesuffix(".py"), text)
+    assert got in result.got and asked in result.hint, cases.said(result)
