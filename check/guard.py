@@ -1,7 +1,6 @@
 """What a learner's process sees of a file that would pass without being solved. A determined file gets around it."""
 
 import importlib.abc
-import inspect
 import os
 import re
 import sys
@@ -34,8 +33,8 @@ def changed(before: list[tuple[Any, str, Any, Any]]) -> str:
     """The first of `parts` that is another one now, or ""."""
     for owner, name, value, code in before:
         now = getattr(owner, name, None)
-        if now is not None and _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed
-            now = inspect.unwrap(now)
+        if now is not value and _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed
+            now = vars(now)["__wrapped__"]
         if now is not value or _code(now) is not code:
             return f"{owner.__name__}.{name}"
     return ""
@@ -43,8 +42,8 @@ def changed(before: list[tuple[Any, str, Any, Any]]) -> str:
 
 def _is_dynamo_s(function: Any) -> bool:
     """Whether a function is PyTorch's own wrapper of another, made when torch._dynamo is imported."""
-    file = getattr(_code(function), "co_filename", "")
-    return hasattr(function, "__wrapped__") and file == torch._compile.__file__
+    made = getattr(_code(function), "co_filename", "") == torch._compile.__file__
+    return made and "__wrapped__" in vars(function)
 
 
 def _code(value: Any) -> Any:
