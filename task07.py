@@ -1,7 +1,7 @@
 """Task 7: dropout, bundled by the course with scale.
 
 A large model learns its text by heart. Dropout hides a random part of the attention weights and of each branch's output
-in training, so that no part can rely on another; evaluation hides nothing. (The first paper hid embeddings, not weights.)
+in training, so that no part can rely on another; evaluation hides nothing. (The paper: embeddings, not weights.)
 Config has the documented run, for a GPU; common/config.py has the laptop's, and common/train.py the training loop.
 Papers: https://jmlr.org/papers/v15/srivastava14a.html; section 5.4 of https://arxiv.org/abs/1706.03762
 
