@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from common.data import Corpus
@@ -24,8 +25,45 @@ def corpus():
     return Corpus(DEFAULT_TEXT, block_size=8)
 
 
+FAMILIES = {  # tests of many cases of a second and more: how many of them are not slow
+    "test_a_literal_file_passes_or_is_told_why_not": 12,
+    "test_faults_are_named": 2,
+    "test_faults_of_the_attention_are_named": 2,
+    "test_faults_of_the_encoder_are_named": 2,
+    "test_faults_of_each_step_are_named": 2,
+    "test_the_lectures_solution_passes": 2,
+    "test_pieces_and_what_is_put_together_from_them_pass": 2,
+    "test_known_bugs_alone_and_in_pairs_are_named": 2,
+    "test_what_is_nearly_right_is_named": 2,
+    "test_a_planted_mistake_is_led_to": 2,
+    "test_a_masked_score_is_far_below_all_others": 4,
+    "test_the_official_dropout_passes_with_any_draw": 1,
+    "test_a_bug_has_the_same_name_in_every_draw": 1,
+    "test_right_parameters_are_read_wherever_they_are": 8,
+    "test_projection_parameters_may_have_any_axes": 6,
+    "test_a_missing_or_extra_part_is_named": 4,
+    "test_one_cause_is_charged_once": 2,
+    "test_a_folder_is_marked_in_every_form": 1,
+    "test_a_later_run_checks_only_what_is_new": 0,
+    "test_a_wrong_file_cannot_talk_itself_into_a_pass": 3,
+    "test_a_right_file_passes_whatever_it_does_at_import": 6,
+    "test_a_notebook_is_run_as_jupyter_would": 8,
+    "test_a_model_of_your_own_learns_in_a_study": 1,
+    "test_bad_input_is_one_line_and_exit_code_2": 2,
+    "test_attention_is_seen_whatever_it_is_called": 2,
+    "test_from_an_empty_folder_to_a_passed_task": 0,
+    "test_flags_may_stand_anywhere": 0,
+}
+
+
 def pytest_collection_modifyitems(items):
-    """The tests of full runs last, so that the runs can go on beside the others."""
+    """Few cases of each family are not slow. The tests of full runs last, so that the runs can go on next to others."""
+    seen: Counter[tuple] = Counter()
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        seen[item.path, name] += 1
+        if seen[item.path, name] > FAMILIES.get(name, sys.maxsize):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name == "test_logs.py")
 
 

@@ -325,4 +325,4 @@ def test_a_picture_has_every_head(desk, call):
     pytest.importorskip("matplotlib")
     Path("my_task02.py").write_text(right("task02"))
     code, out, _ = call(look, "2", "--seconds", 1, "--png", "heads.png")
-    assert (code, out) == (0, "heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"
+    assert code == 0 and out.endswith("heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"
