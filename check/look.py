@@ -73,6 +73,11 @@ def _ready(file: Path, options) -> tuple[Learner, Corpus]:
     try:
         state = load(options.weights) if options.weights else {"config": {}}
         learner.load()
+        if not {"Config", "GPT"} <= vars(learner.module).keys():
+            raise UserError(
+                f"{file.name}: look needs a task's file, with Config and GPT; for a transformer: "
+                f"python -m studies.reverse --model {file}"
+            )
         block_size = state["config"].get("block_size") or learner.module.Config().block_size
         corpus = Corpus(DEFAULT_TEXT, block_size)
         learner.build(state["config"], len(corpus.vocabulary), seed=0)

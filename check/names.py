@@ -24,6 +24,11 @@ def command(*words: object) -> str:
     return shlex.join(["python", "-m", "check", *map(str, words)])
 
 
+def named(task: str, file: Path) -> list[object]:
+    """The words with which a command names a file: its task, too, where the file's name does not hold it."""
+    return [file] if task_of(file) == task else [task, file]
+
+
 def task_named(word: str) -> str:
     """A task or piece by what people call it: task03, task3, 3, task9, block. Raises UserError for anything else."""
     name = word.lower().removesuffix(".py").replace("-", "_")

@@ -9,11 +9,22 @@ from pathlib import Path
 
 import check.__main__ as front
 from check import compare, notebook, sandbox
-from check.names import PIECES, SUFFIXES, command, did_you_mean, own_file, own_files, task_named, task_of, told_by
+from check.names import (
+    PIECES,
+    SUFFIXES,
+    command,
+    did_you_mean,
+    named,
+    own_file,
+    own_files,
+    task_named,
+    task_of,
+    told_by,
+)
 from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
-from check.state import State, following, notes_of, rows
+from check.state import NO_CHECK, State, following, notes_of, rows
 from check.suites import stages_of
 from check.zygote import Zygote
 from common.parser import Parser, path, whole_number
@@ -57,9 +68,7 @@ def main() -> None:
     if options.hint:
         if not options.words:
             parser.error("--hint: for which task?")
-        task = task_of(Path(options.words[0])) if len(options.words) == 1 else None
-        task = task or task_named(" ".join(options.words))
-        say(State().hint(task, options.hint))
+        say(hint_for(options.words, options.hint))
         return
     if not options.words or (len(options.words) == 1 and Path(options.words[0]).is_dir()):
         if options.watch or options.compare or options.json:
@@ -77,6 +86,14 @@ def main() -> None:
     else:
         results = once(task, file, options)
         sys.exit(CODES[verdict(results)])
+
+
+def hint_for(words: list[str], level: int) -> str:
+    """A hint for a task, or for a file of it, which counts as asked for."""
+    files = [Path(word) for word in words if Path(word).suffix in SUFFIXES]
+    names = [word for word in words if Path(word) not in files]
+    task = (told_by(files[0]) if files and not names else None) or task_named(" ".join(names or words))
+    return State().hint(task, level, files[0] if files else None)
 
 
 def meant(words: list[str]) -> tuple[str, Path]:
@@ -151,7 +168,7 @@ def once(task: str, file: Path, options) -> list[Result]:
         print(json.dumps({"task": task, "file": str(file), "status": verdict(results), "stages": found}))
     else:
         results = show(task, look(task, file, options))
-        say(summary(task, results))
+        say(summary(task, results, file))
     State().note(task, file, results, verdict(results))
     if not options.json:
         if sandbox.kind() == "no":
@@ -198,11 +215,14 @@ def painted(text: str, colour: int) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colour and has_codes(sys.stdout) else text
 
 
-def summary(task: str, results: list[Result]) -> str:
-    """The last line, and what a file that passes does otherwise than the lesson."""
+def summary(task: str, results: list[Result], file: Path | None = None) -> str:
+    """The last line, and what a file (the table's by default) that passes does otherwise than the lesson."""
     status = verdict(results)
     names = ", ".join(result.stage for result in results if result.status == status) or "the start"
-    said = SUMMARIES[status].format(task=task, names=names, hint=command(task, "--hint", State().next_hint(task)))
+    state = State()
+    meant = named(task, file) if file and file.resolve() != state.own(task).resolve() else [task]
+    next_hint = command(*meant, "--hint", state.next_hint(task, file))
+    said = SUMMARIES[status].format(task=task, names=names, hint=next_hint)
     notes = "; ".join(notes_of(results)) if status == "pass" else ""
     return f"{said}\nNext to the lesson: {notes}." if notes else said
 
@@ -242,7 +262,7 @@ def table(lines: list[tuple[str, ...]]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)][:shown]
         at = sum(widths[:2]) + 2 * 2
         text = fold("  ".join(cells).rstrip(), room, hanging=at)
-        colour = {"state": 0, "passed": GREEN, "not started": 0}.get(
+        colour = {"state": 0, "passed": GREEN, "not started": 0, NO_CHECK: 0}.get(
             line[2], RED * line[2].startswith("fails") or YELLOW
         )
         print(text[:at] + painted(text[at:], colour), flush=True)

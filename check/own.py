@@ -61,7 +61,10 @@ def main() -> None:
     readable(file)
     with as_python(file) as code:
         if not _has_main(code):
-            raise UserError(f'{file}: nothing to run: it has no `if __name__ == "__main__"`')
+            why = 'it has no `if __name__ == "__main__"`'
+            if file.suffix == ".ipynb":
+                why = "a notebook is run in Jupyter"
+            raise UserError(f"{file}: nothing to run: {why}")
         tee = execute(code, rest)
     documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text()).get(task or "")
     if documented and tee.losses():

@@ -36,7 +36,7 @@ class Form:
     exponent: str = "2i/D"
     rotated: str = "qk"  # which of q, k, v are turned
     opposite: bool = False  # keys turned against queries
-    sign_lost: bool = False  # sums in place of a difference
+    signs: tuple[int, int] = (-1, 1)  # of b sin and b cos in (a cos - b sin, a sin + b cos)
     angles_of_other: bool = False  # the order of angles is the other layout's
     rotary_blocks: str = "all"  # or first
     rotary_heads: str = "all"  # or first
@@ -314,8 +314,10 @@ def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
 def _rotate(x: torch.Tensor, angles: torch.Tensor, form: Form) -> torch.Tensor:
     halves = form.layout == "halves"
     first, second = x.chunk(2, dim=-1) if halves else (x[..., 0::2], x[..., 1::2])
-    minus = second if form.sign_lost else -second
-    turned = torch.cat([minus, first], dim=-1) if halves else torch.stack([minus, first], dim=-1).flatten(-2)
+    by_cos, by_sin = (first, form.signs[1] * second), (form.signs[0] * second, first)
+    x, turned = (
+        torch.cat(each, dim=-1) if halves else torch.stack(each, dim=-1).flatten(-2) for each in (by_cos, by_sin)
+    )
     as_halves = halves != form.angles_of_other
     angles = torch.cat([angles, angles], dim=-1) if as_halves else angles.repeat_interleave(2, dim=-1)  # (…, D)
     return x * angles.cos() + turned * angles.sin()

@@ -87,7 +87,7 @@ def _look(stage, subject: Subject) -> Result:
     name, before = stage.__name__, len(subject.notes)
     try:
         detail = stage(subject)
-        return Result(name, "pass", detail=detail, notes=subject.notes[before:])
+        return Result(name, "pass", detail=subject.in_its_words(detail), notes=subject.notes[before:])
     except NotStarted as missing:
         return Result(name, "not started", detail=str(missing))
     except Undecided as undecided:
@@ -95,23 +95,24 @@ def _look(stage, subject: Subject) -> Result:
     except Broken as broken:
         return Result(name, "error", detail=str(broken))
     except Failure as failure:
-        return _failed(name, failure, subject.sizes_used, subject.session.printed())
+        return _failed(name, failure, subject)
     except Exception as error:  # an answer that is none, say, from a process that was tampered with
         return Result(name, "error", detail=f"the check cannot read what came back: {type(error).__name__}: {error}")
 
 
-def _failed(name: str, failure: Failure, sizes: str, output: str) -> Result:
+def _failed(name: str, failure: Failure, subject: Subject) -> Result:
+    say = subject.in_its_words
     return Result(
         name,
         "fail",
-        what=failure.what,
-        expected=failure.expected,
-        got=failure.got,
-        hint=failure.question,
-        sizes=sizes,
+        what=say(failure.what),
+        expected=say(failure.expected),
+        got=failure.got if failure.source else say(failure.got),
+        hint=say(failure.question),
+        sizes=say(subject.sizes_used),
         shapes=failure.shapes,
         source=failure.source,
-        output=output,
+        output=subject.session.printed(),
         example=failure.example,
     )
 

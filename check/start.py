@@ -10,7 +10,7 @@ import json
 import secrets
 from pathlib import Path
 
-from check.names import command, own_file, own_name, task_named, task_of
+from check.names import command, named, own_file, own_name, task_named
 from check.one import text_of
 from check.state import State, before
 from common.parser import Parser, path
@@ -37,15 +37,17 @@ def write(task: str, folder: Path, mine: bool = False, to: Path | None = None) -
     """Write a starter, or a file from one's own of the task before; where. Raises UserError where a file is there."""
     place = to or folder / own_name(task)
     text = from_mine(task, folder) if mine else starter(task)
+    made = "" if place.parent.is_dir() else f" in a new folder, {place.parent}"
     try:
+        if made:
+            place.parent.mkdir()
         with open(place, "x", encoding="utf-8") as file:
             file.write(as_notebook(text) if place.suffix == ".ipynb" else text)
     except FileExistsError as error:
         raise UserError(f"{place}: is there already; check it, or write another with --to") from error
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}") from error
-    named = [place] if task_of(place) == task else [task, place]
-    say(f"{place}: written. Fill it in, then: {command(*named)}", hanging=2)
+    say(f"{place}: written{made}. Fill it in, then: {command(*named(task, place))}", hanging=2)
     if not mine:
         hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: {command(task, '--hint', 1)}")
     return place

@@ -7,12 +7,13 @@ import json
 import os
 from pathlib import Path
 
-from check.names import PIECES, TASKS, command, own_files
+from check.names import PIECES, TASKS, command, own_files, own_name
 from check.result import Result
 from common.files import replace
 from exercises.hints import HINTS
 
 PLACE = Path(".check.json")
+NO_CHECK = "no check: it is to be read and run"  # of task 8
 
 
 class State:
@@ -21,7 +22,7 @@ class State:
     def __init__(self) -> None:
         self.folder = Path()
         self.results: dict[str, dict] = {}
-        self.hints: dict[str, int] = {}  # the last that was asked for
+        self.hints: dict[str, int] = {}  # task and file → the last that was asked for
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(PLACE.read_text(encoding="utf-8"))
             self.folder = Path(kept["folder"])
@@ -36,13 +37,20 @@ class State:
             beside.write_text(text + "\n", encoding="utf-8")
             replace(beside, PLACE)
 
-    def next_hint(self, task: str) -> int:
-        """The first that was not asked for yet, or the last."""
-        return min(len(HINTS[task]), self.hints.get(task, 0) + 1)
+    def next_hint(self, task: str, file: Path | None = None) -> int:
+        """The first that was not asked for yet for this file (the table's by default), or the last."""
+        return min(len(HINTS[task]), self.hints.get(self._hinted(task, file), 0) + 1)
 
-    def hint(self, task: str, level: int) -> str:
+    def _hinted(self, task: str, file: Path | None) -> str:
+        return f"{task} {(file or self.own(task)).resolve()}"
+
+    def own(self, task: str) -> Path:
+        """The file that the table shows for a task, or would show."""
+        return own_files(self.folder).get(task) or self.folder / own_name(task)
+
+    def hint(self, task: str, level: int, file: Path | None = None) -> str:
         """A hint, which counts as asked for."""
-        self.hints[task] = level
+        self.hints[self._hinted(task, file)] = level
         self.save()
         return HINTS[task][level - 1]
 
@@ -53,8 +61,7 @@ class State:
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
         """Remember what a check found, if the file is the one that the table shows."""
-        own = own_files(self.folder).get(task)
-        if own is None or own.resolve() != path.resolve():
+        if self.own(task).resolve() != path.resolve():
             return
         stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
         when = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
@@ -78,10 +85,12 @@ def digest(path: Path) -> str:
 def rows(state: State) -> list[tuple[str, str, str, str]]:
     """(task, file, what is known of it, when) for all tasks, and for the pieces that have a file."""
     files = own_files(state.folder)
-    return [
+    found = [
         (task, str(files[task]) if task in files else "", *known(state, task, files.get(task)))
         for task in [*TASKS, *(piece for piece in PIECES if piece in files)]
     ]
+    at = TASKS.index("task07") + 1
+    return [*found[:at], ("task08", "", NO_CHECK, ""), *found[at:]]
 
 
 def known(state: State, task: str, path: Path | None) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from check.notebook import source_of
 from check.reference import TASKS, Form, Task, Weights
 from check.result import Failure
 from check.session import Session
+from common.courses import WHOLE
 from exercises.build import official_path
 
 import torch
@@ -29,6 +30,9 @@ MODULES = (
     "transformer",
     "encoder",
 )  # pieces that are classes, not functions
+
+
+WORDS = {"n_embd": "hidden_size", "block_size": "context_size"}  # the lessons' and the pieces'
 
 
 @dataclass
@@ -76,6 +80,15 @@ class Subject:
     @property
     def task(self) -> Task:
         return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
+
+    def in_its_words(self, text: str) -> str:
+        """A message about a piece in its exercise's words, where the file does not have the lessons'."""
+        if self.name.startswith("task"):
+            return text
+        source = source_of(self.path).decode(errors="replace")
+        words = {here: there for here, there in WORDS.items() if here not in source}
+        words |= {"logits": "outputs"} if self.name in set(MODULES) - set(WHOLE) else {}
+        return re.sub(r"\b\w+\b", lambda word: words.get(word[0], word[0]), text)
 
     def note(self, text: str) -> None:
         """Remember what is right, and other than in the lesson."""
@@ -131,8 +144,7 @@ class Subject:
             sizes = replace(sizes, H=1, D=sizes.C)
         config = self.config(sizes, **changes)
         if self.name in MODULES:
-            names = {"n_embd": "hidden_size", "block_size": "context_size"}
-            config = {names.get(name, name): value for name, value in config.items()}
+            config = {WORDS.get(name, name): value for name, value in config.items()}
             config = {"causal": True, "n_head": sizes.H} | config
         piece = self.name if self.name in MODULES else ""
         answer = self.session.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)

@@ -53,7 +53,7 @@ class Watch:
             say(str(error))
             return
         same = self.before is not None and verdict(results) == verdict(self.before)
-        say("Nothing changed." if results == self.before else summary(self.task, results))
+        say("Nothing changed." if results == self.before else summary(self.task, results, self.file))
         State().note(self.task, self.file, results, verdict(results))
         if not same:
             advise(self.task, self.file, results)
@@ -69,8 +69,8 @@ class Watch:
 
     def hint(self) -> None:
         state = State()
-        level = state.next_hint(self.task)
-        say(f"Hint {level}: {state.hint(self.task, level)}")
+        level = state.next_hint(self.task, self.file)
+        say(f"Hint {level}: {state.hint(self.task, level, self.file)}")
 
     def go_on(self) -> None:
         following, folder = after(self.task), State().folder

@@ -24,6 +24,7 @@ from common.courses import (
     find_classes,
     find_functions,
     find_method,
+    given,
     in_order,
     make,
     meaning,
@@ -48,6 +49,7 @@ class Learner:
         self.models: list[Any] = []
         self.optimizers: dict[int, Any] = {}
         self.found: dict[str, list[str]] = {}
+        self.given: list[str] = []  # the arguments of the last piece, by the learner's names
         self.bypassed = False  # whether generate asks its model otherwise than by calling it
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
@@ -146,7 +148,9 @@ class Learner:
 
     def _piece(self, piece: str, sizes: dict) -> nn.Module:
         """The learner's GPT with its course's arguments, or a model that reads with a module of the learner's."""
-        made = make(getattr(self.module, self.piece_classes(piece)[0]), piece, sizes)
+        kind = getattr(self.module, self.piece_classes(piece)[0])
+        self.given = list(given(kind, piece, sizes))
+        made = make(kind, piece, sizes)
         if piece in WHOLE:
             self.with_targets = needs_targets(made)
             return made
@@ -161,6 +165,10 @@ class Learner:
         taken = inspect.signature(getattr(self.module, self.piece_classes(piece)[0])).parameters
         known = [meaning(name, ARGUMENTS) for name in taken]
         return [name for name in known if name] or list(ORDER[piece] if len(taken) == 1 else ORDER[piece][: len(taken)])
+
+    def built_with(self) -> list[str]:
+        """The names of the arguments that the last piece was built with."""
+        return self.given
 
     def module_output(self, model: int, x: torch.Tensor) -> Any:
         """What the module of a Reader gives for vectors."""

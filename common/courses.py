@@ -233,15 +233,20 @@ def in_order(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
     return {p.name: values[name] for p, name in pairs}
 
 
-def make(kind: type, piece: str, sizes: dict) -> Any:
-    """An object of the class that is a piece."""
+def given(kind: type, piece: str, sizes: dict) -> dict[str, Any]:
+    """The arguments, by their own names, with which an object of the class that is a piece is built."""
     wide = 4 * sizes["hidden_size"]
     sizes = sizes | {"bias": True, "head_size": sizes["hidden_size"] // sizes["n_head"], "feed_forward_size": wide}
-    given = arguments(kind, sizes, ORDER[piece])
-    widths = [name for name in given if meaning(name, sizes) == "hidden_size"]
+    found = arguments(kind, sizes, ORDER[piece])
+    widths = [name for name in found if meaning(name, sizes) == "hidden_size"]
     if len(widths) == 2 and "hidden" in widths[1].lower() and "attention" not in piece:  # MLP(dim, hidden_dim)
-        given[widths[1]] = wide
-    return kind(**given)
+        found[widths[1]] = wide
+    return found
+
+
+def make(kind: type, piece: str, sizes: dict) -> Any:
+    """An object of the class that is a piece."""
+    return kind(**given(kind, piece, sizes))
 
 
 def needs_targets(model: nn.Module) -> bool:

@@ -78,6 +78,13 @@ def fold(line: str, width: int, hanging: int = 0) -> str:
     return textwrap.fill(line, width, subsequent_indent=indent, **options)
 
 
+def shortened(line: str, width: int) -> str:
+    """A line of at most `width` columns: without its last parts, which commas separate."""
+    while len(line) > width and ", " in line:
+        line = line.rpartition(", ")[0]
+    return line[:width]
+
+
 def paragraphs(text: str, stream: TextIO) -> str:
     """A docstring: its paragraphs filled anew, its tables (indented lines) with their columns; unchanged in a pipe."""
     if not is_terminal(stream):
@@ -116,7 +123,7 @@ class Status:
             show = self.cell.update if self.cell else display
             self.cell = show({"text/plain": text}, raw=True, **({} if self.cell else {"display_id": True})) or self.cell
         elif has_codes(sys.stderr):
-            text = text[: columns(sys.stderr) - 1]
+            text = shortened(text, columns(sys.stderr) - 1)
             print(ERASE + text, end="", file=sys.stderr, flush=True)
         self.shown = text
 

@@ -325,7 +325,7 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
 def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "heads merged without a transpose")
     found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
-    assert found.hint.startswith("One head alone is right")
+    assert found.hint.startswith("How are heads merged: transpose(1, 2)")
 
 
 @pytest.mark.slow
@@ -390,3 +390,57 @@ def test_the_official_file_is_refused(tmp_path):
     for path in (ROOT / "task01.py", copy):
         (result,) = check("task01", path)
         assert result.what == "the code is yours"
+
+
+# What a student stumbled over.
+
+
+def broken(task, *changes):
+    text = build.source(task)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+SIGN = ("first * sin + second * cos", "first * sin - second * cos")
+VALUES = ("        k, q = rotate(k", "        v = rotate(v, self.angles[:T])\n        k, q = rotate(k")
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("generate", [("logits / t", "logits * t")], "the temperature a divisor of the logits, or a factor?"),
+        ("generate", [("logits / temperature", "logits")], "does the temperature act before the softmax?"),
+        (
+            "task01",
+            [("logits / temperature", "logits * temperature")],
+            "the temperature a divisor of the logits, or a factor?",
+        ),
+        ("task09_rope", [SIGN], "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"),
+        ("task09_rope", [SIGN, VALUES], "and values turned, too"),
+    ],
+)
+def test_a_students_slip_is_named(tmp_path, task, changes, said):
+    found = local.first_failure(task, write(tmp_path, task, broken(task, *changes)))
+    assert said.lower() in f"{found.got} {found.hint}".lower()
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "said", "never"),
+    [
+        ("multi_head_attention", ('scores.masked_fill(future, float("-inf"))', "scores"), "outputs", "logits"),
+        ("generate", ("model.block_size :", "model.context_size + 1 :"), "last context_size tokens", "block_size"),
+    ],
+)
+def test_a_piece_is_spoken_of_in_its_words(tmp_path, task, change, said, never):
+    text = broken(task, change).replace("block_size", "context_size")
+    found = local.first_failure(task, write(tmp_path, task, text)).as_dict()
+    shown = " ".join(str(found.get(part)) for part in ("what", "expected", "got", "hint", "sizes"))
+    assert said in shown and never not in shown
+
+
+def test_the_interface_names_the_learners_own_arguments(tmp_path):
+    text = build.source("multi_head_attention").replace("hidden_size", "output_dim").replace("n_head", "num_heads")
+    results = local.check("multi_head_attention", write(tmp_path, "multi_head_attention", text))
+    assert results[1].detail.endswith(": is built with output_dim, num_heads, dropout, causal")

@@ -71,7 +71,7 @@ def test_path_or_class_tell_the_piece(file, piece):
         ([1, 2], "top to bottom"),
         ([2, 1], "not run in order"),
         ([1, 3], "not run in order"),
-        ([1, None], "not run: 1 of 2"),
+        ([1, None], "you have not run 1 of 2 cells: Restart and run all"),
     ],
 )
 def test_a_notebooks_order_of_execution_is_told(counts, said, tmp_path):

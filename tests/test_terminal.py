@@ -18,6 +18,7 @@ import task02
 from check import __main__ as front
 from check import look, one, own, start, watch
 from check.result import Result
+from check.stages import naming
 from check.state import State, following
 from common import checkpoint, evaluate, files, options, stream, terminal, train
 from common import progress as told
@@ -481,3 +482,14 @@ def test_the_check_works_from_any_folder(tmp_path):
     line = [sys.executable, "-m", "check", "start", "1"]
     result = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     assert result.returncode == 0 and (tmp_path / "my_task01.py").exists()
+
+
+def test_a_progress_line_is_cut_between_its_parts():
+    line = "Step 100/10000 ──────────────────── 45.1 steps/s, 0:03:39 left"
+    assert terminal.shortened(line, 62) == line and terminal.shortened(line, 59).endswith("45.1 steps/s")
+
+
+def test_the_length_in_an_examples_title_is_not_broken():
+    title = naming.side_by_side("weights", torch.ones(3, 3), torch.ones(3, 3)).splitlines()[0]
+    assert title.replace("\N{NO-BREAK SPACE}", " ") == "weights, T = 3" and terminal.fold(title, 13).count("\n") == 1
+    assert terminal.fold(title, 13).endswith("T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3")

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 from check import compare, look, one, own, start
 from check.grading.marks import names_of
 from check.names import own_files, task_named, task_of
+from check.result import Result
+from check.stages.start import left_out
 from check.state import State, following, rows
 from common.run import UserError
 from exercises import build
@@ -326,3 +329,47 @@ def test_a_picture_has_every_head(desk, call):
     Path("my_task02.py").write_text(right("task02"))
     code, out, _ = call(look, "2", "--seconds", 1, "--png", "heads.png")
     assert code == 0 and out.endswith("heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"
+
+
+# What a student stumbled over.
+
+
+def test_a_start_makes_a_folder_and_says_so(desk, call):
+    _, out, _ = call(start, "encoder", "--to", "transformer_lm/modeling_transformer.py")
+    assert "written in a new folder, transformer_lm." in out and Path("transformer_lm/modeling_transformer.py").exists()
+    with pytest.raises(UserError, match="No such file or directory"):
+        call(start, "encoder", "--to", "one/two/three.py")
+
+
+def test_hints_are_counted_for_each_file(desk, call):
+    fails = [Result("logits", "fail")]
+    assert call(one, "--hint", 1, "task02", "other.py")[0] == 0
+    assert one.summary("task02", fails, Path("other.py")).endswith("check task02 other.py --hint 2")
+    assert one.summary("task02", fails, Path("task02_mine.py")).endswith("check task02_mine.py --hint 1")
+    assert one.summary("task02", fails).endswith("check task02 --hint 1")
+
+
+def test_the_table_says_that_task_8_is_read_and_run():
+    names = [row[0] for row in rows(State())]
+    assert names[6:9] == ["task07", "task08", "task09_rope"] and rows(State())[7][2].startswith("no check: it is")
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "said"),
+    [
+        (look, "chapter1.py", "look needs a task's file, with Config and GPT; for a transformer: python -m studies"),
+        (own, "03_training.ipynb", "a notebook is run in Jupyter"),
+    ],
+)
+def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file, said):
+    notebook = json.dumps({"cells": [{"cell_type": "code", "source": "x = 1"}]})
+    hand_in(desk, {"chapter1.py": "x = 1\n", "03_training.ipynb": notebook})
+    with pytest.raises(UserError, match=said):
+        call(command, file)
+
+
+def test_a_long_list_of_what_was_left_out_is_cut():
+    subject = Namespace(path=Path("my_block.py"))
+    assert left_out(subject, {"left_out": []}) == ""
+    assert left_out(subject, {"left_out": [*"abc"]}) == "; left out: a, b, c"
+    assert left_out(subject, {"left_out": [*"abcde"]}) == "; left out: a, b, c and 2 more"

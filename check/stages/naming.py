@@ -372,7 +372,8 @@ def side_by_side(title: str, expected: torch.Tensor, got: torch.Tensor, digits: 
     one, two = ([" ".join(f"{x:.{digits}f}" for x in row) for row in matrix.tolist()] for matrix in (expected, got))
     width = max(len("the lesson's"), len(one[0]))
     rows = [f"{left:{width}}   {right}" for left, right in zip(one, two, strict=True)]
-    return "\n".join([f"{title}, T = {len(rows)}", f"{'the lesson’s':{width}}   yours".replace("’", "'"), *rows])
+    title = f"{title}, T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{len(rows)}"
+    return "\n".join([title, f"{'the lesson’s':{width}}   yours".replace("’", "'"), *rows])
 
 
 # The part in which a model differs

@@ -7,6 +7,8 @@ from check.notebook import executed
 from check.result import Failure
 from check.subject import B, Subject
 
+SHOWN = 3  # of the lines that were left out
+
 
 def identity(subject: Subject) -> str:
     """The file is the learner's, and importing it defines things without training."""
@@ -37,7 +39,9 @@ def _runs_text(subject: Subject, lines: str) -> None:
 
 def left_out(subject: Subject, found: dict) -> str:
     """What of a file the check did not run, and whether the learner ran a notebook in order."""
-    return (f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else "") + executed(subject.path)
+    lines = found["left_out"]
+    more = f" and {len(lines) - SHOWN} more" * (len(lines) > SHOWN)
+    return f"; left out: {', '.join(lines[:SHOWN])}{more}" * bool(lines) + executed(subject.path)
 
 
 def interface(subject: Subject) -> str:

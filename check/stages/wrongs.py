@@ -63,6 +63,8 @@ MINUS_INFINITY = (
     "Which number has a hidden score before the softmax: does its weight become 0, and do the others sum to 1?"
 )
 AXIS = "Along which axis is the softmax: do the weights of each query sum to 1?"
+SIGN = "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"
+SIGNS = "Which of the rotation's four products is subtracted?"
 BASE = "Which number is raised to a power: 10,000 or another?"
 OTHER_ACTIVATIONS = ("relu", "gelu", "gelu (tanh)", "tanh", "sigmoid", "silu", "leaky relu", "elu", "relu²")
 
@@ -128,6 +130,10 @@ WRONG_PARTS = [
     wrong("with a norm of the queries alone", "What do keys and values read: x, or its norm?", normed="q"),
     wrong("with variances divided by n - 1", "Does the norm's variance divide by n, or by n - 1?", norm_correction=1),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
+    *(
+        wrong(f"with {SIGN}, and values turned, too", f"{TURNED} {SIGNS}", signs=signs, rotated="qkv", layout=layout)
+        for signs, layout in itertools.product([(-1, -1), (1, -1)], ("halves", "neighbours"))
+    ),
 ]
 # Those that need a past.
 WRONG_SCORES = [
@@ -185,7 +191,7 @@ WRONG_ROTATIONS = [
     wrong("with keys turned against queries", "In which direction are queries turned, and keys?", opposite=True),
     *(wrong(f"with frequencies of base {base:g}", BASE, base=base) for base in (100.0, 1e3, 1e5, 5e5, 1e6)),
     wrong("with log10 for the natural logarithm", "Which logarithm has 10,000?", base=math.exp(4)),
-    wrong("with a minus lost in the rotation", "Which of the rotation's four products is subtracted?", sign_lost=True),
+    wrong(f"with {SIGN}", SIGNS, signs=(1, 1)),
     wrong(
         "with pairs of one kind, and angles of the other",
         "Which numbers are a pair, neighbours or halves, and in which order do the angles repeat?",

@@ -22,7 +22,7 @@ def interface(subject: Subject) -> str:
     signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * (subject.name == 'encoder')})"
     found = modules.find(subject, subject.name.title(), signature)
     modules.try_out(subject, subject.build(subject.small_sizes))
-    return f"{found}: there, takes the arguments of {signature}"
+    return modules.built(subject, found)
 
 
 def bidirectional(subject: Subject) -> str:

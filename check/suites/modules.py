@@ -87,7 +87,12 @@ def interface(subject: Subject) -> str:
             question="Which arguments, in which order, has the exercise?",
         ) from None
     try_out(subject, model)
-    return f"{found}: there, takes the arguments of {signature}"
+    return built(subject, found)
+
+
+def built(subject: Subject, found: str) -> str:
+    """What the interface of a class that is there is: its arguments, by the learner's names for them."""
+    return f"{found}: is built with {', '.join(subject.session.ask('built_with')) or 'no arguments'}"
 
 
 def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
