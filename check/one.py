@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,8 +34,10 @@ from common.run import UserError
 from common.terminal import columns, fold, has_codes, is_terminal, say, wrapped
 from exercises.briefs import BRIEFS
 from exercises.build import expected
+from exercises.hints import HINTS
 
 LARGEST = 2**20  # bytes of a file
+FACTORS = {r"scale of the scores|scores (divided|multiplied)": r"scale|-0\.5|√", "temperature": "temperature"}
 RED, GREEN, YELLOW = 31, 32, 33  # the terminal's
 MARKS = {
     "pass": ("✓", GREEN),
@@ -221,10 +224,19 @@ def summary(task: str, results: list[Result], file: Path | None = None) -> str:
     names = ", ".join(result.stage for result in results if result.status == status) or "the start"
     state = State()
     meant = named(task, file) if file and file.resolve() != state.own(task).resolve() else [task]
-    next_hint = command(*meant, "--hint", state.next_hint(task, file))
+    next_hint = command(*meant, "--hint", level_of_hint(task, file, results))
     said = SUMMARIES[status].format(task=task, names=names, hint=next_hint)
     notes = "; ".join(notes_of(results)) if status == "pass" else ""
     return f"{said}\nNext to the lesson: {notes}." if notes else said
+
+
+def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
+    """The hint to give next: the last, which has the formula, where a factor in it is what fails."""
+    failed = next((f"{result.got} {result.hint}" for result in results if result.status == "fail"), "")
+    for word, in_formula in FACTORS.items():
+        if re.search(word, failed) and re.search(in_formula, HINTS[task][-1]):
+            return len(HINTS[task])
+    return State().next_hint(task, file)
 
 
 def advise(task: str, file: Path, results: list[Result]) -> None:

@@ -49,9 +49,10 @@ class State:
         return own_files(self.folder).get(task) or self.folder / own_name(task)
 
     def hint(self, task: str, level: int, file: Path | None = None) -> str:
-        """A hint, which counts as asked for."""
-        self.hints[self._hinted(task, file)] = level
-        self.save()
+        """A hint, which counts as asked for, unless it is further on than the next one."""
+        if level <= self.next_hint(task, file):
+            self.hints[self._hinted(task, file)] = level
+            self.save()
         return HINTS[task][level - 1]
 
     def notes(self, task: str, path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from check import compare
 from check.names import own_files
-from check.one import advise, look, readable, show, summary, text_of
+from check.one import advise, level_of_hint, look, readable, show, summary, text_of
 from check.result import Result
 from check.run import verdict
 from check.start import write
@@ -68,9 +68,8 @@ class Watch:
             say(str(error))
 
     def hint(self) -> None:
-        state = State()
-        level = state.next_hint(self.task, self.file)
-        say(f"Hint {level}: {state.hint(self.task, level, self.file)}")
+        level = level_of_hint(self.task, self.file, self.before or [])
+        say(f"Hint {level}: {State().hint(self.task, level, self.file)}")
 
     def go_on(self) -> None:
         following, folder = after(self.task), State().folder

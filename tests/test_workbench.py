@@ -349,6 +349,23 @@ def test_hints_are_counted_for_each_file(desk, call):
     assert one.summary("task02", fails).endswith("check task02 --hint 1")
 
 
+@pytest.mark.parametrize(
+    ("task", "got", "level"),
+    [
+        ("task01", "the lesson's model without the scale of the scores", 3),
+        ("multi_head_attention", "the lesson's model with scores multiplied by √head_size", 3),
+        ("generate", "is the temperature a factor", 3),
+        ("task04", "the lesson's model without the scale of the scores", 1),  # its formula has no scale
+        ("task01", "others", 1),
+    ],
+)
+def test_the_next_hint_has_the_factor_that_fails(desk, task, got, level):
+    failed = [Result("logits", "fail", got=got)]
+    assert one.level_of_hint(task, None, failed) == level
+    State().hint(task, level)
+    assert one.level_of_hint(task, None, [Result("shapes", "fail")]) == {1: 2, 3: 1}[level]
+
+
 def test_the_table_says_that_task_8_is_read_and_run():
     names = [row[0] for row in rows(State())]
     assert names[6:9] == ["task07", "task08", "task09_rope"] and rows(State())[7][2].startswith("no check: it is")
