@@ -71,9 +71,9 @@ class DecoderOnlyTransformer(nn.Module):
 """
 
 FAULTS = [
-    ("positions", ("the angle multiplied, not divided", "(-math.log(10000.0) / d_model)", "(math.log(10000.0) / d_model)", "position")),
+    ("positions", ("the angle multiplied, not divided", "(-math.log(10000.0) / d_model)", "(math.log(10000.0) / d_model)", "formula")),
     ("positions", ("one frequency", "torch.arange(0, d_model, 2).float() * (", "torch.arange(0, d_model, 2).float() * 0 * (", "position")),
-    ("positions", ("sines in both halves", "torch.cos(position * div_term)", "torch.sin(position * div_term)", "position")),
+    ("positions", ("sines in both halves", "torch.cos(position * div_term)", "torch.sin(position * div_term)", "formula")),
     ("attention", ("no root", "math.sqrt(K.size(-1))", "K.size(-1)", "formula")),
     ("attention", ("scaled by the length", "math.sqrt(K.size(-1))", "math.sqrt(K.size(-2))", "formula")),
     ("attention", ("softmax along the queries", "dim=-1) @ V", "dim=-2) @ V", "causality")),
