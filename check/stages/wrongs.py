@@ -189,7 +189,7 @@ WRONG_ROTATIONS = [
     wrong("with keys turned, but not queries", TURNED, rotated="k"),
     wrong("with values turned, too", TURNED, rotated="qkv"),
     wrong("with keys turned against queries", "In which direction are queries turned, and keys?", opposite=True),
-    *(wrong(f"with frequencies of base {base:g}", BASE, base=base) for base in (100.0, 1e3, 1e5, 5e5, 1e6)),
+    *(wrong(f"with frequencies of base {base:g}", BASE, base=base) for base in (1e3, 1e5, 5e5, 1e6)),
     wrong("with log10 for the natural logarithm", "Which logarithm has 10,000?", base=math.exp(4)),
     wrong(f"with {SIGN}", SIGNS, signs=(1, 1)),
     wrong(
@@ -197,7 +197,7 @@ WRONG_ROTATIONS = [
         "Which numbers are a pair, neighbours or halves, and in which order do the angles repeat?",
         angles_of_other=True,
     ),
-    wrong("with exponents i/D", EXPONENT, exponent="i/D"),
+    wrong("with exponents i/D, or base 100", EXPONENT, exponent="i/D"),
     wrong("with exponents 2i/n_embd", "Which width divides the exponents?", exponent="2i/C"),
     wrong("with one frequency for all pairs", "Does the frequency depend on the pair?", exponent="0"),
     wrong("with exponents 2(i + 1)/D", "Which frequency has the first pair?", exponent="2(i+1)/D"),
