@@ -22,7 +22,7 @@ def generation(subject: Subject) -> str:
     prompt = subject.tokens(B, sizes.T + 3, sizes.V)
     made = _generate(subject, model, prompt, 8, temperature=1e-4, training=True)
     free = subject.name == "gpt"  # its document asks for no mode
-    as_called = free or b".eval()" in source_of(subject.path)  # whoever calls generate sets the mode
+    as_called = free or _sets_mode(source_of(subject.path))
     if as_called and made["trained"]:
         subject.note("generate writes in the mode in which it is called: in training mode with dropout")
         made |= _generate(subject, model, prompt, 8, temperature=1e-4, training=False)
@@ -48,6 +48,12 @@ def generation(subject: Subject) -> str:
             subject.note(f"generate called in {MODES[training]} mode leaves the model in {MODES[not training]} mode")
     _draws(subject)
     return "crops, keeps its prompt, draws by temperature from all tokens, leaves random numbers alone"
+
+
+def _sets_mode(source: bytes) -> bool:
+    """Whether whoever calls generate sets evaluation mode: the last mode that is set before the last call."""
+    before = source.rpartition(b".generate(")[0]
+    return before.rfind(b".eval()") > before.rfind(b".train()")
 
 
 RANKS = "Is what is drawn a token, or its place in a sorted list?"

@@ -128,6 +128,7 @@ WRONG_PARTS = [
         positions_end=True,
     ),
     wrong("with a norm of the queries alone", "What do keys and values read: x, or its norm?", normed="q"),
+    wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
     wrong("with variances divided by n - 1", "Does the norm's variance divide by n, or by n - 1?", norm_correction=1),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
     *(
@@ -181,7 +182,6 @@ WRONG_MASKS = [
     wrong("with heads merged by a view alone", MERGED, merged="view"),
     wrong("with heads merged after a transpose of positions and head_size", MERGED, merged="dims"),
     wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
-    wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
 ]
 WRONG_ROTATIONS = [
     wrong("without a rotation", "Which line turns queries and keys, each by its position?", rotated=""),
