@@ -108,10 +108,9 @@ class Seen:
             ]
         return [] if all(lost) else [name for name, gone in zip(self.model.names, lost, strict=True) if gone]
 
-    def leaks(self) -> bool:
-        """Whether the logits of a text depend on what comes after it."""
-        others = torch.cat([self.batch[:, :3], (self.batch[:, 3:] + 1) % self.model.sizes.V], dim=1)
-        return not close(self.subject.logits(self.model, others)[:, :3], self.got[:, :3])
+    def differs_by_length(self) -> bool:
+        """Whether the logits of a text are others where more comes after it."""
+        return not close(self.subject.logits(self.model, self.batch[:, :3]), self.got[:, :3])
 
 
 def explain(seen: Seen, hows: Sequence[Arrangement], fitting: Sequence[Arrangement]) -> Failure:
@@ -231,7 +230,11 @@ def _score_bugs(seen: Seen) -> list[Wrong]:
     task = seen.subject.task
     if not task.attention:
         return []
-    return [*(WRONG_MASKS if seen.leaks() else []), *WRONG_SCORES, *(WRONG_ROTATIONS if task.rotary else [])]
+    return [
+        *(WRONG_MASKS if seen.differs_by_length() else []),
+        *WRONG_SCORES,
+        *(WRONG_ROTATIONS if task.rotary else []),
+    ]
 
 
 def _scores(seen: Seen, readings: list[Reading], pairs: bool) -> Failure:
@@ -241,8 +244,7 @@ def _scores(seen: Seen, readings: list[Reading], pairs: bool) -> Failure:
     found = _search(seen, readings, [(each,) for each in bugs], bases, longer=True)
     if found:
         return _named(seen, *found)
-    leaks = bugs[:1] == WRONG_MASKS[:1]
-    factor = None if leaks else _factor(seen, readings[:READINGS], bases)
+    factor = _factor(seen, readings[:READINGS], bases)
     if factor:
         return factor
     if pairs:
