@@ -73,7 +73,7 @@ def steadiness(subject: Subject) -> str:
             what="where nothing is dropped, training and evaluation compute the same",
             expected="equal logits in both modes" + " at dropout 0" * subject.task.dropout,
             got=off(trained, subject.logits(small, batch)),
-            question="Which line asks for the mode, or drops at a rate of its own?",
+            question="What does the code do only while it trains (if self.training), or drop at a rate of its own?",
         )
     for row in range(len(batch)):
         alone = subject.logits(model, batch[row : row + 1])[0]
@@ -101,7 +101,11 @@ def steadiness(subject: Subject) -> str:
 def _finite(logits: torch.Tensor, mode: str) -> None:
     wrong = int((~logits.isfinite()).sum())
     if wrong:
-        question = "Can all that a softmax reads be masked, or a number overflow? Along which axis is the softmax?"
+        question = (
+            "Can all that a softmax reads be masked, or a number overflow? At which diagonal does the mask begin?"
+        )
+        if wrong == logits.numel():
+            question = "Along which axis is the softmax: can all that it reads there be masked?"
         if mode == "training":
             question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
         raise Failure(

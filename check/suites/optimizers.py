@@ -53,6 +53,10 @@ def decay(subject: Subject) -> str:
             question = "How many axes has it: is that what tells the groups apart?"
             if decays[name] == 0.01:
                 question = "What is AdamW's own weight decay, where a group names none?"
+            elif set(decays.values()) == {SETTINGS[0]}:
+                question = "Does the second group say weight_decay=0.0, or has it what AdamW is given for all groups?"
+            elif all(decays[each] == (0.0 if n >= 2 else SETTINGS[0]) for each, n in made["axes"].items()):
+                question = "Are the two groups exchanged: which of them decays?"
             raise Failure(
                 what="matrices decay, biases and norms do not",
                 expected=f"{name}, {axes} {'axis' if axes == 1 else 'axes'}: {expected}",
