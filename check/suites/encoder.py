@@ -57,8 +57,7 @@ def layers(subject: Subject) -> str:
             what="each layer has parameters of its own, and is used",
             expected="as many more parameters with a gradient for each layer",
             got=f"{used[0]:,} with 1 layer, {used[1]:,} with 2, {used[2]:,} with 3",
-            question="Is a new layer made for each round, is each of them called, and does each read what the one before "
-            "returned?",
+            question="Is a new layer made for each round and called, and does each read what the one before returned?",
         )
     if idle[0]:
         subject.note(f"no gradient reaches {', '.join(idle[0])}")
