@@ -5,7 +5,6 @@ right files with so many seeds of the check. `--processes` checks the official f
 beside `--busy N` busy ones, and prints the seconds; `--forked` does it as --watch and grade do.
 """
 
-import os
 import resource
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from check.run import check, verdict
-from check.zygote import Zygote
+from check.zygote import Zygote, usage
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from exercises import build
@@ -104,8 +103,7 @@ def forked() -> int:
 def _used(zygote: Zygote) -> float:
     """Processor seconds of this process, of the one that forks and of all that it forked (Linux)."""
     assert zygote.server is not None
-    fields = Path(f"/proc/{zygote.server.pid}/stat").read_text().rpartition(")")[2].split()
-    return time.process_time() + sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + usage(zygote.server.pid).work
 
 
 def main() -> None:
