@@ -191,7 +191,9 @@ class Learner:
             return [part for part in fields.values() if isinstance(part, torch.Tensor)]
         return list(output) if isinstance(output, tuple | list) else output
 
-    def learn_reversal(self, model: int, symbols: int, length: int, start: int, count: int, steps: int) -> None:
+    def learn_reversal(
+        self, model: int, symbols: int, length: int, rate: float, start: int, count: int, steps: int
+    ) -> None:
         """`count` of `steps` steps on random symbols, each row followed by its own reverse."""
         network = self.models[model].train()
         if not start:
@@ -199,7 +201,7 @@ class Learner:
             self.optimizers[model] = torch.optim.AdamW(network.parameters())
         for step in range(start, min(start + count, steps)):
             for group in self.optimizers[model].param_groups:
-                group["lr"] = 3e-3 * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
+                group["lr"] = rate * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
             first = torch.randint(symbols, (64, length))
             rows = torch.cat([first, first.flip(1)], dim=1)  # (B, T + 1)
             logits = _logits(self._forward(network, rows[:, :-1]))

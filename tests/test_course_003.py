@@ -85,7 +85,7 @@ FAULTS = [
     ("transformer", ("no positions", " + self.pe[: tokens.shape[1]]", "", "position")),
     ("transformer", ("heads not moved", ".permute(0, 2, 1, 3)\n\n", ".reshape(B, self.num_heads, T, C // self.num_heads)\n\n", "causality")),
     ("transformer", ("positions of the longest text", "self.pe[: tokens.shape[1]]", "self.pe", "shapes")),
-    ("transformer", ("attention that cannot learn", "self.W_O(z)", "self.W_O(z.detach())", "reversal")),
+    ("transformer", ("attention that cannot learn", "self.W_O(z)", "self.W_O(z.detach())", "layers")),
 ]  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def sizes(subject: Subject) -> str:
     several = subject.task.n_head
     cases = [
         (Sizes(V=65, C=128, H=2 if several else 1, D=64, T=256, L=2), 2, (256, 100)),
-        (Sizes(V=65, C=32, H=4 if several else 1, D=8, T=8, L=3), 64, (8,)),
+        (Sizes(V=65, C=32, H=4 if several else 1, D=8, T=9, L=3), 64, (9, 8)),  # as documented, but for T, which is D
         (Sizes(V=65, C=80, H=5 if several else 1, D=16, T=72, L=3), 3, (72, 71, 33)),
     ]
     for case, rows, lengths in cases:

@@ -8,7 +8,7 @@ import math
 
 from check.result import Failure
 from check.stages.training import adamw
-from check.subject import B, Subject, close
+from check.subject import Subject, close
 from check.suites import modules, task
 
 import torch
@@ -60,19 +60,26 @@ def layers(subject: Subject) -> str:
             question="Is a new layer made for each round and called, and does each read what the one before returned?",
         )
     if idle[0]:
-        subject.note(f"no gradient reaches {', '.join(idle[0])}")
+        raise Failure(
+            what="every parameter learns",
+            expected="a gradient for each",
+            got=f"none for {', '.join(idle[0][:4])}, or a part of it",
+            question="Is it used in forward, and is nothing detached, rounded or copied on the way?",
+        )
     return f"{one:,} parameters more for each layer; the scale of scores is free here: not compared"
 
 
 def _used(subject: Subject, layers: int) -> tuple[int, list[str]]:
-    """How many parameters get a gradient, and the names of those that get none."""
-    model = subject.build(dataclasses.replace(subject.small_sizes, L=layers))
-    tokens = subject.tokens(B, model.sizes.T, model.sizes.V)
+    """How many parameters get a gradient, and the names of those that get none, or of matrices that get half of one."""
+    model = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=layers)))
+    tokens = subject.tokens(64, model.sizes.T, model.sizes.V)
     got = subject.session.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
-    return (
-        sum(gradient.numel() for gradient in got if gradient is not None),
-        [name for name, gradient in zip(model.names, got, strict=True) if gradient is None],
-    )
+    idle = []
+    for name, gradient in zip(model.names, got, strict=True):
+        matrix = gradient is not None and gradient.ndim > 1 and not {model.sizes.V, model.sizes.T} & {*gradient.shape}
+        if gradient is None or (matrix and (gradient == 0).double().mean() > 0.25):
+            idle.append(name)
+    return sum(gradient.numel() for gradient in got if gradient is not None), idle
 
 
 def learning(subject: Subject) -> str:
