@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ def corpus():
     """Tiny Shakespeare in the blocks of tasks 1 to 6."""
     return Corpus(DEFAULT_TEXT, block_size=8)
 
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background starts programs that ignore it
 
 FAMILIES = {  # tests of many cases of a second and more: how many of them are not slow
     "test_a_literal_file_passes_or_is_told_why_not": 12,
