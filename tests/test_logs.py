@@ -19,8 +19,8 @@ def runs(runs_in_the_background):
 
 
 @pytest.fixture(scope="module")
-def runs_with_two_threads(runs):
-    """The same after the others, so that both threads have a core."""
+def runs_with_two_threads():
+    """Name → log, on two threads."""
     return {name: full_run(name, 2) for name in EXACT}
 
 
