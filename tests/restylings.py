@@ -71,6 +71,11 @@ MERGED = """class SelfAttention(nn.Module):
         return x.view(B, H, T, D).transpose(1, 2).reshape(B, T, C)"""
 
 RESTYLINGS = [
+    *(Restyling(piece, "a name of one's own", ((old, new),)) for piece, old, new in (
+        ("attention", "def causal_mask", "def triangle"),
+        ("multi_head_attention", "class MultiHeadCausalSelfAttention", "class Mine"),
+        ("transformer", "class Transformer(", "class Mine("),
+        ("self_attention", "class CausalSelfAttention(", "class Mine("))),
     Restyling("task01", "scaled_dot_product_attention", (
         (BODY, "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)"),)),
     Restyling("task01", "einsum", (
