@@ -99,7 +99,10 @@ class Session:
         self.requests, self.answers = map(self._timed, self.zygote.start(order, output))
         self.resources.callback(self._close)
         self._restart_clock(START_SECONDS)
-        greeting = self._receive()
+        try:
+            greeting = self._receive()
+        except Failure as failure:  # nothing of the file has run yet
+            raise Broken(f"the process that runs your file could not start: {failure.got}") from failure
         self.seconds = WORK_SECONDS * max(1.0, greeting["calibration"] / CALIBRATION)
 
     def _close(self) -> int | None:

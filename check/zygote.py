@@ -32,6 +32,7 @@ SHARED = (
     "worker",
 )  # modules a learner's process has
 # Variables of the environment that a learner's process has, of all that there are.
+MOST_FILES = 100  # before it is started again: sandlock keeps a file descriptor for each process that was forked
 KEPT = ("PATH", "SYSTEMROOT", "WINDIR", "PATHEXT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 END_SECONDS = 5.0  # of wall time until a process has ended that was asked to
 NO_NUMPY = "ignore:Failed to initialize NumPy:UserWarning"  # PyTorch says so where it is absent
@@ -69,7 +70,7 @@ class Zygote:
 
     def _launch(self) -> None:
         self.control, theirs = socket.socketpair()
-        self.said, self.ready = b"", False
+        self.said, self.ready, self.files = b"", False, 0
         with theirs:
             self.server = self._popen([], self.folder, theirs, self.output)
 
@@ -145,7 +146,8 @@ class Zygote:
         if self.busy:
             with contextlib.suppress(Broken):
                 code = int(self._hear(END_SECONDS)["ended"])
-        if code is None or sandbox.holds_one_file():
+        self.files += 1
+        if code != 0 or self.files == MOST_FILES or sandbox.holds_one_file():
             self.kill()
         self.busy = False
         return code

@@ -9,7 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from check import notebook, worker
+from check import notebook, sandbox, worker
 from check.grading import grade
 from check.grading.submissions import collect
 from check.run import CODES, check, verdict
@@ -187,6 +187,16 @@ def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
             100 * len(known),
             100 * len(known) + len(os.listdir(zygote.folder)),
         )
+
+
+def test_the_process_that_forks_is_started_again_after_some_files(monkeypatch, tmp_path):
+    monkeypatch.setattr("check.zygote.MOST_FILES", 2)
+    (tmp_path / "my_attention.py").write_text("")
+    with Zygote() as zygote:
+        for left in (True, False):
+            with Session(tmp_path / "my_attention.py", zygote) as session:
+                session.ask("load")
+            assert bool(zygote.server) == left or sandbox.holds_one_file()
 
 
 # Files next to it
