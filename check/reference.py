@@ -206,7 +206,8 @@ def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: F
     if form.norm_axis == "channels" and not form.norm_correction:
         return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
     axis = {"channels": -1, "positions": -2}[form.norm_axis]
-    variance = x.var(dim=axis, keepdim=True, correction=form.norm_correction)
+    correction = min(form.norm_correction, x.shape[axis] - 1)  # of one number the variance is 0
+    variance = x.var(dim=axis, keepdim=True, correction=correction)
     return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + form.norm_eps).sqrt() + bias
 
 

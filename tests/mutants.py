@@ -429,7 +429,6 @@ MUTANTS = [
     *_each(["block"], "no dropout in the MLP", "MLP(hidden_size, dropout)", "MLP(hidden_size, 0.0)", "dropout"),
     *_each(["block"], "one head whatever is asked", "MultiHeadCausalSelfAttention(hidden_size, n_head, dropout)", "MultiHeadCausalSelfAttention(hidden_size, 1, dropout)", "logits"),
     *_each(["block"], "the skip cut off from learning", "x = x + self.attention(", "x = x.detach() + self.attention(", "gradients"),
-    *_each(["gpt"], "a name of its own", "class GPT(", "class Model(", "interface"),
     *_each(["gpt"], "logits of the last position only", "return logits, loss", "return logits[:, -1], loss", "shapes"),
     *_each(["gpt"], "no positions", "self.token_embedding(x) + self.position_embedding(positions)", "self.token_embedding(x) + 0 * self.position_embedding(positions)", "position"),
     *_each(["gpt"], "the output has a bias", "hidden_size, vocab_size, bias=False)", "hidden_size, vocab_size)", "parameters"),

@@ -75,7 +75,7 @@ RESTYLINGS = [
         ("attention", "def causal_mask", "def triangle"),
         ("multi_head_attention", "class MultiHeadCausalSelfAttention", "class Mine"),
         ("transformer", "class Transformer(", "class Mine("),
-        ("self_attention", "class CausalSelfAttention(", "class Mine("))),
+        ("self_attention", "class CausalSelfAttention(", "class Mine("), ("gpt", "class GPT(", "class Model("))),
     Restyling("task01", "scaled_dot_product_attention", (
         (BODY, "    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)"),)),
     Restyling("task01", "einsum", (
@@ -183,8 +183,10 @@ RESTYLINGS = [
         ("self.weights_dropout(F.softmax(scores, dim=-1))", "F.softmax(scores, dim=-1)"),)),
     *(Restyling(task, "branch ends that begin at zero, as in Fixup", (
         ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
-         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for block in self.blocks:\n"
-         "            nn.init.zeros_(block.attention.projection.weight)\n            nn.init.zeros_(block.feed_forward.layers[2].weight)\n"),))
+         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for module in self.modules():\n"
+         "            ends = [layer for layer in module.children() if isinstance(layer, nn.Linear)]\n"
+         "            if isinstance(module, (nn.Sequential, SelfAttention)) and ends:\n"
+         "                nn.init.zeros_(ends[-1].weight)\n"),))
       for task in ("task05", "task06", "task09_rope")),
     *(Restyling(task, f"generate leaves the model in {mode} mode", (
         ("        return tokens\n", f"        self.train({mode == 'training'})\n        return tokens\n"),))
