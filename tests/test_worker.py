@@ -139,6 +139,8 @@ NAMED = {
 
 @pytest.mark.parametrize("case", NAMED)
 def test_what_the_check_lacks_or_the_file_breaks_is_named_with_its_line(zygote, tmp_path, case):
+    if case == "a pool" and sandbox.kind() != "sandlock":
+        pytest.skip("only sandlock denies what a pool of processes needs; elsewhere it works")
     status, words, text = NAMED[case]
     (tmp_path / "my_task03.py").write_text(text)
     result = look(zygote, tmp_path / "my_task03.py")[-1]
