@@ -8,7 +8,7 @@ Documented validation loss: 2.2915.
 from dataclasses import dataclass
 
 from common.data import Corpus
-from common.evaluate import check_prompt, estimate_loss, evaluation_mode
+from common.evaluate import estimate_losses
 from common.options import parse_options
 from common.progress import log_losses, print_sample, training_steps
 from common.run import run
@@ -107,20 +107,15 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
         """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
-        check_prompt(tokens)
-        with evaluation_mode(self):
-            for _ in range(max_new_tokens):
-                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
-                next_token = sample(logits, temperature)  # (B, 1)
-                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
+        for _ in range(max_new_tokens):
+            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+            next_token = sample(logits, temperature)  # (B, 1)
+            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
         return tokens
 
 
 def sample(logits, temperature):
     """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
-    if not temperature > 0:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
-    logits = logits - logits.amax(dim=-1, keepdim=True)  # (B, V), at most 0: a tiny temperature overflows nothing
     probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
     return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 
@@ -131,12 +126,11 @@ def main():
     torch.manual_seed(options.seed)
     corpus = Corpus(options.data, config.block_size, options.device)
     model = GPT(config, len(corpus.vocabulary)).to(options.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)  # one fast kernel
 
     for step in training_steps(config.max_steps):
         if step % config.eval_interval == 0:
-            train_loss = estimate_loss(model, corpus, "train", config.eval_batches, config.batch_size)
-            val_loss = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
+            train_loss, val_loss = estimate_losses(model, corpus, config)
             log_losses(step, train_loss, val_loss)
         tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
         logits = model(tokens)  # (B, T, V)

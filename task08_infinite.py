@@ -7,7 +7,6 @@ cache, a character costs the work of one position instead of a whole window's. A
 from dataclasses import dataclass
 
 from common.config import TrainingConfig
-from common.evaluate import check_prompt, evaluation_mode
 from common.run import run
 from common.stream import encode, keep_likely, load_model, parse_options, write
 
@@ -156,24 +155,19 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0):
         """Yield one by one the tokens (1, 1) that follow a text (1, T)."""
-        check_prompt(tokens)
-        with evaluation_mode(self):
-            tokens = unread = self.restart(tokens[:, -self.block_size :])  # (1, T)
-            for _ in range(max_new_tokens):
-                if tokens.shape[1] > self.block_size:  # the cache is full
-                    tokens = unread = self.restart(tokens[:, -self.block_size // 2 :])
-                logits = keep_likely(self(unread)[:, -1], temperature, top_k, top_p)  # (B, V)
-                next_token = sample(logits, temperature)  # (B, 1)
-                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
-                unread = next_token
-                yield next_token
+        tokens = unread = self.restart(tokens[:, -self.block_size :])  # (1, T)
+        for _ in range(max_new_tokens):
+            if tokens.shape[1] > self.block_size:  # the cache is full
+                tokens = unread = self.restart(tokens[:, -self.block_size // 2 :])
+            logits = keep_likely(self(unread)[:, -1], temperature, top_k, top_p)  # (B, V)
+            next_token = sample(logits, temperature)  # (B, 1)
+            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
+            unread = next_token
+            yield next_token
 
 
 def sample(logits, temperature):
     """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
-    if not temperature > 0:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
-    logits = logits - logits.amax(dim=-1, keepdim=True)  # (B, V), at most 0: a tiny temperature overflows nothing
     probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
     return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from common.config import TrainingConfig
 from common.data import Corpus
-from common.evaluate import check_prompt, evaluation_mode
 from common.options import parse_options
 from common.progress import print_sample
 from common.run import run
@@ -138,20 +137,15 @@ class GPT(nn.Module):
     @torch.no_grad()
     def generate(self, tokens, max_new_tokens, temperature=1.0):
         """Append sampled tokens: (B, T) → (B, T + max_new_tokens)."""
-        check_prompt(tokens)
-        with evaluation_mode(self):
-            for _ in range(max_new_tokens):
-                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
-                next_token = sample(logits, temperature)  # (B, 1)
-                tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
+        for _ in range(max_new_tokens):
+            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V)
+            next_token = sample(logits, temperature)  # (B, 1)
+            tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
         return tokens
 
 
 def sample(logits, temperature):
     """Draw a token from each row of logits: (B, V) → (B, 1). A low temperature prefers the likeliest."""
-    if not temperature > 0:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
-    logits = logits - logits.amax(dim=-1, keepdim=True)  # (B, V), at most 0: a tiny temperature overflows nothing
     probabilities = F.softmax(logits / temperature, dim=-1)  # (B, V)
     return torch.multinomial(probabilities, num_samples=1)  # (B, 1)
 

@@ -14,8 +14,8 @@ from typing import Any
 from common import parallel
 from common.config import TrainingConfig
 from common.data import Corpus
-from common.evaluate import evaluation_mode
 from common.files import replace
+from common.mode import evaluation_mode
 from common.progress import hint
 from common.run import UserError
 

@@ -1,12 +1,12 @@
 """Losses in nats per character: by the documented protocol, and over a whole split."""
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from common import parallel
 from common.data import Tokens
+from common.mode import evaluation_mode
 from common.progress import evaluation_parts
 
 import torch
@@ -17,23 +17,18 @@ LOGITS_AT_ONCE = 2**24  # B · T · V
 SCORES_AT_ONCE = 2**21  # of each head's attention, B · T · T, in one forward pass; one is enough for tasks 1 to 6
 
 
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in evaluation mode (no dropout); afterwards, in any case, in the mode it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
 def check_prompt(tokens: torch.Tensor) -> None:
-    """Raise ValueError for a prompt that no model can continue: expected are int64 tokens (B, T), T at least 1."""
+    """Raise ValueError for tokens that no model can continue; called by learners' files of earlier starters."""
     if tokens.ndim != 2 or not tokens.numel() or tokens.dtype != torch.int64:
         raise ValueError(
             f"tokens: expected int64 of shape (B, T), T at least 1, got {tokens.dtype} of {tuple(tokens.shape)}"
         )
+
+
+def estimate_losses(model: nn.Module, corpus: Tokens, config: Any) -> tuple[float, float]:
+    """The losses of training and validation text, each over `config.eval_batches` random batches."""
+    sizes = config.eval_batches, config.batch_size
+    return estimate_loss(model, corpus, "train", *sizes), estimate_loss(model, corpus, "val", *sizes)
 
 
 def estimate_loss(model: nn.Module, corpus: Tokens, split: str, batches: int, batch_size: int) -> float:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from common.data import Corpus
+from common.mode import evaluation_mode
 from common.run import UserError, progress
 from common.terminal import has_codes, is_terminal, status, wrapped
 
@@ -139,7 +140,8 @@ def print_sample(model, corpus: Corpus) -> None:
     )
     print("\nSampling 500 tokens from a trained model: ", flush=True)
     start = torch.zeros(1, 1, dtype=torch.long, device=corpus.splits["val"].device)  # the vocabulary's first symbol
-    print(corpus.decode(model.generate(start, max_new_tokens=500)[0, 1:]))
+    with evaluation_mode(model):
+        print(corpus.decode(model.generate(start, max_new_tokens=500)[0, 1:]))
 
 
 def hint(text: str) -> None:

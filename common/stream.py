@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+COLDEST = 1e-6  # a temperature below it overflows, and takes the likeliest as 0 does
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
 SCRIPT = "task09_rope"  # whose weights task 8 reads
 
@@ -80,7 +81,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
         options.seed = torch.seed() % (MOST_SEED + 1)
         hint(f"--seed {options.seed}")
     options.sampling = {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
-    if options.temperature == 0:
+    if options.temperature < COLDEST:
         options.sampling |= {"temperature": 1.0, "top_k": 1}
     torch.set_num_threads(1)
     return options

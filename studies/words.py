@@ -38,7 +38,8 @@ from pathlib import Path
 import task09_rope
 from common import track
 from common.data import Tokens, read_text
-from common.evaluate import evaluation_mode, score_split
+from common.evaluate import score_split
+from common.mode import evaluation_mode
 from common.parser import path as path_or_folder
 from common.run import UserError, progress, run
 from studies import own, setup

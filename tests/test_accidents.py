@@ -12,13 +12,13 @@ import threading
 from argparse import Namespace
 from pathlib import Path
 
-import task01
 import task07
 import task08_infinite
 import task09_rope
 from common import checkpoint, evaluate, optim, options, precision, stream, train
 from common.config import LAPTOP
 from common.data import Corpus, tokenize
+from common.progress import print_sample
 from common.run import Interrupted, UserError
 from common.run import run as run_script
 from tests.lessons import ROOT, SMALL, TEXT
@@ -249,12 +249,12 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_file(corpus, tmp_path
         assert all(value.isfinite().all() for value in checkpoint.load(path)["model"].values())
 
 
-def test_a_tiny_temperature_is_greedy_and_others_are_refused():
-    logits = torch.tensor([[1.0, 3.0, 2.0]])
-    assert task07.sample(logits, 1e-40).tolist() == [[1]]
-    for temperature in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="temperature: expected a number above 0"):
-            task07.sample(logits, temperature)
+@pytest.mark.parametrize("temperature", ["0", "1e-40", "1e-6"])
+def test_a_tiny_temperature_is_greedy(monkeypatch, temperature):
+    monkeypatch.setattr(sys, "argv", ["task08_infinite.py", "--temperature", temperature])
+    sampling = stream.parse_options("").sampling
+    logits = stream.keep_likely(torch.tensor([[1.0, 3.0, 2.0]]), **sampling)
+    assert task08_infinite.sample(logits, sampling["temperature"]).tolist() == [[1]]
 
 
 def test_ctrl_c_in_the_last_save_ends_the_run_saved(corpus, tmp_path, monkeypatch):
@@ -380,24 +380,22 @@ def test_a_text_takes_a_byte_a_character_or_two_or_four(tmp_path):
 
 
 def test_a_prompt_that_no_model_can_continue_is_refused():
-    small = dataclasses.replace(task08_infinite.Config(), **SMALL)
-    for module, config in ((task01, task01.Config()), (task07, CONFIG), (task08_infinite, small)):
-        model = module.GPT(config, 20)
-        for tokens in (torch.zeros(1, 0, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.zeros(1, 3)):
-            with pytest.raises(ValueError, match=r"tokens: expected int64 of shape \(B, T\), T at least 1, got"):
-                list(model.generate(tokens, 2))
+    for tokens in (torch.zeros(1, 0, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.zeros(1, 3)):
+        with pytest.raises(ValueError, match=r"tokens: expected int64 of shape \(B, T\), T at least 1, got"):
+            evaluate.check_prompt(tokens)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
-def test_an_interrupted_generate_leaves_the_model_in_its_mode(stop):
-    model = task07.GPT(CONFIG, 20).train()
+def test_an_interrupted_sample_leaves_the_model_in_its_mode(stop, corpus):
+    model = task07.GPT(CONFIG, len(corpus.vocabulary)).train()
 
     def interrupt(*_):
+        assert not model.training
         raise stop
 
     model.lm_head.register_forward_hook(interrupt)
     with pytest.raises(stop):
-        model.generate(torch.zeros(1, 1, dtype=torch.long), 2)
+        print_sample(model, corpus)
     assert model.training
 
 

@@ -124,7 +124,7 @@ def test_a_piece_computes_what_the_scripts_do():
     assert torch.equal(attention.attention(q, k, v, mask), task01.attention(q, k, v, mask, 4**-0.5))
 
     config = dataclasses.replace(task07.Config(), block_size=4, n_embd=6, n_layer=1)
-    model, prompt = task07.GPT(config, 11), torch.zeros(2, 3, dtype=torch.long)
+    model, prompt = task07.GPT(config, 11).eval(), torch.zeros(2, 3, dtype=torch.long)
     torch.manual_seed(1)
     written = model.generate(prompt, 5, 0.8)
     torch.manual_seed(1)
