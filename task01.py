@@ -1,6 +1,6 @@
 """Task 1: one self-attention head.
 
-Each character looks back at the characters before it, decides which of them matter, and averages what they offer.
+Each character looks back at the characters before it, decides which of them matter, and averages what they give.
 Without attention a model knows only the current character, and its loss stays near 2.5.
 Paper: Attention Is All You Need, section 3.2.1, https://arxiv.org/abs/1706.03762
 
@@ -48,7 +48,7 @@ def attention(q, k, v, mask, scale):
 
 
 class SelfAttention(nn.Module):
-    """One head: every position asks (query), offers (key) and tells (value)."""
+    """One head: every position asks (query), announces (key) and gives (value)."""
 
     def __init__(self, config):
         super().__init__()

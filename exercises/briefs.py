@@ -23,7 +23,7 @@ class Brief:
 BRIEFS = {
     "task01": Brief(
         idea="Each position looks back at the positions before it. It asks a question (its query), each position "
-        "answers with a label (its key), and where the two fit, it takes over what that position offers (its value). "
+        "announces what it has (its key), and where the two fit, it takes over what that position gives (its value). "
         "The result is an average of values, whose weights the text itself decides.",
         formula="attention(q, k, v) = softmax(mask(q kᵀ · scale)) v",
         shapes="""
@@ -52,7 +52,7 @@ BRIEFS = {
         "heads are one more axis of a batch, so attention() stays as it was.",
     ),
     "task03": Brief(
-        idea="Attention only mixes what positions offer. After it, each position works by itself on what it has "
+        idea="Attention only mixes what positions give. After it, each position works by itself on what it has "
         "gathered: one linear layer and something that is not linear.",
         formula="feed_forward(x) = max(0, W x + b)",
         shapes="x (B, T, C) ─ W: C → C ─ (B, T, C) ─ max(0, ·) ─ (B, T, C)",

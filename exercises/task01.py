@@ -1,7 +1,7 @@
 """Task 1: one self-attention head: yours to write.
 
 Each position looks back at the positions before it. It asks a question (its query), each position
-answers with a label (its key), and where the two fit, it takes over what that position offers (its
+announces what it has (its key), and where the two fit, it takes over what that position gives (its
 value). The result is an average of values, whose weights the text itself decides.
 
     x (B, T, C) ──┬─ query ─ q (B, T, D) ─┐
@@ -57,7 +57,7 @@ def attention(q, k, v, mask, scale):
 
 
 class SelfAttention(nn.Module):
-    """One head: every position asks (query), offers (key) and tells (value)."""
+    """One head: every position asks (query), announces (key) and gives (value)."""
 
     def __init__(self, config):
         super().__init__()

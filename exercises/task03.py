@@ -1,6 +1,6 @@
 """Task 3: a feed-forward layer: yours to write.
 
-Attention only mixes what positions offer. After it, each position works by itself on what it has
+Attention only mixes what positions give. After it, each position works by itself on what it has
 gathered: one linear layer and something that is not linear.
 
     x (B, T, C) ─ W: C → C ─ (B, T, C) ─ max(0, ·) ─ (B, T, C)
@@ -56,7 +56,7 @@ def attention(q, k, v, mask, scale):
 
 
 class SelfAttention(nn.Module):
-    """Heads side by side: in each, every position asks (query), offers (key) and tells (value)."""
+    """Heads side by side: in each, every position asks (query), announces (key) and gives (value)."""
 
     def __init__(self, config):
         super().__init__()

@@ -60,7 +60,7 @@ def attention(q, k, v, mask, scale):
 
 
 class SelfAttention(nn.Module):
-    """Heads side by side: in each, every position asks (query), offers (key) and tells (value)."""
+    """Heads side by side: in each, every position asks (query), announces (key) and gives (value)."""
 
     def __init__(self, config):
         super().__init__()

@@ -136,9 +136,9 @@ RESTYLINGS = [
     Restyling("task02", "keys and values in one layer", (
         (("        self.qkv =", "        self.scale"),
          "        self.ask = nn.Linear(config.n_embd, config.n_embd, bias=False)\n"
-         "        self.offer_tell = nn.Linear(config.n_embd, 2 * config.n_embd, bias=False)\n"),
+         "        self.announce_give = nn.Linear(config.n_embd, 2 * config.n_embd, bias=False)\n"),
         (("        heads =", "        x = attention"),
-         "        parts = self.ask(x), *self.offer_tell(x).chunk(2, dim=-1)\n"
+         "        parts = self.ask(x), *self.announce_give(x).chunk(2, dim=-1)\n"
          "        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in parts)\n"),)),
     Restyling("task06", "einsum with parameters of its own", (
         (("        self.qkv =", "        self.projection"),
