@@ -1,7 +1,13 @@
 """Task 2: multi-head attention.
 
-Four small heads look back side by side, each for something else. One linear layer makes the keys, queries and values
-of all heads, and attention() stays as it is: the heads are one more axis, H, of its input.
+Four small heads look back side by side, each for something else. A lecture makes a module for each:
+
+    self.heads = nn.ModuleList([Head(config) for _ in range(config.n_head)])
+    x = torch.cat([head(x) for head in self.heads], dim=-1)
+
+Here one linear layer makes the keys, queries and values of all heads in one product, and attention() stays as it is:
+the heads are one more axis, H, of its input. The rows of qkv are interleaved, head by head, because the modules of the
+documented run drew their random numbers in this order. So both forms begin with the same weights.
 Paper: Attention Is All You Need, section 3.2.2, https://arxiv.org/abs/1706.03762
 
 Documented validation loss: 2.3049.

@@ -20,11 +20,11 @@ import torch
 
 STEPS = [*itertools.pairwise([*CORE, "task07", "task09_rope"]), ("task09_rope", "task08_infinite")]
 MOST_CHANGED_LINES = {
-    "task02": 35,
+    "task02": 41,
     "task07": 60,
     "task09_rope": 35,
     "task08_infinite": 60,
-}  # else 25
+}  # else 30
 
 # What each step may change; every other definition that two neighbours share is the same, to the letter.
 CHANGED = {
@@ -67,7 +67,7 @@ def test_a_step_is_a_small_diff(earlier, later):
         text=True,
     ).stdout
     added, removed = map(int, diff.split()[:2])
-    assert added + removed <= MOST_CHANGED_LINES.get(later, 25)
+    assert added + removed <= MOST_CHANGED_LINES.get(later, 30)
 
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
