@@ -20,20 +20,14 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class Config(TrainingConfig):  # block_size, learning_rate and what else training needs
     """The documented run. In shape comments: B batch, T time, C = n_embd, H heads, D head size, V vocabulary."""
 
-    batch_size: int = 64
-    block_size: int = 256  # the longest T: how far back the model sees
     n_embd: int = 384
     n_head: int = 6  # divides n_embd
     n_layer: int = 6
     dropout: float = 0.2
     paper_scale: bool = False  # True: divide scores by √head_size, as the paper does
-    learning_rate: float = 3e-4
-    max_steps: int = 5000  # updates; the log calls them epochs, as the course does
-    eval_interval: int = 500
-    eval_batches: int = 200
 
 
 def causal_mask(T):

@@ -17,8 +17,9 @@ from common.parser import Parser, path
 from common.progress import hint
 from common.run import UserError
 from common.terminal import say
-from exercises.build import LEFT_OUT, explanation, source, starter
+from exercises.build import LEFT_OUT, ROOT, explanation, source, starter
 
+TRAINING = ROOT / "common" / "config.py"
 IMPORTS = (ast.Import, ast.ImportFrom)
 
 
@@ -137,13 +138,16 @@ def _stub(name: str, text: str) -> list[str]:
 def config_changes(old: str, new: str) -> list[str]:
     """The fields of Config that are new, gone or another."""
     one, two = (_fields(text) for text in (old, new))
+    if "class Config(TrainingConfig)" in new:
+        inherited = _fields(TRAINING.read_text(encoding="utf-8"), "TrainingConfig")
+        two = {name: value for name, value in inherited.items() if name in one} | two
     said = [f"{name} = {value}" for name, value in two.items() if one.get(name) != value]
     gone = [name for name in one if name not in two]
     return [", ".join(said)] * bool(said) + [f"without {', '.join(gone)}"] * bool(gone)
 
 
-def _fields(text: str) -> dict[str, str]:
-    config = next(node for node in ast.parse(text).body if getattr(node, "name", "") == "Config")
+def _fields(text: str, name: str = "Config") -> dict[str, str]:
+    config = next(node for node in ast.parse(text).body if getattr(node, "name", "") == name)
     return {
         ast.unparse(node.target): ast.unparse(node.value)
         for node in getattr(config, "body", [])

@@ -8,13 +8,13 @@ from common.run import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The base of the Configs of tasks 7 and 9, which add the model's sizes. The defaults are the documented run's.
+    """The base of the Configs of tasks 7 to 9, which add the model's sizes. The defaults are the documented run's.
 
     One step is one update of the weights; the printed log calls it an epoch, as the course does.
     """
 
     batch_size: int = 64  # windows a step
-    block_size: int = 256  # characters a window
+    block_size: int = 256  # characters a window, and the longest T of the model
     learning_rate: float = 3e-4  # AdamW's, at its peak
     max_steps: int = 5000
     eval_interval: int = 500  # steps between two lines of the log; 0: no such lines

@@ -11,7 +11,9 @@ import tokenize
 import task07
 import task08_infinite as task08
 import task09_rope as task09
+from check import start
 from common import stream
+from common.config import TrainingConfig
 from studies.generation import speculative
 from tests.lessons import CORE, ROOT, TASKS, load
 
@@ -84,6 +86,13 @@ def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later
 def test_definitions_keep_their_order(earlier, later):
     before, after = list(definitions(earlier)), list(definitions(later))
     assert [name for name in after if name in before] == [name for name in before if name in after]
+
+
+@pytest.mark.parametrize("name", ["task07", "task08_infinite", "task09_rope"])
+def test_a_default_of_training_is_in_one_place(name):
+    assert not load(name).Config.__annotations__.keys() & TrainingConfig.__annotations__.keys()
+    shared = "batch_size = 64, block_size = 256, learning_rate = 0.0003, "
+    assert start.config_changes(source("task06"), source(name))[0].startswith(shared)
 
 
 @pytest.mark.parametrize("name", TASKS)
