@@ -66,7 +66,7 @@ def main() -> None:
                 why = "a notebook is run in Jupyter"
             raise UserError(f"{file}: nothing to run: {why}")
         tee = execute(code, rest)
-    documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text()).get(task or "")
+    documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text()).get(task or "")
     if documented and tee.losses():
         notes = State().notes(task or "", file)
         print(wrapped(comparison(tee.losses(), documented, notes), sys.stderr), file=sys.stderr)

@@ -1,6 +1,6 @@
 """What the tests of the five courses share: a solution written to a homework's own words, and faults put into it."""
 
-from tests.local import first_failure
+from tools.in_process import first_failure
 
 
 def write(folder, name, text):

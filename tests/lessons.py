@@ -1,4 +1,4 @@
-"""What the tests know of the nine lessons: their files, and the logs that the course documents."""
+"""What the tests know of the nine lessons: their files, the logs that the course documents, files to hand in."""
 
 import importlib
 import json
@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 from common.config import LAPTOP
+from exercises import build
+from tools.styles import in_styles
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
-DOCUMENTED = json.loads((Path(__file__).parent / "documented_logs.json").read_text())
+DOCUMENTED = json.loads((LOGS / "documented.json").read_text())
 TASKS = sorted(path.stem for path in ROOT.glob("task0*.py"))
 CORE = [name for name in TASKS if name <= "task06"]  # those whose documented runs a test repeats
 
@@ -52,3 +54,18 @@ def full_run(name, threads):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     return parse_log(result.stdout)
+
+
+MINE = "# mine\n"
+
+
+def right(task):
+    """A right file that is not the official one."""
+    return in_styles(task, build.source(task))["renamed"]
+
+
+def hand_in(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -311,7 +311,7 @@ def test_signals_and_stray_environments(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_kills_and_stops_at_random_moments(tmp_path):
-    line = [sys.executable, "-m", "tests.saving", "--kills", "8", "--stops", "3"]
+    line = [sys.executable, "-m", "tools.saving", "--kills", "8", "--stops", "3"]
     result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
 

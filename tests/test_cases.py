@@ -2,8 +2,8 @@
 
 from check.names import task_of
 from check.zygote import Zygote
-from tests.local import first_failure
 from tools import cases
+from tools.in_process import first_failure
 
 import pytest
 

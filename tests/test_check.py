@@ -22,11 +22,11 @@ from check.zygote import Zygote
 from common import optim
 from exercises import build
 from exercises.hints import HINTS
-from tests import local
 from tests.lessons import ROOT
-from tests.mutants import ALL, MUTANTS, table
-from tests.restylings import RESTYLINGS
-from tests.styles import in_styles
+from tools import in_process as local
+from tools.mutants import ALL, MUTANTS, table
+from tools.restylings import RESTYLINGS
+from tools.styles import in_styles
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def write(tmp_path, task, text):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=lambda n: f"{MUTANTS[n].task}: {MUTANTS[n].what}")
 def test_every_bug_is_named_in_two_styles(number, tmp_path):
-    """As it is, and in another style, in turn; `python -m tests.verdicts` tries all."""
+    """As it is, and in another style, in turn; `python -m tools.verdicts` tries all."""
     mutant = MUTANTS[number]
     (_, text), *others = in_styles(mutant.task, mutant.text()).items()
     found = local.first_failure(mutant.task, write(tmp_path, mutant.task, text))

@@ -20,8 +20,8 @@ from check.run import check
 from check.zygote import Zygote
 from common.run import UserError
 from exercises import build
-from tests.local import MINE, ROOT, hand_in, right
-from tests.mutants import MUTANTS
+from tests.lessons import MINE, ROOT, hand_in, right
+from tools.mutants import MUTANTS
 
 import pytest
 
@@ -567,7 +567,7 @@ def test_the_example_of_points_can_be_used():
 
 
 def test_made_up_submissions_are_a_hundred_and_nobody_is_missing(tmp_path):
-    from tests import submissions
+    from tools import submissions
 
     assert submissions.write(tmp_path / "all") >= 100
     found = collect(tmp_path / "all")

@@ -1,4 +1,4 @@
-"""A few of the harmful files (python -m tests.harmful runs all of them), and answers that are none."""
+"""A few of the harmful files (python -m tools.harmful runs all of them), and answers that are none."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from check import protocol, sandbox
 from check.zygote import Zygote, descendants
 from common.run import UserError
-from tests import harmful
+from tools import harmful
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ from check.names import task_named, told_by
 from check.notebook import executed
 from check.suites import PIECES
 from tests.lessons import ROOT
-from tests.local import first_failure
+from tools.in_process import first_failure
 
 import pytest
 

@@ -11,8 +11,8 @@ from check.stages.gradients import gradients
 from check.stages.logits import logits, sizes
 from check.stages.parameters import allowed_differences, parameters
 from check.subject import Subject
-from tests import local
-from tests.restylings import LAYER, Restyling
+from tools import in_process as local
+from tools.restylings import LAYER, Restyling
 
 import pytest
 

@@ -19,8 +19,8 @@ from common.run import UserError
 from exercises import build
 from exercises.briefs import BRIEFS
 from exercises.hints import HINTS
-from tests.local import MINE, ROOT, hand_in, right
-from tests.styles import in_styles
+from tests.lessons import MINE, ROOT, hand_in, right
+from tools.styles import in_styles
 
 import pytest
 import torch

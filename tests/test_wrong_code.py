@@ -3,10 +3,10 @@
 from check.stages.generation import DRAWS, _most_by_chance
 from check.stages.training import limit
 from exercises import build
-from tests import local
-from tests.mutants import MUTANTS
-from tests.restylings import RESTYLINGS
 from tools import cases
+from tools import in_process as local
+from tools.mutants import MUTANTS
+from tools.restylings import RESTYLINGS
 
 import pytest
 import torch

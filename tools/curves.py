@@ -24,7 +24,7 @@ TITLES = {
 
 
 def main() -> None:
-    documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text())
+    documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text())
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (task, title), colour in zip(TITLES.items(), COLOURS, strict=True):
         log = (ROOT / "docs" / "logs" / f"{task}.txt").read_text(encoding="utf-8")

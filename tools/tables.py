@@ -69,7 +69,7 @@ def minutes(logs: list[str]) -> str:
 
 def lessons() -> str:
     """The nine lessons."""
-    documented = json.loads((ROOT / "tests" / "documented_logs.json").read_text())
+    documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text())
     rows = [["script", "idea", "documented val loss", "measured", "time"]]
     for name, idea in LESSONS.items():
         script = f"[{name}.py]({name}.py)"
@@ -240,7 +240,7 @@ def generation() -> str:
 
 def documented() -> str:
     """Task 7's documented run on a GPU, next to the documented lines: training and validation loss."""
-    logs = json.loads((ROOT / "tests" / "documented_logs.json").read_text(encoding="utf-8"))
+    logs = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text(encoding="utf-8"))
     runs = [parse(read(f"task07_documented_seed{seed}")) for seed in (42, 43, 44)]
     rows = [["Epoch", "documented", "seed 42", "seed 43", "seed 44"]]
     for line in logs["task07"]:

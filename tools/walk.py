@@ -22,7 +22,7 @@ from exercises import build
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "docs" / "logs" / "walk.txt"
-COPIED = ["check", "common", "exercises", "studies", "docs/logs", "tests/documented_logs.json", "input.txt"]
+COPIED = ["check", "common", "exercises", "studies", "docs/logs", "input.txt"]
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -1,4 +1,4 @@
-"""Files that harm, run with what they would harm around them: python -m tests.harmful [NAME ...]
+"""Files that harm, run with what they would harm around them: python -m tools.harmful [NAME ...]
 
 Each is a few lines that raise, or assert something false, where they are stopped. Prints for sandlock and for bubblewrap
 what came of each; exit code 1 where something was harmed. Names choose files by a part of their own.
@@ -18,6 +18,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from check import sandbox, session
 from check.result import Broken, Failure
@@ -186,9 +187,8 @@ class World:
         os.write(self.main, b"typed ahead\n")
         self.sockets = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()]
         self.abstract = f"\0harmful{os.getpid()}"
-        for each, address in zip(
-            self.sockets, (str(self.folder / "sock"), self.abstract, ("127.0.0.1", 0)), strict=True
-        ):
+        addresses: list[Any] = [str(self.folder / "sock"), self.abstract, ("127.0.0.1", 0)]
+        for each, address in zip(self.sockets, addresses, strict=True):
             each.bind(address)
             each.listen()
             each.setblocking(False)

@@ -7,9 +7,6 @@ from pathlib import Path
 from check import protocol, run, worker
 from check.result import Result
 from check.session import Session
-from exercises import build
-from tests.lessons import ROOT  # noqa: F401
-from tests.styles import in_styles
 
 import torch
 
@@ -61,18 +58,3 @@ def check(name: str, path: Path, seed: int = 0) -> list[Result]:
 def first_failure(name: str, path: Path, seed: int = 0) -> Result | None:
     """The first stage that does not hold, or None."""
     return next((result for result in check(name, path, seed) if result.status != "pass"), None)
-
-
-MINE = "# mine\n"
-
-
-def right(task):
-    """A right file that is not the official one."""
-    return in_styles(task, build.source(task))["renamed"]
-
-
-def hand_in(folder, files):
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)

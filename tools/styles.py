@@ -90,7 +90,7 @@ def method_of_gpt(text: str) -> str | None:
     if len(functions) != 1 or functions[0].args.args[0].arg != "model":
         return None
     others = [node for node in tree.body if node not in functions]
-    methods = ast.ClassDef("GPT", [ast.parse("torch.nn.Module", mode="eval").body], [], functions, [])
+    methods = ast.ClassDef("GPT", [ast.parse("torch.nn.Module", mode="eval").body], [], [*functions], [])
     return ast.unparse(ast.fix_missing_locations(ast.Module([*others, methods], [])))
 
 
@@ -117,11 +117,9 @@ STYLES: dict[str, Callable[[str], str | None]] = {
 
 def in_styles(task: str, text: str) -> dict[str, str]:
     """Style → the text in it, where the style finds something to change."""
-    names = ("official", "renamed", "separate_with_biases", "merged", "unparsed")
-    if task not in TASKS:
-        names = ("official", "renamed", "method_of_gpt", "unparsed")
-    made = {}
-    for name in names:
+    own = ["separate_with_biases", "merged"] if task in TASKS else ["method_of_gpt"]
+    made: dict[str, str | None] = {}
+    for name in ["official", "renamed", *own, "unparsed"]:
         try:
             made[name] = STYLES[name](text)
         except SyntaxError:  # a bug that is no Python

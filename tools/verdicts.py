@@ -1,4 +1,4 @@
-"""The check on every bug and every right file, in every style and with several seeds: python -m tests.verdicts
+"""The check on every bug and every right file, in every style and with several seeds: python -m tools.verdicts
 
 Prints a table of the bugs (the stage that names each, by style) and how many right files pass. `--seeds 20` repeats the
 right files with so many seeds of the check. `--processes` checks the official files as a learner does, in processes,
@@ -20,10 +20,10 @@ from common.parser import Parser, whole_number
 from common.run import progress, run
 from exercises import build
 from exercises.hints import HINTS
-from tests.local import first_failure
-from tests.mutants import MUTANTS
-from tests.restylings import RESTYLINGS
-from tests.styles import STYLES, in_styles
+from tools.in_process import first_failure
+from tools.mutants import MUTANTS
+from tools.restylings import RESTYLINGS
+from tools.styles import STYLES, in_styles
 
 import torch
 

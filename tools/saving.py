@@ -1,4 +1,4 @@
-"""Kill and stop small runs at random moments, and look at what they left: python -m tests.saving --kills 200 --stops 50
+"""Kill and stop small runs at random moments, and look at what they left: python -m tools.saving --kills 200 --stops 50
 
 A kill (SIGKILL) hits a run that saves at every step. After each, the file must be whole and hold the newest save that
 was completed, and after the next save no temporary file may be left. A stop (SIGINT, SIGTERM, SIGHUP or SIGKILL) hits
@@ -20,16 +20,17 @@ from pathlib import Path
 import task07
 import task09_rope
 from common import checkpoint, options
+from common.config import LAPTOP
 from common.parser import Parser, whole_number
 from common.run import run
 from studies import speedrun
-from tests import lessons
-from tests.lessons import TEXT
 
 import torch
 import torch._dynamo  # what the first step imports: before the runs are forked
 
-SMALL = lessons.SMALL | {"dropout": 0.1, "max_steps": 40, "eval_interval": 1, "eval_batches": 2}
+TEXT = "To be, or not to be, that is the question:\n" * 25
+SIZES_OF_A_SECOND = {"batch_size": 4, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "dropout": 0.1}
+SMALL = LAPTOP | SIZES_OF_A_SECOND | {"max_steps": 40, "eval_interval": 1, "eval_batches": 2, "whole_split": False}
 SIZES = {name: value for name, value in SMALL.items() if name != "paper_scale"}
 SCRIPTS = [
     (task07, SMALL | {"accumulate": 2, "optimizer": "adamw"}),
@@ -71,7 +72,7 @@ def start(script, preset, folder: Path, *flags: str) -> int:
         run(script.main)
         status = 0
     except SystemExit as end:
-        status = end.code or 0
+        status = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -192,7 +193,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         folder = make(home / "kills")
-        wrong, temporary = [], 0
+        temporary, wrong = 0, list[str]()
         for _ in range(flags.kills):
             wrong += filter(None, [kill(folder, random.uniform(0, 1))])
             temporary += len(list(folder.glob(".*")))
@@ -207,7 +208,7 @@ def main() -> None:
             began = time.monotonic()
             finish(script, preset, reference)
             seconds = time.monotonic() - began
-            done, by, runs = 0, Counter(), 0
+            done, by, runs = 0, Counter[str](), 0
             unequal = 0
             while done < share:
                 folder = make(home / f"stopped {number} {runs}")

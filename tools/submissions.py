@@ -1,4 +1,4 @@
-"""A hundred made-up submissions of a course: python -m tests.submissions DIR
+"""A hundred made-up submissions of a course: python -m tools.submissions DIR
 
 Right in several styles, wrong in many ways, copies, late and newer versions, zips, notebooks, files that hang, that
 cheat, that are none; in a folder or a zip for each student, or named as Moodle, Canvas and Blackboard name them, with
@@ -21,8 +21,8 @@ from benchmarks.machine import describe
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from exercises import build
-from tests.mutants import MUTANTS
-from tests.styles import in_styles
+from tools.mutants import MUTANTS
+from tools.styles import in_styles
 
 RIGHT = {  # student → what is right in it
     "ada": ("task01", "renamed"),

@@ -1,4 +1,4 @@
-"""Bugs that learners write, each with the stage of the check that names it: python -m tests.mutants prints the table."""
+"""Bugs that learners write, each with the stage of the check that names it: python -m tools.mutants prints the table."""
 
 from dataclasses import dataclass
 
