@@ -15,7 +15,7 @@ from pathlib import Path
 import task07
 import task08_infinite
 import task09_rope
-from common import checkpoint, evaluate, optim, options, precision, stream, train
+from common import checkpoint, evaluate, optim, options, precision, session, stream, train
 from common.config import LAPTOP
 from common.data import Corpus, tokenize
 from common.progress import print_sample
@@ -282,7 +282,7 @@ def test_ctrl_c_in_an_evaluation_is_answered_at_once(corpus, tmp_path, monkeypat
             assert any("Stopping after this step, to save" in text for text in said)
         return real(*arguments)
 
-    monkeypatch.setattr(train, "hint", said.append)
+    monkeypatch.setattr(session, "hint", said.append)
     monkeypatch.setattr(train, "evaluate", evaluate)
     with pytest.raises(Interrupted if times == 1 else KeyboardInterrupt):
         run(corpus, save=tmp_path / "run.pt")
@@ -356,7 +356,7 @@ def test_what_is_tracked_has_a_number_for_each_curve(corpus, monkeypatch):
         assert (kind, name, settings["n_embd"]) == ("tensorboard", "task07 seed 42", 24)
         yield lambda step, numbers: noted.append((step, numbers))
 
-    monkeypatch.setattr(train, "start_tracking", tracker)
+    monkeypatch.setattr(session, "start_tracking", tracker)
     config = dataclasses.replace(CONFIG, eval_interval=2)
     torch.manual_seed(42)
     model = task07.GPT(config, len(corpus.vocabulary))

@@ -20,7 +20,7 @@ from check import look, one, own, start, watch
 from check.result import Result
 from check.stages import naming
 from check.state import State, following
-from common import checkpoint, evaluate, files, options, stream, terminal, train
+from common import checkpoint, evaluate, files, options, session, stream, terminal
 from common import progress as told
 from common import run as ending
 from common.data import Tokens
@@ -405,7 +405,7 @@ def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
 def test_an_interruption_names_the_command_that_goes_on(monkeypatch, words):
     monkeypatch.setattr(sys, "argv", ["task07.py", "--steps", "9", *words])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    said = train.going_on(Path("my run.pt"))
+    said = session.going_on(Path("my run.pt"))
     assert said == ". To go on: python task07.py --steps 9 --save 'my run.pt' --resume 'my run.pt'"
 
 

@@ -25,7 +25,7 @@ LESSONS = {
     "task04": "three blocks",
     "task05": "skip connections and an MLP",
     "task06": "layer normalization before each branch",
-    "task07": "dropout and scale",
+    "task07": "dropout and scale; a laptop adds Muon, clipping, warm-up, cooldown and GPT-2's initial weights",
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
