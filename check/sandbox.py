@@ -46,11 +46,12 @@ def holds_one_file() -> bool:
 
 def need(unconfined: bool) -> None:
     """Raise UserError where nothing confines, unless that is wanted."""
+    from common.extras import install
     from common.run import UserError
 
     if kind() == NO_KIND and not unconfined:
         raise UserError(
-            "nothing here confines the files of others: pip install -e '.[grade]' (Linux 6.12 or later) or bubblewrap, "
+            f"nothing here confines the files of others: {install('grade')} (Linux 6.12 or later) or bubblewrap, "
             f"or a container: {COMMAND}, or --unconfined"
         )
 

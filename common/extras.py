@@ -1,18 +1,28 @@
-"""Packages that only some flags and studies need."""
+"""Packages that only some flags and studies need: the dependency groups of pyproject.toml."""
 
 import importlib
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from common.run import UserError
 
+PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
-def optional(package: str, extra: str) -> Any:
-    """The imported package. Raises UserError that names the extra to install where it is missing."""
+
+def optional(package: str, group: str) -> Any:
+    """The imported package. Raises UserError with the command that installs its group where it is missing."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise missing(package, extra) from error
+        raise missing(package, group) from error
 
 
-def missing(package: str, extra: str) -> UserError:
-    return UserError(f'this needs {package}: pip install ".[{extra}]"')
+def missing(package: str, group: str) -> UserError:
+    return UserError(f"this needs {package}: {install(group)}")
+
+
+def install(group: str) -> str:
+    """The command that installs a group, with any version of pip."""
+    pins = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"][group]
+    return f"pip install {' '.join(pin.partition(';')[0] for pin in pins)}"

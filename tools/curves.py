@@ -1,7 +1,7 @@
 """Draw the validation curves of tasks 1 to 6 from the committed logs: python -m tools.curves
 
 Reads docs/logs/task0*.txt and the documented numbers, writes docs/images/validation.png.
-Needs matplotlib: pip install ".[plots]".
+Needs matplotlib: pip install matplotlib==3.11.2.
 """
 
 import json

@@ -3,8 +3,7 @@
 The numbers and pictures behind docs/questions.md, from the models of the lessons: what recurrence costs against
 attention, other functions that turn queries and keys into weights, whether the dense layers of blocks and heads differ,
 and what skip connections do to gradients. Losses are nats per character of the whole validation text. Prints tables in
-Markdown, writes docs/images/questions_*.png. Needs matplotlib (pip install ".[plots]") unless --no-pictures. About a
-minute of processor time.
+Markdown, writes docs/images/questions_*.png. Needs matplotlib unless --no-pictures. About a minute of processor time.
 """
 
 import time
