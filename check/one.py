@@ -25,7 +25,7 @@ from check.names import (
 from check.result import Result
 from check.run import CODES, verdict
 from check.run import check as stages
-from check.state import NO_CHECK, State, following, notes_of, rows
+from check.state import NO_CHECK, State, failed_first, following, notes_of, rows
 from check.suites import stages_of
 from check.zygote import Zygote
 from common.parser import Parser, path, whole_number
@@ -34,7 +34,7 @@ from common.run import UserError
 from common.terminal import columns, fold, has_codes, is_terminal, say, wrapped
 from exercises.briefs import BRIEFS
 from exercises.build import expected
-from exercises.hints import HINTS
+from exercises.hints import HINTS, hints_about
 
 LARGEST = 2**20  # bytes of a file
 FACTORS = {r"scale of the scores|scores (divided|multiplied)": r"scale|-0\.5|√", "temperature": "temperature"}
@@ -64,7 +64,7 @@ def main() -> None:
         "--compare", action="store_true", help="show how the file differs from the official one instead"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--hint", type=int, choices=(1, 2, 3), help="a hint for the task: a nudge, more, the formula")
+    parser.add_argument("--hint", type=int, choices=(1, 2, 3), help="for what failed last: a nudge, more, the formula")
     parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="of all that the check draws")
     parser.add_argument("--official", action="store_true", help="accept the repository's own file, to try the check")
     options = parser.parse_intermixed_args()
@@ -232,11 +232,13 @@ def summary(task: str, results: list[Result], file: Path | None = None) -> str:
 
 def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
     """The hint to give next: the last, which has the formula, where a factor in it is what fails."""
+    stage = failed_first(results)
     failed = next((f"{result.got} {result.hint}" for result in results if result.status == "fail"), "")
+    hints = hints_about(task, stage) or HINTS[task]
     for word, in_formula in FACTORS.items():
-        if re.search(word, failed) and re.search(in_formula, HINTS[task][-1]):
-            return len(HINTS[task])
-    return State().next_hint(task, file)
+        if re.search(word, failed) and re.search(in_formula, hints[-1]):
+            return len(hints)
+    return State().next_hint(task, file, stage)
 
 
 def advise(task: str, file: Path, results: list[Result]) -> None:

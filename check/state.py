@@ -10,7 +10,7 @@ from pathlib import Path
 from check.names import PIECES, TASKS, command, own_files, own_name
 from check.result import Result
 from common.files import replace
-from exercises.hints import HINTS
+from exercises.hints import HINTS, hints_about
 
 PLACE = Path(".check.json")
 NO_CHECK = "no check: it is to be read and run"  # of task 8
@@ -22,24 +22,29 @@ class State:
     def __init__(self) -> None:
         self.folder = Path()
         self.results: dict[str, dict] = {}
-        self.hints: dict[str, int] = {}  # task and file → the last that was asked for
+        self.hints: dict[str, int] = {}  # task, file and a stage with hints of its own → the last that was asked for
+        self.failed: dict[str, str] = {}  # task and file → the stage that failed first in the last check
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept = json.loads(PLACE.read_text(encoding="utf-8"))
             self.folder = Path(kept["folder"])
             self.results = {task: dict(result) for task, result in kept["results"].items()}
             self.hints = {task: int(level) for task, level in kept.get("hints", {}).items()}
+            self.failed = {task: str(stage) for task, stage in kept.get("failed", {}).items()}
 
     def save(self) -> None:
         """Write it, whole or not at all; where that cannot be, nothing is lost but the memory."""
-        text = json.dumps({"folder": str(self.folder), "results": self.results, "hints": self.hints}, indent=1)
+        kept = {"folder": str(self.folder), "results": self.results, "hints": self.hints, "failed": self.failed}
+        text = json.dumps(kept, indent=1)
         beside = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             beside.write_text(text + "\n", encoding="utf-8")
             replace(beside, PLACE)
 
-    def next_hint(self, task: str, file: Path | None = None) -> int:
-        """The first that was not asked for yet for this file (the table's by default), or the last."""
-        return min(len(HINTS[task]), self.hints.get(self._hinted(task, file), 0) + 1)
+    def next_hint(self, task: str, file: Path | None = None, stage: str = "") -> int:
+        """The first hint for a stage that was not asked for yet for this file (the table's by default), or the last."""
+        hints = hints_about(task, stage)
+        asked = self.hints.get(self._hinted(task, file) + f" {stage}" * bool(hints), 0)
+        return min(len(hints or HINTS[task]), asked + 1)
 
     def _hinted(self, task: str, file: Path | None) -> str:
         return f"{task} {(file or self.own(task)).resolve()}"
@@ -49,11 +54,17 @@ class State:
         return own_files(self.folder).get(task) or self.folder / own_name(task)
 
     def hint(self, task: str, level: int, file: Path | None = None) -> str:
-        """A hint, which counts as asked for, unless it is further on than the next one."""
-        if level <= self.next_hint(task, file):
-            self.hints[self._hinted(task, file)] = level
+        """A hint for the stage that failed in the last check, which counts as asked for if it is not ahead of the next.
+
+        Where that stage has none of its own, or none failed, it is one for the whole task.
+        """
+        stage = self.failed.get(self._hinted(task, file), "")
+        hints = hints_about(task, stage)
+        level = min(level, len(hints or HINTS[task]))
+        if level <= self.next_hint(task, file, stage):
+            self.hints[self._hinted(task, file) + f" {stage}" * bool(hints)] = level
             self.save()
-        return HINTS[task][level - 1]
+        return f"About {stage}: {hints[level - 1]}" if hints else f"About all of {task}: {HINTS[task][level - 1]}"
 
     def notes(self, task: str, path: Path) -> list[str]:
         """What the last check of this very text noted."""
@@ -61,7 +72,8 @@ class State:
         return list(result.get("notes", [])) if result.get("sha256") == digest(path) else []
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
-        """Remember what a check found, if the file is the one that the table shows."""
+        """Remember where a file failed; and all that a check found, if the file is the one that the table shows."""
+        self._note_failure(self._hinted(task, path), failed_first(results))
         if self.own(task).resolve() != path.resolve():
             return
         stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
@@ -69,6 +81,16 @@ class State:
         kept = {"sha256": digest(path), "status": status, "stage": stage, "when": when}
         self.results[task] = kept | {"notes": notes_of(results)}
         self.save()
+
+    def _note_failure(self, key: str, stage: str) -> None:
+        if stage != self.failed.get(key, ""):
+            self.failed[key] = stage
+            self.save()
+
+
+def failed_first(results: list[Result]) -> str:
+    """The stage at which a check failed; empty where none did."""
+    return next((result.stage for result in results if result.status == "fail"), "")
 
 
 def notes_of(results: list[Result]) -> list[str]:

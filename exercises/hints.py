@@ -1,4 +1,4 @@
-"""Three hints a task or piece, from a nudge to the formula: python -m check task03 --hint 1"""
+"""Three hints a task or piece, from a nudge to the formula, and others for a stage of the check that failed."""
 
 HINTS = {
     "task01": [
@@ -157,3 +157,168 @@ HINTS = {
         "next ~ softmax(logits[:, -1] / temperature), drawn for each row; x = [x, next]; in eval mode, under no_grad.",
     ],
 }
+
+# Stage of the check → its hints, of all tasks and pieces that have it. Other stages are what HINTS is about.
+OF_STAGE = {
+    "identity": [
+        "Run `python FILE --help`, or import the file: does Python read all of it, and train nothing before main()?",
+        "At import a file only defines things. What trains, reads or draws goes into main(), under `if __name__ == "
+        '"__main__":`. The line that the check shows is the one at which it ended.',
+    ],
+    "steadiness": [
+        "Call the model twice in eval() mode with the same tokens, then with one row alone: which numbers change? "
+        "Print the result of each line of forward, and look for the first nan or inf.",
+        "Dropout acts only where self.training is true. A softmax over a row that is all -inf gives nan: every query "
+        "sees at least itself. No operation goes along the first axis, and layers are attributes or in nn.ModuleList.",
+    ],
+    "causality": [
+        "Print the weights after the softmax for T = 4: a row for each query. Which are 0, does every row sum to 1, "
+        "and is the mask applied before the softmax?",
+        "mask = torch.ones(T, T).tril() == 1; scores = torch.where(mask, scores, float('-inf')); weights = "
+        "softmax(scores, dim=-1). Row t has T - t - 1 zeros, at its end. Cut the mask to the text: mask[:T, :T].",
+    ],
+    "position": [
+        "Write the same token four times: which line of forward gives its four copies different vectors?",
+        "Positions are 0, 1, …, T - 1: torch.arange(T) looks up a table (block_size, C), whose rows (T, C) are added "
+        "to the token embeddings (B, T, C). Rotations turn queries and keys by their position.",
+    ],
+    "sizes": [
+        "Search your classes for numbers (8, 32, 4, 65): which of them belongs to Config, or to the shape of x?",
+        "B, T, C = x.shape gives the sizes of this very call; all others come from the arguments of __init__. A head "
+        "has C // n_head numbers; a mask is cut to T.",
+    ],
+    "dropout": [
+        "Set dropout to 0.9 and print the weights in train() mode: which numbers are 0, and is another row's pattern "
+        "another one?",
+        "nn.Dropout(p) on the weights after the softmax, on the projection's result, and on the MLP's; before the "
+        "sum x + …, with the p of the configuration, in every block.",
+    ],
+    "generation": [
+        "Let generate write 3 tokens after 2 and print each draw: from which position are the logits, over what is "
+        "the softmax, and what does it return?",
+        "For each new token: self(tokens[:, -block_size:])[:, -1] / temperature, softmax, torch.multinomial(…, 1), "
+        "torch.cat along dim 1; under no_grad, in eval mode, without a seed and without top-k.",
+    ],
+    "gradients": [
+        "After loss.backward(), print parameter.grad for each name: which is None, or 0 everywhere?",
+        "Nothing between a parameter and the loss may be detach(), .data, .item(), round(), a copy or under no_grad. "
+        "Every layer of __init__ is called in forward. The loss is F.cross_entropy of logits (B·T, V), targets (B·T).",
+    ],
+    "training": [
+        "Print the loss before the first step: ln V says the model guesses. Then print the standard deviation of "
+        "each parameter: which one is far from the others?",
+        "PyTorch's own initial weights are right here. Weights of 0 on both sides of a product, or all equal, never "
+        "differ; large ones make the softmax choose one token. Leave out your own initialization and look again.",
+    ],
+    "bidirectional": [
+        "With causal=False, print the weights after the softmax: is any of them 0?",
+        "Where causal is False there is no mask: scores go into the softmax as they are. Keep the flag in __init__ "
+        "and ask for it in forward.",
+    ],
+    "loss": [
+        "For one position, compute -log softmax(logits)[target] by hand. Is the mean over all positions what forward "
+        "returns, and does it return the logits, too?",
+        "logits (N, T, V) and targets (N, T): F.cross_entropy(logits.view(-1, V), targets.view(-1)); the targets are "
+        "shifted already; return logits, loss.",
+    ],
+    "initialization": [
+        "Print the mean and the standard deviation of every parameter by name. Which one is not 0 and 0.02?",
+        "self.apply(init) with nn.init.normal_(weight, mean=0.0, std=0.02) for Linear and Embedding, zeros_ for "
+        "biases; after it, the last layer of each MLP with std 0.02 / √(2 n_layer).",
+    ],
+    "optimizer": [
+        "Print the names in each group that configure_optimizers makes. Is each parameter in one of them, and which "
+        "group decays?",
+        "Parameters with ndim ≥ 2 decay, those with ndim < 2 have weight_decay 0; torch.optim.AdamW(groups, "
+        "lr=learning_rate, betas=betas); a tied weight is listed once.",
+    ],
+    "layers": [
+        "Count the parameters with 1, 2 and 3 layers, and print which have a gradient: does each layer add as many?",
+        "nn.ModuleList(Layer(…) for _ in range(n_layer)), and in forward: for layer in self.layers: x = layer(x). "
+        "Each reads what the one before returned.",
+    ],
+    "reversal": [
+        "Symbol 7 repeats symbol 6, 8 repeats 5, and so on: which part of your model knows the position, and which "
+        "looks back that far? Try each part alone.",
+        "Positions are added once, before the first block, with rows that differ; heads are cut by view(B, T, H, D)"
+        ".transpose(1, 2); x + … around both branches; logits at t are for token t + 1. nn.Linear starts well.",
+    ],
+    "learning": [
+        "The pattern goes on in steps of 1, 2 or 3: two earlier tokens and their places tell the next one. Which of "
+        "them does the output at t read?",
+        "logits[:, t] is computed from x[:, t] of the last layer; no mean over T; positions are added to embeddings.",
+    ],
+    "decay": [
+        "Print name, ndim and weight_decay of every parameter. Which of those with one axis decay?",
+        "decay = [p for p in model.parameters() if p.ndim >= 2] with weight_decay; the others with 0.0, said in "
+        "their group: a group that says nothing has AdamW's default, 0.01.",
+    ],
+    "settings": [
+        "Print optimizer.param_groups[0] without its params: which value is not the one that was handed in?",
+        "torch.optim.AdamW(groups, lr=learning_rate, betas=betas); weight_decay is in the groups.",
+    ],
+    "rise": [
+        "Print the rate of iterations 0, 1, 2 and of warmup_iters. Is it 0 at the start, and does it rise evenly?",
+        "lr · (n + 1) / (w + 1) for n < w: above 0 at once, and lr itself at n = w.",
+    ],
+    "fall": [
+        "Print the rate at warmup_iters, in the middle, at decay_iters and after it. Does it ever rise again?",
+        "After decay_iters return min_lr. Before: p = (n - w) / (d - w) goes from 0 to 1, and (1 + cos(π p)) / 2 from "
+        "1 to 0.",
+    ],
+    "length": [
+        "Count the updates, batches and evaluations of a run of 4 iterations on paper, then print a line at each.",
+        "for n in range(max_iters): in each gradient_accumulation batches and one step; evaluations where n % "
+        "eval_iters == 0.",
+    ],
+    "mode": [
+        "Print model.training before each update and inside each evaluation. Which is the wrong way round?",
+        "model.eval() before the evaluation, under torch.no_grad(); model.train() after it, before the next update.",
+    ],
+    "schedule": [
+        "Print n and optimizer.param_groups[0]['lr'] right before each step(). Which iteration's rate is it?",
+        "lr = get_lr(n); for group in optimizer.param_groups: group['lr'] = lr; then the step of iteration n.",
+    ],
+    "accumulation": [
+        "With two batches, print a parameter's grad after each backward(): is the second a sum, and of what?",
+        "zero_grad() once an iteration, before the first batch; (loss / gradient_accumulation).backward() for each; "
+        "one step() after the last.",
+    ],
+    "clipping": [
+        "Print the norm of all gradients right before step(). Is it at most grad_clip, and is a small one untouched?",
+        "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip), once, after the last backward() and before "
+        "step().",
+    ],
+    "logging": [
+        "Print n next to each line of the log. Which iterations are logged, and is the loss the one of that iteration?",
+        "if n % log_interval == 0: log n, the mean loss of this iteration's batches (the divided ones added up), and "
+        "the rate that its step used.",
+    ],
+    "evaluation": [
+        "List the iterations from 0 on in which an evaluation is due, and those in which yours takes place.",
+        "if n % eval_iters == 0: evaluate on the validation data, before the update of iteration n.",
+    ],
+    "checkpoint": [
+        "Write down validation losses 3, 2, 2.5, 1: after which of them is a checkpoint due?",
+        "best = inf before the loop; if val_loss < best: best = val_loss, and save.",
+    ],
+    "context": [
+        "Print the shape and the last token of what the model is given, for a text longer than block_size.",
+        "model(tokens[:, -block_size:]): the last block_size tokens, all of them while there are fewer.",
+    ],
+    "sampling": [
+        "At temperature 1e-4 the draw must be the likeliest token, at 1 as often as the softmax says. Where does the "
+        "temperature enter?",
+        "softmax(logits[:, -1] / temperature, dim=-1), then torch.multinomial(probabilities, 1): all tokens, PyTorch's "
+        "global generator, no seed.",
+    ],
+}
+SAME_NAME = {  # (task or piece, stage) of which OF_STAGE[stage] says something else: HINTS is about it
+    ("positions", "steadiness"),
+    ("positions", "position"),
+}
+
+
+def hints_about(task: str, stage: str) -> list[str]:
+    """The hints for a stage; empty for one that the task's own hints, in their order, are about."""
+    return [] if (task, stage) in SAME_NAME else OF_STAGE.get(stage, [])

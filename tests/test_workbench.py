@@ -11,14 +11,15 @@ from pathlib import Path
 
 from check import compare, look, one, own, start
 from check.grading.marks import names_of
-from check.names import own_files, task_named, task_of
+from check.names import own_files, own_name, task_named, task_of
 from check.result import Result
 from check.stages.start import left_out
 from check.state import State, following, rows
+from check.suites import stages_of
 from common.run import UserError
 from exercises import build
 from exercises.briefs import BRIEFS
-from exercises.hints import HINTS
+from exercises.hints import HINTS, OF_STAGE, SAME_NAME, hints_about
 from tests.lessons import MINE, ROOT, hand_in, right
 from tools.styles import in_styles
 
@@ -347,6 +348,38 @@ def test_hints_are_counted_for_each_file(desk, call):
     assert one.summary("task02", fails, Path("other.py")).endswith("check task02 other.py --hint 2")
     assert one.summary("task02", fails, Path("task02_mine.py")).endswith("check task02_mine.py --hint 1")
     assert one.summary("task02", fails).endswith("check task02 --hint 1")
+
+
+@pytest.mark.parametrize("task", HINTS)
+def test_the_next_hint_is_about_the_stage_that_failed(task, desk, call):
+    """Its command is given by the failure; a stage without hints of its own gets one for the whole task."""
+    Path(own_name(task)).write_text("x = 1\n")
+    for stage in (each.__name__ for each in stages_of(task)):
+        about = hints_about(task, stage)
+        for expected in [*about, about[-1]] if about else HINTS[task][:1]:
+            failed = [Result("interface", "pass"), Result(stage, "fail"), Result("later", "fail")]
+            level = one.summary(task, failed, Path(own_name(task))).rpartition(" ")[2]
+            State().note(task, Path(own_name(task)), failed, "fail")
+            _, out, _ = call(one, "--hint", level, task)
+            assert out == (f"About {stage}: {expected}\n" if about else f"About all of {task}: {expected}\n")
+        Path(".check.json").unlink()
+
+
+def test_hints_in_general_go_on_where_nothing_failed(desk, call):
+    file = Path("my_task03.py")
+    file.write_text("x = 1\n")
+    State().note("task03", file, [Result("generation", "fail")], "fail")
+    assert call(one, "--hint", 1, "task03")[1].startswith("About generation: ")
+    State().note("task03", file, [Result("interface", "not started")], "not started")
+    assert call(one, "--hint", 1, "task03")[1] == f"About all of task03: {HINTS['task03'][0]}\n"
+    State().note("task03", file, [Result("generation", "fail")], "fail")
+    assert one.summary("task03", [Result("generation", "fail")]).endswith("--hint 2")
+
+
+def test_every_hint_of_a_stage_belongs_to_one():
+    stages = {(task, stage.__name__) for task in HINTS for stage in stages_of(task)}
+    assert set(OF_STAGE) <= {stage for _, stage in stages} and stages >= SAME_NAME
+    assert all(40 < len(hint) < 300 for hints in OF_STAGE.values() for hint in hints)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from check.grading.marks import WORDS, Mark, meaning
 from check.names import task_of
 from common.run import UserError
 from exercises.briefs import BRIEFS
-from exercises.hints import HINTS
+from exercises.hints import HINTS, hints_about
 
 COLUMNS = [
     "student",
@@ -219,7 +219,7 @@ def _told(task: str, stage: dict) -> list[str]:
     lines += [f"- {word}: {_markdown(str(stage[key]))}" for key, word in words.items() if stage.get(key)]
     if stage.get("example"):
         lines += ["", *(f"    {line}" for line in str(stage["example"]).splitlines()), ""]
-    lines += [f"- the first hint: {_markdown(HINTS[task][0])}"]
+    lines += [f"- the first hint: {_markdown((hints_about(task, stage['stage']) or HINTS[task])[0])}"]
     if task in BRIEFS:
         lines += [f"- read: {BRIEFS[task].paper}"]
     return [*lines, "- what each stage looks at: docs/check.md, The stages of a task"]
