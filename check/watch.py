@@ -21,6 +21,7 @@ from common.run import UserError, progress
 from common.terminal import keyboard_without, say
 
 POLL_SECONDS = 0.5  # notices of changes fail on network drives and in WSL
+WINDOWS_PREFIXES = ("\0", "\xe0")  # of the code of an arrow or F1, which is a letter
 KEYS = "Keys: h a hint, n the next task, r run it, c compare it with the official file, q quit."
 
 
@@ -114,16 +115,29 @@ def _keys() -> Iterator[bool]:
 
 
 def _pressed(seconds: float) -> str:
-    """The key that is pressed meanwhile, or none; q where the terminal is gone."""
-    if sys.platform == "win32":
-        import msvcrt
+    """The key that is pressed meanwhile, or none, as for arrows and others of several codes; q without a terminal."""
+    return (_of_windows if sys.platform == "win32" else _of_posix)(seconds)
 
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if msvcrt.kbhit():
-                return msvcrt.getwch().lower()
-            time.sleep(0.05)
-        return ""
+
+def _of_windows(seconds: float) -> str:
+    import msvcrt
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if msvcrt.kbhit():  # type: ignore[attr-defined, unused-ignore]
+            key = msvcrt.getwch()  # type: ignore[attr-defined, unused-ignore]
+            if key not in WINDOWS_PREFIXES:
+                return key.lower()
+            msvcrt.getwch()  # type: ignore[attr-defined, unused-ignore]
+            return ""
+        time.sleep(0.05)
+    return ""
+
+
+def _of_posix(seconds: float) -> str:
     if not select.select([sys.stdin], [], [], seconds)[0]:
         return ""
-    return os.read(sys.stdin.fileno(), 1).decode("ascii", "ignore").lower() or "q"
+    key = os.read(sys.stdin.fileno(), 1)
+    if key == b"\x1b" and select.select([sys.stdin], [], [], 0)[0]:
+        os.read(sys.stdin.fileno(), 16)
+    return key.decode("ascii", "ignore").lower() or "q" * (not key)

@@ -165,6 +165,39 @@ def test_q_ends_it(desk, monkeypatch, capsys):
     assert watch.KEYS in (out := capsys.readouterr().out) and "the file is empty" in out and "Hint 1: " in out
 
 
+def test_keys_of_windows_come_through_msvcrt(desk, monkeypatch, capsys):
+    """With a module in place of msvcrt; page up and down end with a letter, as the arrows of other terminals do."""
+    Path("my_schedule.py").write_text("")
+    typed = [*"x", "\xe0", "H", "\xe0", "Q", "\0", "R", *"Hq"]
+    keys = Namespace(kbhit=lambda: True, getwch=lambda: typed.pop(0))
+    monkeypatch.setitem(sys.modules, "msvcrt", keys)
+    monkeypatch.setattr(watch, "os", Namespace(name="nt"))
+    monkeypatch.setattr(watch.sys, "platform", "win32")
+    monkeypatch.setattr(watch.sys, "stdin", Tty())
+    monkeypatch.setattr(watch, "keyboard_without", lambda *_: nullcontext(False))
+    ran = []
+    monkeypatch.setattr(watch.Watch, "run", lambda self: ran.append(self))
+    watch.watch("schedule", Path("my_schedule.py"), Namespace())
+    assert typed == [] and ran == [] and capsys.readouterr().out.count("Hint ") == 1
+    keys.kbhit = lambda: False
+    assert watch._pressed(0.1) == ""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("typed", "keys"), [(b"\x1b[C", ["", ""]), (b"hq", ["h", "q"]), (b"\x1b", ["\x1b", ""]), ("ü".encode(), ["", ""])]
+)
+def test_keys_of_several_bytes_do_nothing(monkeypatch, typed, keys):
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as stdin, os.fdopen(theirs, "wb", buffering=0) as keyboard:
+        monkeypatch.setattr(watch.sys, "stdin", stdin)
+        keyboard.write(typed)
+        pressed = [watch._pressed(0.1).replace("\x1b", "" if len(typed) > 1 else "\x1b") for _ in keys]
+        assert pressed == keys
+        keyboard.close()
+        assert watch._pressed(0.1) == "q"
+
+
 def test_heads_are_side_by_side_as_the_width_allows():
     panel = look.drawn("ab", torch.tensor([[1.0, 0.0], [0.5, 0.5]]), "head")
     assert panel == ["head   ", "   a b ", " a ██  ", " b ▒▒▒▒"]
