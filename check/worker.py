@@ -198,7 +198,7 @@ class Learner:
         network = self.models[model].train()
         if not start:
             torch.manual_seed(1)
-            self.optimizers[model] = torch.optim.AdamW(network.parameters())
+            self.optimizers[model] = torch.optim.AdamW(network.parameters(), fused=True)
         for step in range(start, min(start + count, steps)):
             for group in self.optimizers[model].param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)

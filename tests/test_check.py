@@ -17,7 +17,7 @@ import task07
 from check import matching, reference
 from check.run import check
 from check.stages.training import adamw
-from check.suites import PIECES, stages_of
+from check.suites import PIECES, stages_of, transformer
 from check.zygote import Zygote
 from common import optim
 from exercises import build
@@ -320,6 +320,25 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     assert summary == "task02: fails at causality." and following.startswith(
         "The next hint: python -m check task02 --hint "
     )
+
+
+def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):
+    mutant = next(mutant for mutant in MUTANTS if mutant.what == "positions too faint to use")
+    asked, ask = [], local.LocalSession.ask
+    monkeypatch.setattr(
+        local.LocalSession, "ask", lambda self, question, **how: asked.append(question) or ask(self, question, **how)
+    )
+    start = time.process_time()
+    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
+    assert found.stage == "reversal" and found.what == "1050 steps learn to reverse a sequence"
+    assert asked.count("learn_reversal") == 21 and time.process_time() - start < 10  # 2 on an idle machine
+
+
+def test_training_stops_where_nothing_is_learned():
+    plateau = [0.39, 0.41, 0.45, 0.59, 0.75, 0.93]  # of a right file with its norms after the sums
+    slowly = [accuracy for accuracy in plateau for _ in range(3)]
+    assert not any(transformer._stalls(slowly[:n]) for n in range(1, 19))
+    assert [transformer._stalls([0.4] * n) for n in (11, 12)] == [False, True]
 
 
 def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):
