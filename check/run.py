@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from check import partial
 from check.reference import TASKS
 from check.result import Broken, Failure, NotStarted, Result, Undecided
 from check.session import Session
@@ -35,9 +36,16 @@ def check(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    missing = None
     try:
         with Session(path, zygote, within) as session:
-            yield from _stages(Subject(name, path, session, seed, official_too, graded), everything)
+            for result in _stages(Subject(name, path, session, seed, official_too, graded), everything):
+                if result.status == "not started" and not everything and not graded:
+                    missing = result
+                    break
+                yield result
+        if missing:
+            yield partial.judged(name, path, missing, lambda whole: check(name, whole, False, seed, True, zygote))
     except Broken as broken:  # before the first question
         yield Result("identity", "error", detail=str(broken))
     finally:

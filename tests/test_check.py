@@ -463,3 +463,55 @@ def test_the_interface_names_the_learners_own_arguments(tmp_path):
     text = build.source("multi_head_attention").replace("hidden_size", "output_dim").replace("n_head", "num_heads")
     results = local.check("multi_head_attention", write(tmp_path, "multi_head_attention", text))
     assert results[1].detail.endswith(": is built with output_dim, num_heads, dropout, causal")
+
+
+# Starters that are written in part.
+
+
+def filled(task, names, change=lambda text: text):
+    """A starter in which only these functions are written, as the lesson has them or changed."""
+    text = change(build.source(task))
+    lines = text.split("\n")
+    left = [name for name in build.LEFT_OUT[task] if name not in names]
+    for first, last, indent, name in sorted(build._bodies(ast.parse(text), left), reverse=True):
+        lines[first - 1 : last] = [f'{" " * indent}raise NotImplementedError("write {name}")']
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("task", [name for name in HINTS if len(build.LEFT_OUT[name]) > 1])
+def test_what_is_written_of_a_starter_is_counted(task, tmp_path):
+    first, second, *_ = names = build.LEFT_OUT[task]
+    found = local.first_failure(task, write(tmp_path, task, filled(task, [first])))
+    assert found.status == "not started" and found.detail == f"write {second} next (1 of {len(names)} is written)"
+    found = local.first_failure(task, write(tmp_path, task, filled(task, names[:-1])))
+    verb = "is" if len(names) == 2 else "are"
+    said = f"write {names[-1]} next ({len(names) - 1} of {len(names)} {verb} written)"
+    assert found.status == "not started" and found.detail == said
+
+
+@pytest.mark.parametrize(
+    ("task", "written", "right", "wrong", "stage", "said"),
+    [
+        ("task01", ["causal_mask"], ".tril()", ".tril(1)", "causality", "1 of 4 written; causal_mask: logits do not"),
+        ("task01", ["causal_mask", "attention"], " * scale", "", "logits", "2 of 4 written; causal_mask, attention: "),
+        ("task03", ["FeedForward.__init__", "FeedForward.forward"], "nn.ReLU()", "nn.Sigmoid()", "logits", "2 of 3"),
+        ("task09_rope", ["rotation_angles"], "10_000", "100", "logits", "1 of 4 written; rotation_angles: "),
+        ("transformer", ["causal_mask"], ".tril()", ".triu()", "causality", "1 of 7 written; causal_mask: "),
+        ("attention", ["causal_mask"], ".tril()", ".tril(1)", "interface", "the mask has one value for the past"),
+    ],
+)
+def test_what_is_written_of_a_starter_is_checked(task, written, right, wrong, stage, said, tmp_path):
+    text = filled(task, written, lambda text: text.replace(right, wrong))
+    assert wrong in text
+    found = local.first_failure(task, write(tmp_path, task, text))
+    assert (found.stage, found.status) == (stage, "fail") and found.what.startswith(said), found
+
+
+def test_an_error_in_the_lessons_own_part_is_not_charged(tmp_path):
+    text = filled("task03", ["FeedForward.__init__", "FeedForward.forward"]).replace("SelfAttention", "Attention")
+    found = local.first_failure("task03", write(tmp_path, "task03", text))
+    assert found.detail == "write GPT.forward next (2 of 3 are written)"
+    renamed = (
+        filled("task03", ["GPT.forward"]).replace("class FeedForward", "class Mlp").replace("FeedForward(", "Mlp(")
+    )
+    assert local.first_failure("task03", write(tmp_path, "task03", renamed)).detail.startswith("write FeedForward.")
