@@ -15,9 +15,14 @@ not be decided; 4: the check itself could not run; 130: interrupted. What each s
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
 
-from check.names import COMMANDS
-from common.run import progress, run
+HERE = Path(__file__).resolve().parent
+if not __package__:  # python PATH/check, in any folder
+    sys.path[:] = [str(HERE.parent), *(path for path in sys.path if not path or Path(path).resolve() != HERE)]
+
+from check.names import COMMANDS  # noqa: E402
+from common.run import progress, run  # noqa: E402
 
 
 def main() -> None:

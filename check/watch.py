@@ -16,7 +16,7 @@ from check.result import Result
 from check.run import verdict
 from check.start import write
 from check.state import State, after, digest
-from check.zygote import Zygote
+from check.zygote import HERE, Zygote
 from common.run import UserError, progress
 from common.terminal import keyboard_without, say
 
@@ -79,7 +79,7 @@ class Watch:
         self.turn_to(following, own_files(folder).get(following) or write(following, folder))
 
     def run(self) -> None:
-        process = subprocess.Popen([sys.executable, "-m", "check", "run", str(self.file)], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, str(HERE), "run", str(self.file)], stdin=subprocess.DEVNULL)
         try:
             process.wait()
         except KeyboardInterrupt:  # is the run's

@@ -517,6 +517,18 @@ def test_the_check_works_from_any_folder(tmp_path):
     assert result.returncode == 0 and (tmp_path / "my_task01.py").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["-P"], ["-m"]])
+def test_the_check_is_found_by_its_path_and_help_comes_without_a_traceback(tmp_path, flags):
+    """With -P Python leaves a script's folder out; -m is for the repository's folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = ["-m", "check"] if flags == ["-m"] else [*flags, str(ROOT / "check")]
+    for folder in (tmp_path, ROOT):
+        line = [sys.executable, *words, "--help"]
+        result = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
+        assert "Traceback" not in result.stderr and result.stderr.count("\n") <= 1
+        assert result.returncode == (flags == ["-m"] and folder != ROOT)
+
+
 def test_a_progress_line_is_cut_between_its_parts():
     line = "Step 100/10000 ──────────────────── 45.1 steps/s, 0:03:39 left"
     assert terminal.shortened(line, 62) == line and terminal.shortened(line, 59).endswith("45.1 steps/s")
