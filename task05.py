@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from common.data import Corpus
 from common.evaluate import estimate_losses
-from common.options import parse_options
+from common.options import parse_options, save_weights
 from common.progress import log_losses, print_sample, training_steps
 from common.run import run
 
@@ -137,7 +137,7 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)  # one fast kernel
 
     for step in training_steps(config.max_steps):
-        if step % config.eval_interval == 0:
+        if step % config.eval_interval == 0 or step == options.last_step:
             train_loss, val_loss = estimate_losses(model, corpus, config)
             log_losses(step, train_loss, val_loss)
         tokens, targets = corpus.batch("train", config.batch_size)  # (B, T) each
@@ -147,8 +147,10 @@ def main():
         loss.backward()
         optimizer.step()
 
+    save_weights(model, corpus, options)
     print_sample(model, corpus)
+    return model
 
 
 if __name__ == "__main__":
-    run(main)
+    model = run(main)

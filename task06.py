@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from common.data import Corpus
 from common.evaluate import estimate_losses
-from common.options import parse_options
+from common.options import parse_options, save_weights
 from common.progress import log_losses, print_sample, training_steps
 from common.run import run
 
@@ -150,8 +150,10 @@ def main():
         loss.backward()
         optimizer.step()
 
+    save_weights(model, corpus, options)
     print_sample(model, corpus)
+    return model
 
 
 if __name__ == "__main__":
-    run(main)
+    model = run(main)

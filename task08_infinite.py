@@ -172,7 +172,8 @@ def main():
     model, vocabulary = load_model(options.weights, GPT, Config)
     prompt = encode(options.prompt, vocabulary)  # (1, T)
     write(model.generate(prompt, options.tokens, **options.sampling), vocabulary, options)
+    return model
 
 
 if __name__ == "__main__":
-    run(main)
+    model = run(main)

@@ -125,6 +125,19 @@ def model_name(model: nn.Module) -> str:
     return Path(module.__file__ or "").stem  # a script, `python task09_rope.py`
 
 
+def save_model(path: Path, model: nn.Module, corpus: Corpus, config: Any, **more: Any) -> None:
+    """Write a trained model, and what more a run needs. Raises OSError as `save` does."""
+    state = {
+        "model_name": model_name(model),
+        "step": config.max_steps,
+        "config": asdict(config),
+        "vocabulary": corpus.vocabulary,
+        "model": model.state_dict(),
+        "trial": _trial(model, min(TRIAL, config.block_size), len(corpus.vocabulary)),
+    }
+    save(path, state | more)
+
+
 def save_run(
     path: Path,
     model: nn.Module,
@@ -142,20 +155,18 @@ def save_run(
         random["cuda"] = torch.cuda.get_rng_state()
     if torch.backends.mps.is_available():
         random["mps"] = torch.mps.get_rng_state()
-    state = {
-        "model_name": model_name(model),
-        "step": step,
-        "config": asdict(config),
-        "vocabulary": corpus.vocabulary,
-        "text": corpus.text_hash,
-        "seed": seed,
-        "threads": torch.get_num_threads(),
-        "model": model.state_dict(),
-        "trial": _trial(model, min(TRIAL, config.block_size), len(corpus.vocabulary)),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "random": random,
-    }
-    save(path, state)
+    save_model(
+        path,
+        model,
+        corpus,
+        config,
+        step=step,
+        text=corpus.text_hash,
+        seed=seed,
+        threads=torch.get_num_threads(),
+        optimizers=[optimizer.state_dict() for optimizer in optimizers],
+        random=random,
+    )
 
 
 def restore_run(
@@ -168,7 +179,7 @@ def restore_run(
 ) -> int:
     """Put back what `save_run` wrote; the step to go on with. Raises UserError where it is another run's."""
     state = load_model_state(path, model_name(model))
-    if not state.keys() & RUN_PARTS.keys():
+    if not state.keys() & (RUN_PARTS.keys() - {"trial"}):
         raise UserError(f"{path}: holds weights alone, no run to resume")
     _expect(path, state, RUN_PARTS)
     if state["vocabulary"] != corpus.vocabulary:

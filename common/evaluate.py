@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from common import parallel
 from common.data import Tokens
 from common.mode import evaluation_mode
 from common.progress import evaluation_parts
@@ -90,6 +89,8 @@ def score_split(
 def _score(
     model: nn.Module, tokens: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor, at_once: int = SCORES_AT_ONCE
 ) -> Score:
+    from common import parallel  # not imported with the lessons, whose first six know nothing of it
+
     nats = hits = 0.0
     total = int(counts.sum())
     T, symbols = tokens.shape[1], int(targets.max()) + 1  # about V

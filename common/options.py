@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import parallel, track
-from common.checkpoint import check_place
 from common.config import PRESETS, TrainingConfig, check_sizes
+from common.data import Corpus
 from common.parser import MOST_SEED, Parser, path, whole_number
 from common.progress import hint
 from common.run import UserError
 
 import torch
+from torch import nn
 
 DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
@@ -28,8 +28,9 @@ def parse_options(
     """Read the command line and set the number of threads.
 
     Returns a namespace with `config` (a `config_class`, with `max_steps` from --steps), `seed` (int), `device`
-    (torch.device), `data` (Path) and `threads` (int ≥ 1). For a TrainingConfig (from task 7 on) --preset chooses one
-    of the `presets` (name → changes to the config's defaults), and the namespace has `save` and `resume` (Path or
+    (torch.device), `data` (Path), `threads` (int ≥ 1), `save` (Path or None) and `last_step` (int; None for the
+    documented run of tasks 1 to 5, whose log has no line for it). For a TrainingConfig (from task 7 on) --preset
+    chooses one of the `presets` (name → changes to the config's defaults), and the namespace has `resume` (Path or
     None) and `save_every` (int). `add_flags` may add a script's own flags.
     Raises UserError where a value is unusable.
     """
@@ -72,32 +73,64 @@ def parse_options(
         metavar="N",
         help="processor threads (default: %(default)s)",
     )
+    parser.add_argument(
+        "--save",
+        type=_file_to_write,
+        metavar="PATH",
+        help="write checkpoints here, also at Ctrl-C" if trains_long else "write the weights here at the end",
+    )
     if trains_long:
         _add_training_flags(parser, presets)
     if add_flags:
         add_flags(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    changes = {"max_steps": options.steps} if options.steps else {}
-    if not trains_long:
-        options.config = dataclasses.replace(config_class(), **changes)
-        check_sizes(options.config)
-        return options
+    changes = _start_training(options, presets) if trains_long else {}
+    if options.save and not trains_long:
+        _check_free(options.save, None, "remove it")
+    if options.steps:
+        changes = changes | {"max_steps": options.steps}
+    options.config = dataclasses.replace(config_class(), **changes)
+    check_sizes(options.config)
+    if trains_long:
+        whole = options.config.whole_split
+        sample = "the whole validation text and as much training text" if whole else "random batches"
+        hint(f"Preset {options.preset}: {options.config.max_steps} steps. Losses over {sample}.")
+    options.last_step = None if options.config == config_class() else options.config.max_steps - 1
+    return options
+
+
+def save_weights(model: nn.Module, corpus: Corpus, options: argparse.Namespace) -> None:
+    """Write a trained model where --save says, if it does. Raises OSError where it cannot."""
+    if options.save:
+        from common.checkpoint import save_model
+
+        save_model(options.save, model, corpus, options.config)
+
+
+def _start_training(options: argparse.Namespace, presets: dict[str, dict]) -> dict:
+    """Join other processes, look at the places of checkpoints, choose a preset; what it changes in a Config."""
+    from common import parallel
+
     options.device = parallel.start(options.device)
     if options.save and parallel.restarted():
         if options.save.exists():
             options.resume = options.save
     elif options.save and parallel.rank() == 0:
-        check_place(options.save)
-        if options.save.exists() and options.save.stat().st_size and not _same(options.save, options.resume):
-            raise UserError(f"{options.save}: a checkpoint is there already; --resume it, remove it, or save elsewhere")
+        _check_free(options.save, options.resume, "--resume it, remove it")
         parallel.begin()
     for_gpu = options.device.type != "cpu" and "documented" in presets
-    name = options.preset or ("documented" if for_gpu else "laptop")
-    options.config = dataclasses.replace(config_class(), **presets[name] | changes)
-    sample = "the whole validation text and as much training text" if options.config.whole_split else "random batches"
-    hint(f"Preset {name}: {options.config.max_steps} steps. Losses over {sample}.")
-    return options
+    options.preset = options.preset or ("documented" if for_gpu else "laptop")
+    return presets[options.preset]
+
+
+def _check_free(place: Path, resumed: Path | None, remedy: str) -> None:
+    """Raise UserError where nothing can be saved, or where another run's checkpoint would be lost."""
+    from common.checkpoint import check_place
+
+    check_place(place)
+    if place.exists() and place.stat().st_size and not _same(place, resumed):
+        raise UserError(f"{place}: a checkpoint is there already; {remedy}, or save elsewhere")
 
 
 def _same(one: Path, other: Path | None) -> bool:
@@ -105,9 +138,10 @@ def _same(one: Path, other: Path | None) -> bool:
 
 
 def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict]) -> None:
+    from common import track
+
     default = "laptop on a CPU, documented elsewhere" if "documented" in presets else "laptop"
     parser.add_argument("--preset", choices=presets, help=f"the size of the run (default: {default})")
-    parser.add_argument("--save", type=_file_to_write, metavar="PATH", help="write checkpoints here, also at Ctrl-C")
     parser.add_argument(
         "--save-every",
         type=whole_number(1),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
+from typing import Any
 
 from common.terminal import ERASE, has_codes, is_interactive, is_silent, is_terminal, script, status, wrapped
 
@@ -28,26 +29,27 @@ class Interrupted(Exception):
     """A run that stopped at a signal and has put its work in safety. The message says how far it got."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], Any]) -> Any:
     """Call `main` and end the process: exit code 0, or a line on stderr instead of a traceback.
 
     Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write or too little memory with 1. A pipe whose
     reader left (`python task01.py | head -3`) ends quietly with 0. Of torchrun's processes only the first prints.
     A signal that is ignored (`nohup`) stays ignored. In a session that goes on afterwards (Jupyter, `python -i`) it
-    prints the same line and returns, and leaves signals as they were; an error other than `UserError` is the session's.
+    prints the same line and returns what `main` returned, if it came to its end, and leaves signals as they were; an
+    error other than `UserError` is the session's.
     """
     before = handle([signal.SIGINT, *ENDING], _once(_terminate))
     if before and not is_interactive():
         atexit.register(_ignore_signals)  # no traceback out of the interpreter's own end
     try:
-        _run(main)
+        return _run(main)
     finally:
         if is_interactive():
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _run(main: Callable[[], None]) -> None:
+def _run(main: Callable[[], Any]) -> Any:
     if is_silent():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -55,7 +57,7 @@ def _run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="backslashreplace", line_buffering=True)  # in a pipe, too, in their order
     try:
         try:
-            main()
+            return main()
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()

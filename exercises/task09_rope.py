@@ -149,7 +149,8 @@ def main():
     model = GPT(config, len(corpus.vocabulary)).to(options.device)
     train(model, corpus, config, options)
     print_sample(model, corpus)
+    return model
 
 
 if __name__ == "__main__":
-    run(main)
+    model = run(main)

@@ -77,6 +77,7 @@ def test_a_run_leaves_its_variables_and_bad_flags_are_one_line(kernel):
     said = ask(kernel, "%run task01.py --steps 3")
     assert "Epoch 0: avg train loss" in said and "Traceback" not in said
     assert "GPT" in ask(kernel, "GPT(Config(), 65).__class__.__name__")
+    assert ask(kernel, "model.generate(torch.zeros(1, 1, dtype=torch.long), 4).shape") == "torch.Size([1, 5])"
     said = ask(kernel, "%run task01.py --steps none")
     assert "expected a whole number" in said and "Traceback" not in said
     assert "0" in ask(kernel, "import sys; sys.argv = ['task01', '--steps', '2']; main()")

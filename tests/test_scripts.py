@@ -1,14 +1,18 @@
 """The scripts as their user meets them: flags, stdout, stderr, exit codes, Ctrl-C, closed pipes."""
 
+import dataclasses
 import os
 import re
 import signal
 import subprocess
 import sys
 
+from check import look
 from common import stream
 from common.checkpoint import load as load_checkpoint
+from common.options import parse_options
 from common.run import UserError
+from studies.setup import load_any
 from tests.lessons import CORE, DOCUMENTED, ROOT, load, parse_log
 
 import pytest
@@ -36,11 +40,44 @@ def test_stdout_is_the_documented_log_and_a_sample(monkeypatch, capsys, name):
     out, err = capsys.readouterr()
     lines = parse_log(out)
     assert lines[0] == DOCUMENTED[name][0]
-    assert [line[0] for line in lines] == ([0, 2] if name >= "task06" else [0])  # the last epoch: from task 6
+    assert [line[0] for line in lines] == [0, 2]  # not the documented number of steps: the last one, too
     log, sample = out.split("\nSampling 500 tokens from a trained model: \n")
     assert log.endswith("\n") and log.count("\n") == len(lines)
     assert len(sample) == 501 and sample[-1] == "\n"
     assert err == ""
+
+
+@pytest.mark.parametrize(("steps", "last"), [([], None), (["--steps", "5000"], None), (["--steps", "4999"], 4998)])
+def test_the_last_line_is_logged_unless_the_documented_log_lacks_it(monkeypatch, steps, last):
+    monkeypatch.setattr(sys, "argv", ["task01.py", *steps])
+    assert parse_options("", load(FIRST).Config).last_step == last
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_saved_weights_are_the_model_s_that_main_leaves(monkeypatch, capsys, tmp_path, name):
+    place = tmp_path / "run.pt"
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--steps", "2", "--device", "cpu", "--save", str(place)])
+    model = load(name).main()
+    loaded, config, vocabulary, state = load_any(place)
+    assert (
+        config == dataclasses.replace(load(name).Config(), max_steps=2)
+        and len(vocabulary) == 65
+        and state["model_name"] == name
+    )
+    for one, other in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["look", name, str(ROOT / f"{name}.py"), "--weights", str(place)])
+    look.main()
+    assert "head 1 of" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"run\.pt: a checkpoint is there already; remove it, or save elsewhere"):
+        call_main(monkeypatch, name, "--save", place)
+
+
+def test_the_first_lessons_import_nothing_of_later_ones():
+    later = ("common.checkpoint", "common.parallel", "common.track", "common.session", "common.train")
+    code = f"import sys, task01, task06; print([name for name in {later} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_a_seed_draws_another_run(monkeypatch, capsys):

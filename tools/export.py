@@ -14,6 +14,7 @@ from common.stream import WEIGHTS
 from studies.setup import load_any, parameters
 from tools.evaluate import table
 
+SIZES = ("n_embd", "n_head", "n_layer", "block_size", "dropout")
 CARD = """# The weights in shakespeare.pt
 
 `python task08_infinite.py` writes with these weights. They are a GPT of [{script}.py](../{script}.py).
@@ -62,7 +63,7 @@ def main() -> None:
         seconds=seconds,
         machine=machine,
         log=options.log.name,
-        sizes=", ".join(f"{name} {config[name]}" for name in ("n_embd", "n_head", "n_layer", "block_size", "dropout")),
+        sizes=", ".join(f"{name} {config[name]}" for name in SIZES if name in config),
         parameters=parameters(model),
         steps=state["step"],
         batch_size=config["batch_size"],
