@@ -309,17 +309,15 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     path = write(tmp_path, "task02", mutant.text().replace("import torch\n", "import torch\nprint('mine')\n", 1))
     result = command("task02", path)
     assert result.returncode == 1 and result.stderr == ""
-    *_, failed, expected, got, _, _, first, second, _, hint, printed, summary, following = result.stdout.splitlines()
-    assert first.split() == ["1", "0", "0", "1", "1", "0"] and second.split() == ["1", "1", "0", "1", "1", "1"]
+    *_, failed, expected, got, _, _, _, first, second, _, hint, printed, summary, following = result.stdout.splitlines()
+    assert [number == "0.00" for number in first.split()] == [False, True, True, False, False, True]
+    assert [number == "0.00" for number in second.split()] == [False, False, True, False, False, False]
     assert re.match(r"fail +causality +logits do not depend on later tokens$", failed)
     assert expected.split() == ["expected:", "position", "0", "blind", "to", "position", "1", "and", "on"]
     assert got.strip().startswith("got:      its logits change by")
-    question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
-    assert hint.strip() == f"hint:     {question}"
+    assert hint.strip() == "hint:     At which diagonal does the mask begin?"
     assert printed.strip() == "printed:  mine"
-    assert summary == "task02: fails at causality." and following.startswith(
-        "The next hint: python -m check task02 --hint "
-    )
+    assert summary == "task02: fails at causality." and following == f"The next hint: python -m check {path} --hint 1"
 
 
 def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):

@@ -179,9 +179,57 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("torch_encoder_layer/positions.py", "the minus before the logarithm lost", "that grow", "Which sign"),
         ("arena/gpt.py", "dropout of the token embeddings only", "before positions are added", "Which sum"),
         ("ng_video_lecture/gpt.py", "AdamW's own decay for the vectors", "0.01", "AdamW's own weight decay"),
+        ("nanogpt/task01.py", "the mask is only on while training", "seen in evaluation mode", "self.training"),
+        ("mingpt/task04.py", "softmax over the heads", "from which one is hidden", "Along which axis"),
+        ("heads_loop/attention.py", "a token may not look at itself", "at position 0 alone", "At which diagonal"),
+        ("torch_encoder_layer/task06.py", "PyTorch's default dropout of 0.1", "others each time", "a rate of its own"),
+        ("qwen/transformer.py", "an encoder's mask in a decoder", "as without a mask", "get the mask, or its flag"),
+        ("palm_alibi/transformer.py", "triu from the second diagonal", "all up to t + 1", "At which diagonal"),
+        ("hugging_face/encoder.py", "causal the wrong way round", "causal=False hides", "Which value of causal"),
     ],
 )  # fmt: skip
 def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
     text = cases.planted(next(bug for bug in cases.mistakes([file]) if bug["name"] == name))
+    result = found(tmp_path, file.partition("/")[2].removesuffix(".py"), text)
+    assert got in result.got and asked in result.hint, cases.said(result)
+
+
+HIDDEN = ".triu(1), -torch.inf)"
+
+
+@pytest.mark.parametrize(
+    ("file", "edits", "got", "asked"),
+    [
+        ("palm_alibi/transformer.py", {"softmax(-1)": "softmax(-2)"}, "a softmax over the queries", "Along which axis"),
+        ("palm_alibi/transformer.py", {HIDDEN: ".triu(1), -2.0)"}, "as much as earlier ones", "Which number has"),
+        ("palm_alibi/transformer.py", {HIDDEN: ".tril(-1), -torch.inf)"}, "the future in sight", "Which triangle"),
+        (
+            "palm_alibi/transformer.py",
+            {HIDDEN: ".triu(1), -1e9)", "softmax(-1)": "softmax(1)"},
+            "the heads",
+            "Along which axis",
+        ),
+        (
+            "palm_alibi/transformer.py",
+            {HIDDEN: ".triu(T), 0)", "softmax(-1)": "softmax(-1).tril()"},
+            "set to 0 too late",
+            "Which number has a hidden",
+        ),
+        ("llms_from_scratch/encoder.py", {"dim=-1, ": "dim=1, "}, "over the positions", "Over which axis"),
+        ("llms_from_scratch/encoder.py", {"diagonal=1": "diagonal=0"}, "at position 0 alone", "At which diagonal"),
+        ("llama/transformer.py", {"True) for _": "_ == 0) for _"}, "several do not", "Which of the blocks"),
+        (
+            "mingpt/encoder.py",
+            {"att = att.masked": "if self.training: att = att.masked"},
+            "seen in evaluation mode",
+            "self.training",
+        ),
+    ],
+)
+def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):
+    text = (cases.RIGHT / file).read_text(encoding="utf-8")
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new)
     result = found(tmp_path, file.partition("/")[2].removesuffix(".py"), text)
     assert got in result.got and asked in result.hint, cases.said(result)

@@ -6,6 +6,7 @@ import itertools
 from check.result import Failure
 from check.stages.logits import known_bug
 from check.stages.naming import side_by_side
+from check.stages.reads import MODE, READ, leak, what_it_sees, where_not_finite
 from check.stages.wrongs import SEES_AHEAD
 from check.subject import B, Model, Subject, close, off
 
@@ -59,7 +60,7 @@ def steadiness(subject: Subject) -> str:
     model = subject.fill(subject.build(small.sizes, dropout=0.5)) if subject.task.dropout else small
     batch = subject.tokens(9, small.sizes.T, small.sizes.V)
     logits = subject.logits(model, batch)
-    _finite(logits, "evaluation")
+    _finite(subject, logits, "evaluation")
     if not torch.equal(logits, subject.logits(model, batch)):
         raise Failure(
             what="evaluation mode is deterministic",
@@ -69,12 +70,7 @@ def steadiness(subject: Subject) -> str:
         )
     trained = subject.logits(small, batch, training=True)
     if not close(trained, subject.logits(small, batch)):
-        raise Failure(
-            what="where nothing is dropped, training and evaluation compute the same",
-            expected="equal logits in both modes" + " at dropout 0" * subject.task.dropout,
-            got=off(trained, subject.logits(small, batch)),
-            question="What does the code do only while it trains (if self.training), or drop at a rate of its own?",
-        )
+        raise _other_in_training(subject, small, batch, trained)
     for row in range(len(batch)):
         alone = subject.logits(model, batch[row : row + 1])[0]
         if not close(alone, logits[row]):
@@ -87,7 +83,7 @@ def steadiness(subject: Subject) -> str:
     if subject.task.dropout and subject.takes("dropout"):
         drawn = [subject.logits(model, batch, training=True) for _ in range(4)]
         for each in drawn:
-            _finite(each, "training")
+            _finite(subject, each, "training")
         if subject.name != "multi_head_attention" and all(torch.equal(each, drawn[0]) for each in drawn):
             raise Failure(
                 what="dropout acts in training",
@@ -98,22 +94,35 @@ def steadiness(subject: Subject) -> str:
     return "finite, deterministic, rows independent"
 
 
-def _finite(logits: torch.Tensor, mode: str) -> None:
+def _other_in_training(subject: Subject, model: Model, batch: torch.Tensor, trained: torch.Tensor) -> Failure:
+    """Why logits are others in training mode: a mask in one mode, dropout at a rate of its own, or something else."""
+    said, question = off(trained, subject.logits(model, batch)), "What does the code do only if self.training?"
+    ahead = {mode: leak(subject, model, model.sizes.T, mode == "training") for mode in ("training", "evaluation")}
+    if not torch.equal(trained, subject.logits(model, batch, training=True)):
+        said += ", and others each time in training mode: something is dropped"
+        question = "Which dropout has a rate of its own: a default, or a number in the code?"
+    elif len([mode for mode in ahead if ahead[mode]]) == 1:
+        seeing, blind = sorted(ahead, key=lambda mode: not ahead[mode])
+        said += f": later tokens are seen in {seeing} mode, and hidden in {blind} mode"
+        question = MODE
+    return Failure(
+        what="where nothing is dropped, training and evaluation compute the same",
+        expected="equal logits in both modes" + " at dropout 0" * subject.task.dropout,
+        got=said,
+        question=question,
+    )
+
+
+def _finite(subject: Subject, logits: torch.Tensor, mode: str) -> None:
     wrong = int((~logits.isfinite()).sum())
     if wrong:
-        question = (
-            "Can all that a softmax reads be masked, or a number overflow? At which diagonal does the mask begin?"
-        )
-        if wrong == logits.numel():
-            question = "Along which axis is the softmax: can all that it reads there be masked?"
-        if mode == "training":
-            question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
-        raise Failure(
-            what=f"logits are finite in {mode} mode",
-            expected="numbers",
-            got=f"{wrong} of {logits.numel()} infinite or not a number",
-            question=question,
-        )
+        said = f"{wrong} of {logits.numel()} infinite or not a number"
+        question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
+        if mode == "evaluation":
+            block = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=1)))
+            where, question = where_not_finite(subject.logits(block, subject.tokens(B, block.sizes.T, block.sizes.V)))
+            said += f", {where}" * bool(where)
+        raise Failure(what=f"logits are finite in {mode} mode", expected="numbers", got=said, question=question)
 
 
 def causality(subject: Subject) -> str:
@@ -123,9 +132,9 @@ def causality(subject: Subject) -> str:
     single = subject.build(dataclasses.replace(small.sizes, L=1))
     loud = subject.fill(single, loud=LOUD_NORMED if subject.task.norms and subject.name not in FREE else LOUD)
     for model, length in ((small, T), (small, 4), (loud, T)):
-        leak = _leak(subject, model, length)
-        if leak:
-            raise _sees_ahead(subject, model, leak, loud=model is loud)
+        found = leak(subject, model, length)
+        if found:
+            raise _sees_ahead(subject, model, found, loud=model is loud)
     blind = _blind(subject, small)
     if blind:
         bug = None if subject.name in FREE else known_bug(subject)
@@ -147,26 +156,28 @@ def causality(subject: Subject) -> str:
     return f"no position sees ahead, each sees the whole past (T = {T})"
 
 
-def _sees_ahead(subject: Subject, model: Model, leak: tuple[int, int, float], loud: bool) -> Failure:
-    first, later, change = leak
+def _sees_ahead(subject: Subject, model: Model, found: tuple[int, int, float], loud: bool) -> Failure:
+    first, later, change = found
     bug = None if loud or subject.name in FREE else known_bug(subject)
     bug = bug if bug and SEES_AHEAD & {*bug.changes} else None
     subject.charged += [bug.changes] if bug else []
-    question = "Which columns may query t look at: up to t, or beyond? Along which axis is the softmax?"
     if loud:
-        question = "Do masked scores become -inf before the softmax, or just small?"
-    elif not bug and subject.task.n_head and not _leak(subject, _with_one_head(subject), model.sizes.T):
-        question = HEADS
+        said, question = "", "Do masked scores become -inf before the softmax, or just small?"
+    elif bug:
+        said, question = bug.got, bug.question
+    elif subject.task.n_head and not leak(subject, _with_one_head(subject), model.sizes.T):
+        said, question = "", HEADS
+    else:
+        said, question = what_it_sees(subject)
     return Failure(
         what="logits do not depend on later tokens",
         expected=f"position {first} blind to position {later} and on",
-        got=f"its logits change by {change:.2g}" + (f": {bug.got}" if bug else ""),
-        question=bug.question if bug else question,
+        got=f"its logits change by {change:.2g}" + f": {said}" * bool(said),
+        question=question,
         example="" if loud else bug.example if bug else _what_is_read(subject, model),
     )
 
 
-READ = "1 where a position (row) depends on another (column)"
 HEADS = "One head alone is right: in which order are the axes when heads are split and merged (view, then transpose)?"
 
 
@@ -196,20 +207,6 @@ def _what_is_read(subject: Subject, model: Model) -> str:
     change = (subject.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
     read = (change > 1e-6 * before.abs().max()).T.float()
     return side_by_side(READ, torch.ones(3, 3).tril(), read)
-
-
-def _leak(subject: Subject, model: Model, length: int) -> tuple[int, int, float] | None:
-    """A position whose logits change with later tokens, the first of these, and by how much they change."""
-    V = model.sizes.V
-    batch = subject.tokens(B, length, V)
-    before = subject.logits(model, batch)
-    for t in range(1, length):
-        changed = batch.clone()
-        changed[:, t:] = (changed[:, t:] + 1 + subject.tokens(B, length - t, V, salt=t) % (V - 1)) % V
-        change = (subject.logits(model, changed)[:, :t] - before[:, :t]).abs().amax(dim=(0, 2))
-        if change.max() > 1e-4 * before.abs().max():
-            return int(change.argmax()), t, float(change.max())
-    return None
 
 
 def _reads_past(subject: Subject, model: Model) -> bool:

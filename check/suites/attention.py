@@ -5,6 +5,7 @@ from dataclasses import replace
 from check import reference
 from check.reference import Form
 from check.result import Failure, NotStarted
+from check.stages.reads import where_not_finite
 from check.stages.wrongs import WRONG_MASKS, WRONG_SCORES
 from check.subject import Subject, close, off
 from check.suites.pieces import B, H, T, contract, registry
@@ -85,11 +86,12 @@ def steadiness(subject: Subject) -> str:
         )
     got = answer["value"]
     if not got.isfinite().all():
+        where, question = where_not_finite(got)
         raise Failure(
             what="the output is finite",
             expected="numbers",
-            got=f"{int((~got.isfinite()).sum())} infinite or not a number",
-            question="Can a row of scores be masked altogether, or exp overflow?",
+            got=f"{int((~got.isfinite()).sum())} infinite or not a number" + f", {where}" * bool(where),
+            question=question,
         )
     alone = _attend(subject, [vector[:1] for vector in vectors], mask)["value"]
     if not close(alone, got[:1]):
