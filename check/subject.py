@@ -45,6 +45,7 @@ class Model:
     owners: list[str]
     first_values: list[torch.Tensor]
     values: list[torch.Tensor]
+    shared: list[list[str]]  # names of one module
 
     @property
     def shapes(self) -> list[torch.Size]:
@@ -149,7 +150,7 @@ class Subject:
         piece = self.name if self.name in MODULES else ""
         answer = self.session.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)
         values = answer["values"]
-        return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values)
+        return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values, answer["shared"])
 
     def fill(self, model: Model, loud: float = 1.0, salt: int = 1) -> Model:
         """Give a model random values, `loud` times as large as in a good initialization."""

@@ -126,8 +126,12 @@ class Learner:
             for parameter in module.parameters(recurse=False)
         }
         named = list(model.named_parameters())
+        places: dict[int, list[str]] = {}
+        for name, module in model.named_modules(remove_duplicate=False):
+            places.setdefault(id(module), []).append(name)
         return {
             "model": len(self.models) - 1,
+            "shared": [names for names in places.values() if len(names) > 1],
             "names": [name for name, _ in named],
             "owners": [owners[id(parameter)] for _, parameter in named],
             "values": [parameter for _, parameter in named],

@@ -1,5 +1,8 @@
 """Wrong code that is close to right code is caught, by rows of the tables of mutants and restylings."""
 
+from pathlib import Path
+
+from check.names import task_of
 from check.stages.generation import DRAWS, _most_by_chance
 from check.stages.training import limit
 from exercises import build
@@ -39,7 +42,7 @@ def restyled(task, what):
         ("task06", "blocks in a Python list", "blocks: Python's own list, into which PyTorch does not look"),
         ("task01", "weights that begin at zero", "as at first, all 0"),
         ("task02", "weights that begin constant", "all rows of the keys in block 1 equal, also after 100 steps"),
-        ("task02", "nucleus sampling", "never "),
+        ("task02", "nucleus sampling", "from the 62 likeliest alone"),
         ("task02", "the loss of its own with targets moved", ""),
     ],
 )
@@ -172,7 +175,7 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("arena/task05.py", "no b_O; sees one token ahead", "b_O change nothing", "At which diagonal"),
         ("torch_mha/task06.py", "only queries normed; GELU", "a norm of the queries alone", "What do keys and values"),
         ("mingpt/mlp.py", "the root of 2 over pi, misread", "in the activation", "Which formula"),
-        ("ng_video_lecture/task04.py", "one block three times", "4656 fewer", "Is each block made by itself"),
+        ("ng_video_lecture/task04.py", "one block three times", "4656 fewer: blocks.0, blocks.1 and", "made, and held"),
         ("hugging_face/task01.py", "labels shifted a second time", "shifted once more", "one ahead already"),
         ("hugging_face/generate.py", "times the temperature", "[", "a divisor of the logits, or a factor"),
         ("arena/attention.py", "softmax over the queries", "a softmax over the queries", "Along which axis"),
@@ -186,11 +189,20 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("qwen/transformer.py", "an encoder's mask in a decoder", "as without a mask", "get the mask, or its flag"),
         ("palm_alibi/transformer.py", "triu from the second diagonal", "all up to t + 1", "At which diagonal"),
         ("hugging_face/encoder.py", "causal the wrong way round", "causal=False hides", "Which value of causal"),
+        ("heads_loop/task05.py", "three layers, whatever n_layer says", "not with 2: IndexError", "counts the blocks"),
+        ("mingpt/task06.py", "one LayerNorm at two places", "22283: blocks.0.ln_1 and blocks.0.ln_2", "held twice"),
+        ("llama/encoder.py", "one angle for all positions", "the same", "a row, or an angle, of its own"),
+        ("nanogpt/transformer.py", "wpe is not added", "transformer.wpe.weight changes nothing", "a row, or an angle"),
+        ("arena/encoder.py", "positions along the batch", "7 rows run, 9", "Which axis counts rows"),
+        ("mingpt/task02.py", "top_k is 10 by default", "from the 10 likeliest alone", "Which default"),
+        ("arena/generate.py", "probabilities taken for logits", "a softmax of a softmax", "takes them for logits"),
+        ("nanogpt/generate.py", "softmax over the batch", "whatever the logits", "that of the rows (dim=0)"),
+        ("hugging_face/generate.py", "max_length counts the prompt", "2 new tokens of 5", "is the prompt counted"),
     ],
 )  # fmt: skip
 def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
     text = cases.planted(next(bug for bug in cases.mistakes([file]) if bug["name"] == name))
-    result = found(tmp_path, file.partition("/")[2].removesuffix(".py"), text)
+    result = found(tmp_path, str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
 
 
@@ -224,6 +236,29 @@ HIDDEN = ".triu(1), -torch.inf)"
             "seen in evaluation mode",
             "self.training",
         ),
+        ("nanogpt/task05.py", {"_ in range(config.n_layer)": "_ in range(3)"}, "3 with n_layer = 1, too", "counts"),
+        ("llama/transformer.py", {"_ in range(n_layers)": "_ in range(3)"}, "3 with n_layer = 1, too", "counts"),
+        (
+            "mingpt/task06.py",
+            {"[Block(config) for _ in range(config.n_layer)]": "[Block(config)] * 3"},
+            "and blocks.2",
+            "held",
+        ),
+        (
+            "llms_from_scratch/encoder.py",
+            {"self.att(x)": "self.att(x.transpose(0, 1)).transpose(0, 1)"},
+            "depends on the rows before it",
+            "Which axis counts rows",
+        ),
+        ("nanogpt/generate.py", {"top_k=None": "top_k=20"}, "from the 20 likeliest alone", "Which default"),
+        ("nanogpt/generate.py", {"range(max_new_tokens)": "range(max_new_tokens - 1)"}, "4 new tokens of 5", "stop"),
+        ("arena/generate.py", {"range(max_new_tokens)": "range(max_new_tokens - tokens.shape[1])"}, "2 new", "counted"),
+        (
+            "mingpt/task02.py",
+            {"probs = F.softmax(logits": "probs = F.softmax(F.softmax(logits, -1)"},
+            "a softmax of a softmax",
+            "takes them for logits",
+        ),
     ],
 )
 def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):
@@ -231,5 +266,5 @@ def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):
     for old, new in edits.items():
         assert old in text
         text = text.replace(old, new)
-    result = found(tmp_path, file.partition("/")[2].removesuffix(".py"), text)
+    result = found(tmp_path, str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+from collections import Counter
 
 from check.result import Failure
 from check.stages.logits import known_bug
@@ -43,7 +45,31 @@ def shapes(subject: Subject) -> str:
                 got=got,
                 question=question,
             )
+    if subject.task.blocks:
+        _follows_n_layer(subject, model)
     return f"(B, T, V) for T = 1, 3, {longest}"
+
+
+def _follows_n_layer(subject: Subject, model: Model) -> None:
+    """There are n_layer blocks. That one block is used n_layer times is for later stages to say."""
+    got, L = "", model.sizes.L
+    for layers in range(L - 1, 0, -1):
+        other = subject.build(dataclasses.replace(model.sizes, L=layers))
+        try:
+            subject.logits(other, subject.tokens(1, 3, model.sizes.V))
+        except Failure as failure:
+            got = f"it runs with n_layer = {layers + 1}, not with {layers}: {failure.got}"
+            break
+    alike = Counter(re.sub(r"\d+", "#", name) for name in other.names)
+    if not got and other.count() == model.count() and max(alike.values()) % L == 0:
+        got = f"{L} with n_layer = 1, too"
+    if got:
+        raise Failure(
+            what="the model has n_layer blocks",
+            expected="as many as n_layer says",
+            got=got,
+            question="Which line counts the blocks with a number of its own, where n_layer belongs?",
+        )
 
 
 def steadiness(subject: Subject) -> str:
@@ -59,7 +85,7 @@ def steadiness(subject: Subject) -> str:
         )
     model = subject.fill(subject.build(small.sizes, dropout=0.5)) if subject.task.dropout else small
     batch = subject.tokens(9, small.sizes.T, small.sizes.V)
-    logits = subject.logits(model, batch)
+    logits = _of_many_rows(subject, model, batch)
     _finite(subject, logits, "evaluation")
     if not torch.equal(logits, subject.logits(model, batch)):
         raise Failure(
@@ -77,8 +103,8 @@ def steadiness(subject: Subject) -> str:
             raise Failure(
                 what="a row does not depend on the rest of the batch",
                 expected=f"row {row} as it is alone",
-                got=off(alone, logits[row]),
-                question="Which operation mixes along the first axis?",
+                got=off(alone, logits[row]) + ": it depends on the rows before it" * (row > 0),
+                question=ROWS if row else "Which operation mixes along the first axis?",
             )
     if subject.task.dropout and subject.takes("dropout"):
         drawn = [subject.logits(model, batch, training=True) for _ in range(4)]
@@ -92,6 +118,22 @@ def steadiness(subject: Subject) -> str:
                 question="Where does your model use its dropout?",
             )
     return "finite, deterministic, rows independent"
+
+
+ROWS = (
+    "Which axis counts rows, and which positions: is the first, of B rows, taken for that of T positions (batch_first)?"
+)
+
+
+def _of_many_rows(subject: Subject, model: Model, batch: torch.Tensor) -> torch.Tensor:
+    """The logits of more rows than a text has positions."""
+    try:
+        return subject.logits(model, batch)
+    except Failure as failure:
+        subject.logits(model, batch[: model.sizes.T])
+        failure.got += f": {model.sizes.T} rows run, {len(batch)}, more than there are positions, do not"
+        failure.question = ROWS
+        raise
 
 
 def _other_in_training(subject: Subject, model: Model, batch: torch.Tensor, trained: torch.Tensor) -> Failure:
@@ -231,13 +273,15 @@ def position(subject: Subject) -> str:
     batch[0, 0], batch[0, 1] = 3, 4
     swapped = batch.clone()
     swapped[0, 0], swapped[0, 1] = 4, 3
+    answer = subject.session.ask("gradients", model=model.number, tokens=batch, targets=swapped)
+    unused = [name for name, slope in zip(model.names, answer["gradients"], strict=True) if slope is None]
     same = close(subject.logits(model, batch)[:, -1], subject.logits(model, swapped)[:, -1], 1e-5)
     if same:
         raise Failure(
             what="the model knows the order of the past",
             expected="other logits when two earlier tokens change places",
-            got="the same",
-            question="What tells the model where a token stands?",
+            got="the same" + (f": {' and '.join(unused)} changes nothing" if unused else ""),
+            question="What tells the model where a token is: has each position a row, or an angle, of its own?",
         )
     if subject.task.rotary or subject.name in FREE:
         return "the model knows the order of the past"

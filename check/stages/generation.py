@@ -1,7 +1,9 @@
 """How a model writes."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from check.notebook import source_of
 from check.result import Failure
@@ -65,32 +67,99 @@ CONTEXT = "Which position's logits tell the next token, and which end of the tex
 TEMPERATURE = (
     "Does each row draw from all of the softmax of logits / temperature? Noise in place of a draw is -log(-log(u))."
 )
+TOLD_BY, HIGH = (2.0, 0.1), 1e4  # temperatures at which draws are told apart, and all tokens come
+KNOWN: list[tuple[str, str, Callable]] = [  # logits (T, V), temperature → how often each token comes
+    ("as often as the softmax says after a short text", CONTEXT, lambda z, t: (z[-1] / t).softmax(-1)),
+    (
+        "from logits times the temperature",
+        "Is the temperature a divisor of the logits, or a factor?",
+        lambda z, t: (z[-1] * t).softmax(-1),
+    ),
+    (
+        "as at temperature 1, whatever the temperature",
+        "Does the temperature act before the softmax? What divides all probabilities changes none.",
+        lambda z, _: z[-1].softmax(-1),
+    ),
+    *(
+        ("from a softmax of a softmax", "Which line is given probabilities, and takes them for logits?", twice)
+        for twice in (
+            lambda z, t: (z[-1] / t).softmax(-1).softmax(-1),
+            lambda z, t: (z[-1].softmax(-1) / t).softmax(-1),
+        )
+    ),
+    (
+        "equally often, whatever the logits, where all rows are equal",
+        "Along which axis is the softmax: that of the rows (dim=0), or of the tokens (dim=-1)?",
+        lambda z, _: torch.full_like(z[-1], 1 / z.shape[-1]),
+    ),
+    (
+        "from a softmax over the positions",
+        "Along which axis is the softmax: that of the positions (dim=1), or of the tokens (dim=-1)?",
+        lambda z, t: F.normalize((z / t).softmax(0)[-1], p=1, dim=0),
+    ),
+]
 
 
-def question_of_draws(logits: torch.Tensor, drawn: torch.Tensor, temperature: float) -> str:
-    """What leads to why tokens come as often as they do (V), for the last logits (V) and a temperature."""
-    p = F.softmax(logits, dim=-1)
-    frequencies = {
-        CONTEXT: F.softmax(logits / temperature, dim=-1),
-        "Is the temperature a divisor of the logits, or a factor?": F.softmax(logits * temperature, dim=-1),
-        "Does the temperature act before the softmax? What divides all probabilities changes none.": p,
-        "Is a softmax taken twice, or along another axis than the last?": F.softmax(p / temperature, dim=-1),
-    }
-    if drawn.max() == 1 and drawn.argmax() == logits.argmax():
-        return "Is the likeliest token taken, where each row should draw from the softmax?"
-    if drawn.max() == 1:
-        return "Does each row draw a number of its own, and is it a token or its place in a sorted list?"
-    distance = {question: float((drawn - each).abs().sum()) for question, each in frequencies.items()}
-    likeliest = min(distance, key=distance.__getitem__)
-    return likeliest if distance[likeliest] < 0.3 else TEMPERATURE
+def named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> tuple[str, str]:
+    """What is drawn, and the question that leads to why, for logits (T, V) and how often tokens come (V)."""
+    drawn = {temperature: draw(temperature) for temperature in TOLD_BY}
+    often = drawn[TOLD_BY[0]]
+    if often.max() == 1 and often.argmax() == logits[-1].argmax():
+        return "always the likeliest", "Is the likeliest token taken, where each row should draw from the softmax?"
+    if often.max() == 1:
+        return "the same in all rows", (
+            "Does each row draw a number of its own, and is it a token or its place in a sorted list?"
+        )
+    wide = draw(HIGH)
+    some = (*left_out(logits[-1], wide), lambda z, t: (z[-1] / t).where(wide > 0, -math.inf).softmax(-1))
+    known = [*KNOWN, some] if not wide.all() else KNOWN
+    distances = [
+        sum(float((each - expected(logits, temperature)).abs().sum()) for temperature, each in drawn.items())
+        for _, _, expected in known
+    ]
+    name, question, _ = known[distances.index(min(distances))]
+    return (name, question) if min(distances) < 0.3 * len(TOLD_BY) else ("", TEMPERATURE)
 
 
-def _question(subject: Subject, model: Model, prompt: torch.Tensor) -> str:
-    """The question that leads to what is drawn after a short prompt at temperature 2."""
+def left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
+    """Which tokens are never drawn, and the question that leads to why, for logits (V) and how often each comes (V)."""
+    missing, kept = (drawn == 0).nonzero()[:, 0].tolist(), int(drawn.count_nonzero())
+    if logits[drawn > 0].min() >= logits.topk(kept).values[-1]:
+        return f"from the {kept} likeliest alone, whatever the temperature", (
+            "Which default keeps some tokens alone: has top_k, or top_p, a value where none is asked for?"
+        )
+    said = f"never {', '.join(map(str, missing[:8]))}{' and others' * (len(missing) > 8)}"
+    return said, "Which line leaves these tokens out: is one of them an end, or a mark?"
+
+
+def returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
+    """What generate returned in place of the prompt and `count` tokens, and the question that leads to why."""
+    question = "What does generate return: all tokens, or the new ones?"
+    if not isinstance(text, torch.Tensor) or text.ndim != 2:
+        return type(text).__name__ if not isinstance(text, torch.Tensor) else str(tuple(text.shape)), question
+    (rows, length), got = prompt.shape, str(tuple(text.shape))
+    begins = torch.equal(text[:, :length], prompt[:, : text.shape[1]])
+    if not begins and text.shape == (rows, count):
+        return f"{got}: the new tokens alone", question
+    if begins and text.shape[1] < length + count:
+        counted = text.shape[1] == max(length, count)
+        return f"{got}: {text.shape[1] - length} new tokens of {count}" + ", the prompt counted among them" * counted, (
+            "Up to which length does the loop go: is the prompt counted in max_new_tokens?"
+            if counted
+            else "Does it stop before it has written all tokens?"
+        )
+    return f"{got}{', not beginning with it' * (not begins)}", f"{question} And how many?"
+
+
+def _named(subject: Subject, model: Model, prompt: torch.Tensor) -> tuple[str, str]:
+    """What is drawn after a short prompt."""
     short = prompt[:, :3]
-    text = _generate(subject, model, short.expand(DRAWS, -1), 1, 2.0, training=False, seed=5)["text"]
-    drawn = text[:, -1].bincount(minlength=model.sizes.V) / DRAWS
-    return question_of_draws(subject.logits(model, short)[0, -1], drawn, 2.0)
+
+    def draw(temperature: float) -> torch.Tensor:
+        text = _generate(subject, model, short.expand(DRAWS, -1), 1, temperature, training=False, seed=5)["text"]
+        return text[:, -1].bincount(minlength=model.sizes.V) / DRAWS
+
+    return named_draws(subject.logits(model, short)[0], draw)
 
 
 MODES = {True: "training", False: "evaluation"}
@@ -105,15 +174,15 @@ def _likeliest(subject: Subject, model: Model, made: dict, prompt: torch.Tensor)
         likeliest = logits.gather(1, text[:, t : t + 1])[:, 0]
         if (logits.amax(dim=-1) - likeliest).max() <= 1e-2:
             continue
-        question = _question(subject, model, prompt[:1])
+        said, question = _named(subject, model, prompt[:1])
         if subject.task.dropout and made["trained"]:
-            question = "Is dropout off while the model writes?"
+            said, question = "", "Is dropout off while the model writes?"
         elif (new == new[0, 0]).all():
-            question = RANKS
+            said, question = "", RANKS
         raise Failure(
             what="near temperature 0 each token is the likeliest",
             expected=logits.argmax(dim=-1).tolist(),
-            got=text[:, t].tolist(),
+            got=f"{text[:, t].tolist()}" + f": tokens come {said}" * bool(said),
             question=question,
         )
 
@@ -137,13 +206,11 @@ def _generate(
         or tuple(text.shape) != wanted
         or not torch.equal(text[:, : prompt.shape[1]], prompt)
     ):
-        question = "What does generate return: all tokens, or the new ones?"
-        if isinstance(text, torch.Tensor) and text.ndim == 2 and prompt.shape[1] < text.shape[1] < wanted[1]:
-            question = "Does it stop before it has written all tokens?"
+        got, question = returned(text, prompt, count)
         raise Failure(
             what="generate appends to its prompt",
             expected=f"the prompt and {count} tokens, {wanted}",
-            got=tuple(text.shape) if isinstance(text, torch.Tensor) else type(text).__name__,
+            got=got,
             question=question,
         )
     return made
@@ -155,15 +222,16 @@ def _draws(subject: Subject) -> None:
     model = subject.fill(subject.build(sizes), loud=0.7)
     prompt = subject.tokens(1, 3, sizes.V)
     text = _generate(subject, model, torch.zeros(DRAWS, 1, dtype=torch.long), 1, 1e5, training=False, seed=3)["text"]
-    missing = (text[:, 1:].flatten().bincount(minlength=sizes.V) == 0).nonzero()[:, 0].tolist()
-    if missing:  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
+    drawn = text[:, 1:].flatten().bincount(minlength=sizes.V) / DRAWS
+    if not drawn.all():  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
+        said, question = left_out(subject.logits(model, torch.zeros(1, 1, dtype=torch.long))[0, -1], drawn)
+        if drawn.max() == 1:
+            said, question = _named(subject, model, prompt)
         raise Failure(
             what="every token can be drawn",
             expected=f"all {sizes.V} among {DRAWS} at a very high temperature",
-            got=f"never {', '.join(map(str, missing[:8]))}{' and others' * (len(missing) > 8)}",
-            question="Which tokens are left out: token 0 as an end, or all but the likeliest (top-k, top-p)?"
-            if len(missing) < sizes.V - 1
-            else _question(subject, model, prompt),
+            got=said,
+            question=question,
         )
     expected_logits = subject.logits(model, prompt)[0, -1]
     rows = prompt.expand(DRAWS, -1)
@@ -172,12 +240,12 @@ def _draws(subject: Subject) -> None:
         drawn = text[:, -1].bincount(minlength=sizes.V) / DRAWS
         expected = F.softmax(expected_logits / temperature, dim=-1)
         if ((drawn - expected).abs() > _most_by_chance(expected)).any():
-            question = question_of_draws(expected_logits, drawn, temperature)
+            said, question = _named(subject, model, prompt)
             furthest = int((drawn - expected).abs().argmax())
             raise Failure(
                 what=f"at temperature {temperature:g} tokens come as often as the softmax says",
                 expected=f"token {furthest} in {expected[furthest]:.1%}",
-                got=f"in {drawn[furthest]:.1%}",
+                got=f"in {drawn[furthest]:.1%}" + f": tokens come {said}" * bool(said),
                 question=question,
             )
     made = [_generate(subject, model, rows[:50], 4, 1e3, training=False, seed=seed) for seed in (1, 2)]

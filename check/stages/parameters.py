@@ -27,16 +27,28 @@ def parameters(subject: Subject) -> str:
             raise
         reason = f"{unreadable.reason}; "
     if named or not allowed:
-        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" if got != expected else ""
+        shared = shared_modules(model)
+        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
         raise Failure(
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}{difference}: {'; '.join([*named, *others]) or reason + _parts(subject, model)}",
-            question=_question_of_norms(named) or _question_of_count(subject, model.sizes, got - expected),
+            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(subject, model)}",
+            question="Is each of them made by a call of its own, or is one made, and held twice, as by [module] * n?"
+            if shared
+            else _question_of_norms(named) or _question_of_count(subject, model.sizes, got - expected),
         )
     if others:
         raise Unreadable("; ".join(others))
     return f"{got:,} at the check's sizes"
+
+
+def shared_modules(model: Model) -> list[str]:
+    """Modules with parameters that have several names, the outermost alone, in every block alike."""
+    owners = [name.rpartition(".")[0] for name in model.names]
+    held = [names for names in model.shared if any(f"{owner}.".startswith(f"{names[0]}.") for owner in owners)]
+    inner = {name for names in held for other in held for name in names if any(name.startswith(f"{n}.") for n in other)}
+    found = (f"{', '.join(names[:-1])} and {names[-1]} are one module" for names in held if not inner & {*names})
+    return [*{re.sub(r"\d+", "#", each): each for each in reversed([*found])}.values()][::-1]
 
 
 def allowed_differences(task: Task, sizes: Sizes) -> set[int]:

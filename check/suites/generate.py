@@ -3,7 +3,7 @@
 import contextlib
 
 from check.result import Failure
-from check.stages.generation import RANKS, question_of_draws
+from check.stages.generation import RANKS, left_out, named_draws, returned
 from check.subject import Subject
 from check.suites.pieces import B, T, contract, registry
 
@@ -26,7 +26,7 @@ def interface(subject: Subject) -> str:
 @stage
 def shapes(subject: Subject) -> str:
     """(B, T) → (B, T + max_new_tokens), the prompt kept."""
-    for rows, length, more in ((1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40)):
+    for rows, length, more in ((2, 3, 5), (1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40)):
         prompt = _prompt(subject, rows, length)
         got = _written(subject, prompt, more, temperature=3.0)["text"]
         if (
@@ -34,11 +34,12 @@ def shapes(subject: Subject) -> str:
             or tuple(got.shape) != (rows, length + more)
             or not torch.equal(got[:, :length], prompt)
         ):
+            said, question = returned(got, prompt, more)
             raise Failure(
-                what="the new tokens stand behind the prompt",
-                expected=f"{(rows, length + more)}, beginning with the prompt",
-                got=tuple(got.shape) if isinstance(got, torch.Tensor) else type(got).__name__,
-                question="What does generate return: all tokens or the new ones, and how many?",
+                what="the new tokens come after the prompt",
+                expected=f"{(rows, length + more)}, the prompt of {length} and {more} new tokens",
+                got=said,
+                question=question,
             )
         if got.dtype != torch.int64 or not ((got >= 0) & (got < V)).all():
             raise Failure(
@@ -80,21 +81,23 @@ def sampling(subject: Subject) -> str:
         for t in range(length, length + 4):
             logits = _logits(subject, likeliest[:, max(0, t - T) : t])[:, -1]
             if (logits.amax(-1) - logits.gather(1, likeliest[:, t : t + 1])[:, 0]).max() > 1e-2:
+                said, question = ("", RANKS) if not likeliest[:, length:].any() else _named(subject, rows)
                 raise Failure(
                     what="near temperature 0 each token is the likeliest after the last block_size tokens",
                     expected=logits.argmax(dim=-1).tolist(),
-                    got=likeliest[:, t].tolist(),
-                    question=RANKS if not likeliest[:, length:].any() else _question(subject, rows),
+                    got=f"{likeliest[:, t].tolist()}" + f": tokens come {said}" * bool(said),
+                    question=question,
                 )
     for temperature in (1.0, 2.0, 0.5):
         drawn, logits = _drawn(subject, rows, temperature), _logits(subject, rows[:1])[0, -1]
         expected = F.softmax(logits / temperature, dim=-1)
         if (drawn - expected).abs().max() > 0.05:  # of 4,000 draws: six standard deviations
+            said, question = _named(subject, rows)
             raise Failure(
                 what=f"at temperature {temperature:g} tokens come as often as the softmax says",
                 expected=f"the likeliest in {expected.max():.0%}",
-                got=f"in {drawn[expected.argmax()]:.0%}",
-                question=question_of_draws(logits, drawn, temperature),
+                got=f"in {drawn[expected.argmax()]:.0%}" + f": tokens come {said}" * bool(said),
+                question=question,
             )
     _every_token(subject, rows)
     made, other = (_written(subject, _prompt(subject, 40, 2), 4, 1e3, seed=seed) for seed in (1, 2))
@@ -123,9 +126,9 @@ def _drawn(subject: Subject, rows: torch.Tensor, temperature: float) -> torch.Te
     return _written(subject, rows, 1, temperature, seed=7)["text"][:, -1].bincount(minlength=V) / len(rows)
 
 
-def _question(subject: Subject, rows: torch.Tensor) -> str:
-    """The question that leads to what is drawn at temperature 2."""
-    return question_of_draws(_logits(subject, rows[:1])[0, -1], _drawn(subject, rows, 2.0), 2.0)
+def _named(subject: Subject, rows: torch.Tensor) -> tuple[str, str]:
+    """What is drawn after equal rows, and the question that leads to why."""
+    return named_draws(_logits(subject, rows[:1])[0], lambda temperature: _drawn(subject, rows, temperature))
 
 
 def _notes(subject: Subject) -> str:
@@ -143,13 +146,14 @@ def _notes(subject: Subject) -> str:
 
 def _every_token(subject: Subject, rows: torch.Tensor) -> None:
     """At a very high temperature all tokens come about equally often: 60 times each."""
-    missing = V - len(_written(subject, rows, 1, 1e4)["text"][:, -1].unique())
-    if missing:
+    drawn = _drawn(subject, rows, 1e4)
+    if not drawn.all():
+        said, question = left_out(_logits(subject, rows[:1])[0, -1], drawn)
         raise Failure(
             what="at a very high temperature every token comes",
             expected=f"all {V} in {len(rows)} draws",
-            got=f"{missing} of them never",
-            question="What leaves out all but the likeliest tokens: a top-k, a nucleus?",
+            got=said,
+            question=question,
         )
 
 
