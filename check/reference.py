@@ -32,7 +32,9 @@ class Form:
     split: str = ""  # of vectors into heads: view (without transpose), exchanged (H and D)
     split_of: str = "qkv"
     merged: str = ""  # view (without transpose), dims and ends (another transpose)
+    heads: str = ""  # what W_O reads: sum (of all heads, in the place of each), or first (that sum, in the first's)
     base: float = 10_000.0
+    step: float = 1.0  # from one position to the next
     exponent: str = "2i/D"
     rotated: str = "qk"  # which of q, k, v are turned
     opposite: bool = False  # keys turned against queries
@@ -217,6 +219,9 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
     B, H, T, D = y.shape
+    if form.heads:
+        y = y.sum(dim=1, keepdim=True).expand_as(y)
+        y = y * (torch.arange(H) == 0).view(H, 1, 1) if form.heads == "first" else y
     ends = y.transpose(1, 3).reshape(B, T, D, H).mT  # as a projection of (dim, head) reads it, which one token suggests
     y = {"view": y, "dims": y.mT, "ends": ends}.get(form.merged, y.transpose(1, 2))
     y = y.reshape(*x.shape[:2], -1)  # (B, T, H·D)
@@ -309,7 +314,7 @@ def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
         "2i/(D/2)": 4 * pairs / D,
     }[form.exponent]
     positions = torch.arange(T, dtype=torch.float64)[:, None]
-    return form.direction * positions * form.base ** -exponents.double()
+    return form.direction * form.step * positions * form.base ** -exponents.double()
 
 
 def _rotate(x: torch.Tensor, angles: torch.Tensor, form: Form) -> torch.Tensor:

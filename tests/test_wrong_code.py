@@ -198,6 +198,12 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("arena/generate.py", "probabilities taken for logits", "a softmax of a softmax", "takes them for logits"),
         ("nanogpt/generate.py", "softmax over the batch", "whatever the logits", "that of the rows (dim=0)"),
         ("hugging_face/generate.py", "max_length counts the prompt", "2 new tokens of 5", "is the prompt counted"),
+        ("hugging_face/training.py", "clipped after the step", "as it is without clipping", "backward() and step()"),
+        ("mingpt/gpt.py", "n_layer outside of the root", "which is 0.02 / √2 · n_layer", "under the root"),
+        ("mingpt/attention.py", "triu; no scale", "the future in sight", "Which triangle"),
+        ("arena/task05.py", "W_O summed over its own heads", "the sum of all heads", "its own part of W_O"),
+        ("nanogpt/task09_rope.py", "turned before the transpose", "same angles at all positions", "or the heads"),
+        ("ng_video_lecture/task09_rope.py", "keys not turned; exponents up to 2", "exponents 4i/D", "are turned"),
     ],
 )  # fmt: skip
 def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
@@ -207,6 +213,7 @@ def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
 
 
 HIDDEN = ".triu(1), -torch.inf)"
+CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)"
 
 
 @pytest.mark.parametrize(
@@ -259,6 +266,33 @@ HIDDEN = ".triu(1), -torch.inf)"
             "a softmax of a softmax",
             "takes them for logits",
         ),
+        ("hugging_face/training.py", {"clip_grad_norm_": "clip_grad_value_"}, "number by number", "by its norm"),
+        ("hugging_face/training.py", {"detach()\n": f"detach()\n        {CLIP}\n"}, "after each batch", "clipped once"),
+        ("mingpt/gpt.py", {"math.sqrt(2 * n_layer)": "math.sqrt(n_layer)"}, "0.02 / √n_layer", "under the root"),
+        ("mingpt/gpt.py", {"0.02 / math.sqrt(2 * n_layer)": "0.02"}, "as other layers have", "Which layers'"),
+        ("mingpt/gpt.py", {"mean=0.0, std=0.02)": "mean=0.0, std=0.02**0.5)"}, "√0.02", "variance"),
+        (
+            "mingpt/attention.py",
+            {"torch.ones(T, T))": "torch.ones(T, T), 1)"},
+            "the next position",
+            "At which diagonal",
+        ),
+        ("mingpt/attention.py", {"torch.tril(torch.ones(T, T))": "torch.ones(T, T)"}, "as everywhere", "a triangle"),
+        (
+            "arena/task05.py",
+            {"hed->bqd": "ed->bqd", "z, self.W_O": "z, self.W_O[0]"},
+            "the first head's part",
+            "own part",
+        ),
+        ("arena/multi_head_attention.py", {"bqnh,nhm": "bqnh,khm"}, "the sum of all heads", "its own part of W_O"),
+        ("nanogpt/task09_rope.py", {"_size), theta": "_size) / 2, theta"}, "angles 0.5 times", "from one position"),
+        (
+            "nanogpt/task09_rope.py",
+            {"10000.0": "500.0", "self.rotate(q), self.rotate(k)": "self.rotate(q), k"},
+            "not keys, and with frequencies of base 500",
+            "Which of q, k",
+        ),
+        ("nanogpt/task09_rope.py", {"s[:T], self.sin[:T]": "s[:1], self.sin[:1]"}, "same angles", "or the heads"),
     ],
 )
 def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):

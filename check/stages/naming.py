@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from check import reference
@@ -12,6 +12,7 @@ from check.matching import Arrangement, Unreadable
 from check.reference import Form, Weights
 from check.result import Failure
 from check.stages.wrongs import (
+    BASE,
     SEES_AHEAD,
     WRONG_MASKS,
     WRONG_PARTS,
@@ -247,19 +248,44 @@ def _scores(seen: Seen, readings: list[Reading], pairs: bool) -> Failure:
     factor = _factor(seen, readings[:READINGS], bases)
     if factor:
         return factor
+    turned = seen.subject.task.rotary and next(
+        (each for each in readings[:12] if _right_unturned(seen, each, bases)), None
+    )
+    bugs, near = (WRONG_ROTATIONS, [turned]) if turned else (bugs, readings)
     if pairs:
-        found = _search(seen, readings, [*itertools.combinations(bugs, 2)], bases, longer=True, budget=MOST_PAIRS)
-    return _named(seen, *found) if found else _region_of_scores(seen, readings[0], bases)
+        found = _search(seen, near, [*itertools.combinations(bugs, 2)], bases, longer=True, budget=MOST_PAIRS)
+    if found:
+        return _named(seen, *found)
+    if turned and (fitted := _rotation(seen, turned, bases)):
+        return fitted
+    return _region_of_scores(seen, readings[0], bases, turned is not None)
 
 
-def _region_of_scores(seen: Seen, reading: Reading, bases: list[Form]) -> Failure:
-    """Whether scores differ, or what becomes of them, for which queries are made 0."""
+def _right_unturned(seen: Seen, reading: Reading, bases: list[Form]) -> bool:
+    """Whether the logits are right where the slowest pair of queries alone is not 0, in a text of two tokens."""
+    for layout in ("halves", "neighbours"):
+        D = seen.model.sizes.D
+        slowest = (D // 2 - 1, D - 1) if layout == "halves" else (D - 2, D - 1)
+        batch = seen.batch[:, :2]
+        with _zeroed(seen.subject, seen.model, reading.how, slowest):
+            got, weights = seen.subject.logits(seen.model, batch), seen.subject.weights(seen.model, how=reading.how)
+            forms = [form for form in bases if form.layout == layout]
+            if any(close(got, reference.logits(seen.subject.task, weights, batch, form), 5e-3) for form in forms):
+                return True
+    return False
+
+
+def _region_of_scores(seen: Seen, reading: Reading, bases: list[Form], turned: bool) -> Failure:
+    """Whether scores differ, or what becomes of them, for which queries are made 0; or the rotation."""
     part, question = (
         "how weights and values are put together",
         "Along which axis is the softmax, and how are heads split and merged?",
     )
     got, expected = with_queries_of_zero(seen.subject, seen.model, seen.batch, reading.how, bases[0])
-    if close(got, expected):
+    if turned:
+        part = "the rotation: where only the slowest pair of numbers is turned, the logits are right"
+        question = "Which of q and k are turned, by which angle has each pair, and which numbers are a pair?"
+    elif close(got, expected):
         part = "the scores: where all queries are 0, the logits are right"
         question = (
             "What is done to queries and keys before the softmax: which of them, scaled how often, with which biases?"
@@ -276,10 +302,20 @@ def with_queries_of_zero(
     subject: Subject, model: Model, batch: torch.Tensor, how: Arrangement | None, form: Form
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The learner's logits, and the reference's, where a reading's queries are 0."""
+    with _zeroed(subject, model, how):
+        return subject.logits(model, batch), reference.logits(
+            subject.task, subject.weights(model, how=how), batch, form
+        )
+
+
+@contextlib.contextmanager
+def _zeroed(subject: Subject, model: Model, how: Arrangement | None, but: Sequence[int] = ()) -> Iterator[None]:
+    """All numbers of a reading's queries are 0, `but` these of each head."""
     before = model.values
     leaves = [value.clone().requires_grad_() for value in before]
     blocks = subject.weights(model, leaves, how)["blocks"]
-    total = sum(block[name].sum() for block in blocks for name in ("q", "q_bias") if name in block)
+    gone = [number for number in range(model.sizes.D) if number not in but]
+    total = sum(block[name][:, gone].sum() for block in blocks for name in ("q", "q_bias") if name in block)
     touched = torch.autograd.grad(total, leaves, allow_unused=True)
     zeroed = [
         value if grad is None else torch.where(grad != 0, 0.0, value)
@@ -287,11 +323,54 @@ def with_queries_of_zero(
     ]
     try:
         subject.set(model, zeroed)
-        return subject.logits(model, batch), reference.logits(
-            subject.task, subject.weights(model, how=how), batch, form
-        )
+        yield
     finally:
         subject.set(model, before)
+
+
+def _fit(
+    seen: Seen, points: list[tuple[Reading, Form]], grid: list[float], form: Callable[[Form, float], Form]
+) -> tuple[tuple[Reading, Form], float]:
+    """The point, and the number, whose form comes nearest to the learner's logits: on a grid, then next to it."""
+
+    def error(point: tuple[Reading, Form], number: float) -> float:
+        return float((seen.expected(point[0], form(point[1], number), longer=True) - seen.got).abs().max())
+
+    point, best = min(itertools.product(points, grid), key=lambda each: error(*each))
+    ratio = grid[1] / grid[0]
+    low, high = best / ratio, best * ratio
+    for _ in range(50):
+        one, two = low ** (2 / 3) * high ** (1 / 3), low ** (1 / 3) * high ** (2 / 3)
+        low, high = (low, two) if error(point, one) < error(point, two) else (one, high)
+    return point, low
+
+
+ANGLES: list[tuple[str, str, Callable[[Form, float], Form], list[float]]] = [  # what is fitted, on which grid
+    (
+        "with frequencies of base {:.4g}",
+        BASE,
+        lambda form, number: dataclasses.replace(form, base=number),
+        [10 ** (n / 6) for n in range(6, 43)],
+    ),
+    (
+        "with angles {:.3g} times as large",
+        "By how much do angles grow from one position to the next?",
+        lambda form, number: dataclasses.replace(form, step=number),
+        [2 ** (n / 2) for n in range(-6, 7)],
+    ),
+]
+
+
+def _rotation(seen: Seen, reading: Reading, bases: list[Form]) -> Failure | None:
+    """Angles of another base or step, of queries, keys or both, by fitting it."""
+    halves: list[list[Wrong]] = [[], *([each] for each in WRONG_ROTATIONS if each.changes.get("rotated") in ("q", "k"))]
+    for (name, question, form_of, grid), also in itertools.product(ANGLES, halves):
+        points = [(reading, form) for form in _forms(also, bases)]
+        (_, form), number = _fit(seen, points, grid, form_of)
+        if seen.agrees(reading, form_of(form, number), longer=True):
+            fitted = Wrong(name.format(number), question, {})
+            return _named(seen, (*also, fitted), form_of(form, number), reading)
+    return None
 
 
 def _factor(seen: Seen, readings: list[Reading], bases: list[Form]) -> Failure | None:
@@ -300,17 +379,10 @@ def _factor(seen: Seen, readings: list[Reading], bases: list[Form]) -> Failure |
     right = sizes.D**-0.5
     bases = [*dict.fromkeys(dataclasses.replace(base, scale=right) for base in bases)]
 
-    def error(each: Reading, base: Form, factor: float) -> float:
-        form = dataclasses.replace(base, scale=right * factor)
-        return float((seen.expected(each, form, longer=True) - seen.got).abs().max())
-
-    grid = [2 ** (n / 2) for n in range(-12, 13)]
-    points = itertools.product(readings, bases, grid)
-    each, base, factor = min(points, key=lambda point: error(*point))
-    low, high = factor / 1.5, factor * 1.5
-    for _ in range(50):
-        one, two = low ** (2 / 3) * high ** (1 / 3), low ** (1 / 3) * high ** (2 / 3)
-        low, high = (low, two) if error(each, base, one) < error(each, base, two) else (one, high)
+    points = [*itertools.product(readings, bases)]
+    (each, base), low = _fit(
+        seen, points, [2 ** (n / 2) for n in range(-12, 13)], lambda base, x: dataclasses.replace(base, scale=right * x)
+    )
     form = dataclasses.replace(base, scale=right * low)
     if not seen.agrees(each, form, longer=True):
         return None
@@ -350,7 +422,7 @@ def _logits_scaled(seen: Seen, readings: list[Reading]) -> Failure | None:
 
 def _named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Failure:
     changes = {name: value for each in wrongs for name, value in each.changes.items()}
-    shown = SEES_AHEAD & {*changes} or any(each in _score_bugs(seen) for each in wrongs)
+    shown = SEES_AHEAD & {*changes} or any(each in _score_bugs(seen) or not each.changes for each in wrongs)
     seen.subject.adopt(reading.how, form)
     return Named(
         changes=changes,

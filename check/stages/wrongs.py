@@ -63,6 +63,7 @@ MINUS_INFINITY = (
     "Which number has a hidden score before the softmax: does its weight become 0, and do the others sum to 1?"
 )
 AXIS = "Along which axis is the softmax: do the weights of each query sum to 1?"
+OWN_PART = "Which axes does the product with W_O sum over: is each head joined with its own part of W_O alone?"
 SIGN = "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"
 SIGNS = "Which of the rotation's four products is subtracted?"
 BASE = "Which number is raised to a power: 10,000 or another?"
@@ -93,6 +94,8 @@ WRONG_PARTS = [
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
     wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
+    wrong("with the sum of all heads in the place of each, before W_O", OWN_PART, heads="sum"),
+    wrong("with the first head's part of W_O for all heads", OWN_PART, heads="first"),
     wrong("with keys in place of values", "What is averaged: keys or values?", same="v=k"),
     wrong("with queries in place of values", "What is averaged: queries or values?", same="v=q"),
     wrong("with the first head's weights in all heads", "Which numbers tell one head from another?", same_heads=True),
@@ -184,7 +187,11 @@ WRONG_MASKS = [
     wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
 ]
 WRONG_ROTATIONS = [
-    wrong("without a rotation", "Which line turns queries and keys, each by its position?", rotated=""),
+    wrong(
+        "without a rotation, or with the same angles at all positions",
+        "Which line turns queries and keys, and along which axis do its angles grow: the positions, or the heads?",
+        rotated="",
+    ),
     wrong("with queries turned, but not keys", TURNED, rotated="q"),
     wrong("with keys turned, but not queries", TURNED, rotated="k"),
     wrong("with values turned, too", TURNED, rotated="qkv"),

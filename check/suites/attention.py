@@ -6,7 +6,7 @@ from check import reference
 from check.reference import Form
 from check.result import Failure, NotStarted
 from check.stages.reads import where_not_finite
-from check.stages.wrongs import WRONG_MASKS, WRONG_SCORES
+from check.stages.wrongs import OPEN, WRONG_MASKS, WRONG_SCORES
 from check.subject import Subject, close, off
 from check.suites.pieces import B, H, T, contract, registry
 
@@ -138,11 +138,12 @@ def _is_causal(subject: Subject) -> None:
         wrong = (mask != torch.where(_past(length), look, blind)).nonzero().tolist()
         if wrong or look == blind:
             row, column = wrong[0] if wrong else (0, 1)
+            said, question = _triangle(subject, mask)
             raise Failure(
                 what="the mask has one value for the past and itself, another for the future",
                 expected="a lower triangle",
-                got=f"row {row}, column {column}: {mask[row, column].item()}",
-                question="Which columns may the row of query t look at: from where, up to where?",
+                got=f"row {row}, column {column}: {mask[row, column].item()}{said}",
+                question=question,
             )
     scores = torch.randn(T, T, generator=subject.generator(2))
     masked = subject.session.ask("masked_scores", scores=scores)
@@ -156,6 +157,32 @@ def _is_causal(subject: Subject) -> None:
             got=off(masked.reshape(T, T)[_past()], scores[_past()]),
             question="Which entries does the mask replace?",
         )
+
+
+def _triangle(subject: Subject, mask: torch.Tensor) -> tuple[str, str]:
+    """Which table a wrong mask (T, T) is, and the question that leads to why."""
+    past, future = mask[-1, 0], mask[0, -1]
+    if (mask == past).all():
+        return ", as everywhere", "Which entries of the mask differ: is there a triangle (tril, triu)?"
+    later = mask == future
+    diagonal = next((n for n in range(-1, 3) if torch.equal(later, torch.ones_like(later).triu(n))), None)
+    if diagonal is None:
+        return "", "Which columns may the row of query t look at: from where, up to where?"
+    if diagonal == 0 and _looks_ahead(subject):
+        return ": the past is hidden, and the future in sight", f"Which triangle is hidden? {OPEN}"
+    meant = {0: "each position is hidden from itself", 2: "the next position is in sight, too"}
+    said = meant.get(diagonal, f"the triangle begins at diagonal {diagonal}")
+    return f": {said}", "At which diagonal does the mask begin?"
+
+
+def _looks_ahead(subject: Subject) -> bool:
+    """Whether the first position sees later ones, with the learner's own mask."""
+    vectors, mask = _vectors(subject), _mask(subject, T)
+    later = torch.arange(T)[:, None] >= 1  # (T, 1)
+    before, after = (
+        _attend(subject, each, mask)["value"][:, 0] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
+    )
+    return not close(before, after)
 
 
 @stage

@@ -176,6 +176,36 @@ def loss(subject: Subject) -> str:
     return "(logits, loss), the mean cross-entropy"
 
 
+def _deviation(values: torch.Tensor, sizes: Sizes) -> tuple[str, str]:
+    """Where the deviation of initial weights comes from, and the question that leads there."""
+    layers = "Which layers does the initialization reach, and which have another standard deviation?"
+    std, L = float(values.std()), sizes.L
+    known = {
+        "0.02, as other layers have": (0.02, "Which layers' deviation is divided by √(2 · n_layer)?"),
+        "0.02 / √(2 · n_layer)": (0.02 / math.sqrt(2 * L), "For which layers alone is that?"),
+        "1, as nn.Embedding draws": (1.0, "Which layers does the initialization leave as PyTorch draws them?"),
+        **{
+            name: (value, "What is under the root: is it 0.02 / √(2 · n_layer)?")
+            for name, value in {
+                "0.02 / √2 · n_layer": 0.02 / math.sqrt(2) * L,
+                "0.02 / √n_layer": 0.02 / math.sqrt(L),
+                "0.02 / (2 · n_layer)": 0.02 / (2 * L),
+                "0.02 / n_layer": 0.02 / L,
+                "0.02 / √2": 0.02 / math.sqrt(2),
+                "0.02 · √(2 · n_layer)": 0.02 * math.sqrt(2 * L),
+                "1 / √(2 · n_layer)": 1 / math.sqrt(2 * L),
+            }.items()
+        },
+        "√0.02": (math.sqrt(0.02), "Is 0.02 the variance, or the deviation, which normal_ takes?"),
+    }
+    if values.abs().max() < 1.8 * std:  # √3 of uniform numbers
+        return ", uniform: as PyTorch draws them", "Which layers does the initialization not reach?"
+    name = min(known, key=lambda name: abs(math.log(std / known[name][0]))) if std else ""
+    if name and abs(std / known[name][0] - 1) < 0.05:
+        return f", which is {name}", known[name][1]
+    return "", layers
+
+
 def initialization(subject: Subject) -> str:
     """Normal weights of standard deviation 0.02, smaller at the end of each MLP, zero biases."""
     sizes = Sizes(V=65, C=64, H=4, D=16, T=64, L=8)
@@ -199,11 +229,12 @@ def initialization(subject: Subject) -> str:
     for name, values in found.items():
         std, mean = float(values.std()), float(values.mean())
         if not any(abs(std / right - 1) < 0.1 for right in wanted[name]) or abs(mean) > 0.1 * std:
+            said, question = _deviation(values, sizes)
             raise Failure(
                 what="weights are drawn from a normal distribution",
                 expected=f"{names.get(name, name)}: mean 0, deviation {wanted[name][0]:.4f} at n_layer = {sizes.L}",
-                got=f"mean {mean:.4f}, deviation {std:.4f}",
-                question="Which layers does the initialization reach, and which have another standard deviation?",
+                got=f"mean {mean:.4f}, deviation {std:.4f}{said}",
+                question=question,
             )
     biases = [(name, block[name]) for block in weights["blocks"] for name in block if name.endswith("bias")]
     wrong = [name for name, values in biases if values.abs().max() > 0]

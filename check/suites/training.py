@@ -118,13 +118,40 @@ def clipping(subject: Subject) -> str:
     for n, (event, expected) in enumerate(zip(steps, _gradients(limit), strict=True)):
         got = event["gradient"]
         if not close(got, expected, 2e-3):
+            said, question = _clipped(subject)
             raise Failure(
                 what=f"the gradient's norm is clipped to grad_clip, {limit}",
                 expected=f"norm {expected.norm():.4f} in iteration {n}, direction kept",
-                got=f"norm {got.norm():.4f}, {off(got, expected)}",
-                question="What is clipped, when, and by its norm or its values?",
+                got=f"norm {got.norm():.4f}, {said or off(got, expected)}",
+                question=question,
             )
     return "to its norm, once an update"
+
+
+def _clipped(subject: Subject) -> tuple[str, str]:
+    """How the first gradient is clipped, to a limit that acts on single numbers, too, and the question for it."""
+    limit = 0.01
+    got = next(event["gradient"] for event in _events(subject, limit) if event["kind"] == "step")
+    parts = [_slope(torch.zeros(V, V), *batch) / ACCUMULATION for batch in _batches()[:ACCUMULATION]]
+    whole = sum(parts, torch.zeros(V, V))
+    one_by_one = torch.zeros(V, V)  # each time all that there is so far
+    for part in parts:
+        one_by_one = _cut(one_by_one + part, limit)
+    known = {
+        "as it is without clipping": (whole, "Is the gradient clipped between the last backward() and step()?"),
+        "clipped number by number": (whole.clamp(-limit, limit), "Is it clipped by its norm: clip_grad_norm_?"),
+        "clipped after each batch": (one_by_one, "Is it clipped once, after all batches?"),
+        "only the last batch's part": (_cut(parts[-1], limit), "Does the gradient of all batches add up?"),
+        "always of the norm grad_clip": (whole * limit / whole.norm(), "Is a small gradient left as it is?"),
+    }
+    return next(
+        ((name, question) for name, (each, question) in known.items() if close(got, each, 2e-3)),
+        ("", "What is clipped, when, and by its norm or its values?"),
+    )
+
+
+def _cut(gradient: torch.Tensor, limit: float) -> torch.Tensor:
+    return gradient * min(1.0, limit / float(gradient.norm()))
 
 
 @stage
@@ -259,10 +286,16 @@ def _run(grad_clip: float) -> list[tuple[torch.Tensor, list[float]]]:
         for x, y in batches[n * ACCUMULATION : (n + 1) * ACCUMULATION]:
             losses.append(F.cross_entropy(leaf[x].flatten(0, 1), y.flatten()))
         (gradient,) = torch.autograd.grad(torch.stack(losses).mean(), [leaf])
-        gradient = gradient * min(1.0, grad_clip / float(gradient.norm()))
+        gradient = _cut(gradient, grad_clip)
         table = table - _rates()[n] * gradient
         made.append((gradient, [loss.item() for loss in losses]))
     return made
+
+
+def _slope(table: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The gradient of a batch's loss."""
+    leaf = table.clone().requires_grad_()
+    return torch.autograd.grad(F.cross_entropy(leaf[x].flatten(0, 1), y.flatten()), [leaf])[0]
 
 
 def _gradients(grad_clip: float) -> list[torch.Tensor]:
