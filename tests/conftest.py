@@ -47,6 +47,7 @@ FAMILIES = {  # tests of many cases of a second and more: how many of them are n
     "test_known_bugs_alone_and_in_pairs_are_named": 2,
     "test_what_is_nearly_right_is_named": 2,
     "test_a_planted_mistake_is_led_to": 2,
+    "test_its_neighbours_are_led_to": 2,
     "test_a_masked_score_is_far_below_all_others": 4,
     "test_the_official_dropout_passes_with_any_draw": 1,
     "test_a_bug_has_the_same_name_in_every_draw": 1,

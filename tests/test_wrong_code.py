@@ -201,6 +201,13 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("hugging_face/training.py", "clipped after the step", "as it is without clipping", "backward() and step()"),
         ("mingpt/gpt.py", "n_layer outside of the root", "which is 0.02 / √2 · n_layer", "under the root"),
         ("mingpt/attention.py", "triu; no scale", "the future in sight", "Which triangle"),
+        ("hugging_face/positions.py", "the exponent doubled", "sines 0, 4, 8, … / C, of the cosines 2, 6", "one angle"),
+        (
+            "torch_encoder_layer/transformer_layers_by_hand.py",
+            "each layer reads the embeddings",
+            "22,427 that there are",
+            "not the embeddings",
+        ),
         ("arena/task05.py", "W_O summed over its own heads", "the sum of all heads", "its own part of W_O"),
         ("nanogpt/task09_rope.py", "turned before the transpose", "same angles at all positions", "or the heads"),
         ("ng_video_lecture/task09_rope.py", "keys not turned; exponents up to 2", "exponents 4i/D", "are turned"),

@@ -50,14 +50,18 @@ def bidirectional(subject: Subject) -> str:
 
 def layers(subject: Subject) -> str:
     """Each layer has parameters of its own, which it uses."""
-    used, idle = zip(*(_used(subject, layers) for layers in (1, 2, 3)), strict=True)
+    used, idle, made = zip(*(_used(subject, layers) for layers in (1, 2, 3)), strict=True)
     one, two = used[1] - used[0], used[2] - used[1]
     if not one == two > 0:
+        several = made[2] > made[1] > made[0]
+        got = f"{used[0]:,} with 1 layer, {used[1]:,} with 2, {used[2]:,} with 3"
         raise Failure(
             what="each layer has parameters of its own, and is used",
             expected="as many more parameters with a gradient for each layer",
-            got=f"{used[0]:,} with 1 layer, {used[1]:,} with 2, {used[2]:,} with 3",
-            question="Is a new layer made for each round and called, and does each read what the one before returned?",
+            got=got + (f", of {made[0]:,}, {made[1]:,} and {made[2]:,} that there are" if several else ""),
+            question="Is each layer called, and does it read what the one before returned, not the embeddings?"
+            if several
+            else "Is a new layer made for each round, or is one called again and again?",
         )
     if idle[0]:
         raise Failure(
@@ -69,8 +73,8 @@ def layers(subject: Subject) -> str:
     return f"{one:,} parameters more for each layer; the scale of scores is free here: not compared"
 
 
-def _used(subject: Subject, layers: int) -> tuple[int, list[str]]:
-    """How many parameters get a gradient, and the names of those that get none, or of matrices that get half of one."""
+def _used(subject: Subject, layers: int) -> tuple[int, list[str], int]:
+    """How many parameters get a gradient; which get none or, matrices, half of one; how many there are."""
     model = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=layers)))
     tokens = subject.tokens(64, model.sizes.T, model.sizes.V)
     got = subject.session.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
@@ -79,7 +83,7 @@ def _used(subject: Subject, layers: int) -> tuple[int, list[str]]:
         matrix = gradient is not None and gradient.ndim > 1 and not {model.sizes.V, model.sizes.T} & {*gradient.shape}
         if gradient is None or (matrix and (gradient == 0).double().mean() > 0.25):
             idle.append(name)
-    return sum(gradient.numel() for gradient in got if gradient is not None), idle
+    return sum(gradient.numel() for gradient in got if gradient is not None), idle, model.count()
 
 
 def learning(subject: Subject) -> str:

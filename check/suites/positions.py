@@ -143,6 +143,7 @@ def _wrong(rows: torch.Tensor) -> Failure:
         question = "What happens at later positions: is the table cut, repeated or rounded?"
     elif norms.max() - norms.min() > 1e-3 * C:
         question = "Have the sine and the cosine of a pair one angle, of exponent 2i / C?"
+    named = named or _exponents(early)
     row, column = ((rows - expected).abs() > 2e-3).nonzero()[0].tolist()
     return Failure(
         what="sin and cos of t / 10000^(2i/C)",
@@ -150,6 +151,18 @@ def _wrong(rows: torch.Tensor) -> Failure:
         got=_shown(rows[row], column) + named,
         question=question,
     )
+
+
+def _exponents(rows: torch.Tensor) -> str:
+    """The exponents of the first sines and cosines, where columns are these of angles that grow with the position."""
+    sines, first = rows[0].abs() < 0.5, rows[1].clamp(-1, 1)
+    speeds = torch.where(sines, first.asin(), first.acos())  # (C)
+    angles = torch.arange(len(rows), dtype=torch.float64)[:, None] * speeds
+    if not close(torch.where(sines, angles.sin(), angles.cos()), rows, 1e-2):
+        return ""
+    shown = (-speeds.log() / math.log(10_000) * C).round(decimals=2) + 0.0
+    of = [", ".join(f"{each:g}" for each in shown[which][:3].tolist()) for which in (sines, ~sines)]
+    return f"; exponents of the sines {of[0]}, … / C, of the cosines {of[1]}, … / C"
 
 
 def _answer(subject: Subject, length: int, width: int) -> dict:
