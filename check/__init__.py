@@ -4,3 +4,5 @@ The learner's file runs in a process of its own (worker.py, sandbox.py) that onl
 these sizes, take these weights, give the logits of these tokens. This process asks (session.py) and judges (suites/),
 with a reference of its own (reference.py, matching.py).
 """
+
+COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grading.grade"}

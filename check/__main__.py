@@ -12,6 +12,7 @@ that does not hold (`--all` goes on). Exit code 0: all hold; 1: one does not; 2:
 not be decided; 4: the check itself could not run; 130: interrupted. What each stage looks at: docs/check.md.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -21,25 +22,31 @@ HERE = Path(__file__).resolve().parent
 if not __package__:  # python PATH/check, in any folder
     sys.path[:] = [str(HERE.parent), *(path for path in sys.path if not path or Path(path).resolve() != HERE)]
 
-from check.names import COMMANDS  # noqa: E402
+from check import COMMANDS, zygote  # noqa: E402
 from common.run import progress, run  # noqa: E402
+
+NO_CHECK = {"--hint", "--compare"}
 
 
 def main() -> None:
     progress.where = "before the verdict"
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     command = words[0] if words and words[0] in COMMANDS else ""
-    if not {"-h", "--help"} & set(sys.argv[1:]):
-        _need_torch()
-    if command:
-        sys.argv.remove(command)
-    importlib.import_module(COMMANDS.get(command, "check.one")).main()
+    with contextlib.ExitStack() as stack:
+        if not {"-h", "--help"} & set(sys.argv[1:]):
+            _need_torch(stack if words and not command and not NO_CHECK & set(sys.argv[1:]) else None)
+        if command:
+            sys.argv.remove(command)
+        importlib.import_module(COMMANDS.get(command, "check.one")).main()
 
 
-def _need_torch() -> None:
+def _need_torch(stack: contextlib.ExitStack | None) -> None:
+    """Import PyTorch; with a stack, the learner's process does so at the same time."""
     if importlib.util.find_spec("torch") is None:
         print("The check could not run: PyTorch is not installed: pip install -r requirements.txt", file=sys.stderr)
         sys.exit(4)
+    if stack and zygote.CAN_FORK:
+        zygote.AHEAD.append(stack.enter_context(zygote.Zygote()))
     from common import pytorch  # noqa: F401
 
 

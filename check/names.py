@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from check import COMMANDS
 from common.courses import CLASSES
 from common.run import UserError
 from exercises.build import official_path
 from exercises.hints import HINTS
 
-COMMANDS = {"start": "check.start", "run": "check.own", "look": "check.look", "grade": "check.grading.grade"}
 TASKS = [name for name in HINTS if name.startswith("task")]
 PIECES = [name for name in HINTS if not name.startswith("task")]
 SUFFIXES = (".py", ".ipynb")

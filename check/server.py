@@ -26,6 +26,7 @@ import torch
 from torch.nn import functional as F
 
 POLL_SECONDS = 0.02
+GOODBYE_SECONDS = 0.5
 BE_SUBREAPER = 36  # of prctl: orphans of a learner's process become children of this one
 
 
@@ -66,7 +67,14 @@ def serve(kind: str, folder: Path) -> None:
         if status is None:
             return
         _tell(control, ended=os.waitstatus_to_exitcode(status))
-        import torch._dynamo  # noqa: F401  (every optimizer imports it, for more than a second; now there may be time)
+        if _goes_on(control):
+            import torch._dynamo  # noqa: F401  (every optimizer does so, for more than a second; now there may be time)
+
+
+def _goes_on(control: socket.socket) -> bool:
+    """Whether the check still needs this process: it closes the socket at once after its only file."""
+    is_ready = select.select([control], [], [], GOODBYE_SECONDS)[0]
+    return not is_ready or bool(control.recv(1, socket.MSG_PEEK))
 
 
 def _wait(child: int, control: socket.socket) -> int | None:

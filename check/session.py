@@ -92,7 +92,7 @@ class Session:
 
     def _start(self) -> None:
         if self.zygote is None:
-            self.zygote = self.resources.enter_context(Zygote())
+            self.zygote = self.resources.enter_context(Zygote.ahead())
         order = self.copy(self.zygote.folder)
         output: IO[bytes] = open(self.folder / ".output", "w+b")  # noqa: SIM115
         self.resources.callback(output.close)

@@ -92,7 +92,7 @@ class Watch:
 
 def watch(task: str, file: Path, options) -> None:
     """Check at every save, and do what is asked in between; until Ctrl-C, or q on a terminal."""
-    with Zygote() as zygote, _keys() as has_keys:
+    with Zygote.ahead() as zygote, _keys() as has_keys:
         watched = Watch(task, file, options, zygote)
         say(KEYS if has_keys else "Ctrl-C ends it.")
         while True:

@@ -68,6 +68,11 @@ class Zygote:
         self.output.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @staticmethod
+    def ahead() -> "Zygote":
+        """The one that was started while the check imported PyTorch itself, or another."""
+        return AHEAD.pop() if AHEAD else Zygote()
+
     def _launch(self) -> None:
         self.control, theirs = socket.socketpair()
         self.said, self.ready, self.files = b"", False, 0
@@ -159,13 +164,16 @@ class Zygote:
             self.control.close()  # upon which it ends what it started, and itself
         if self.server:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.server.wait(END_SECONDS if CAN_FORK else 0)
+                self.server.wait(END_SECONDS if CAN_FORK and self.ready else 0)
             for process in descendants(self.server.pid):  # where a file has stopped it
                 with contextlib.suppress(OSError):
                     os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
             self.server.kill()
             self.server.wait()
         self.server = self.control = None
+
+
+AHEAD: list[Zygote] = []
 
 
 @dataclasses.dataclass

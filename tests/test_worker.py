@@ -4,17 +4,19 @@ import itertools
 import json
 import os
 import re
+import socket
+import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
 
-from check import notebook, sandbox, worker
+from check import notebook, sandbox, server, worker
 from check.grading import grade
 from check.grading.submissions import collect
 from check.run import CODES, check, verdict
 from check.session import Session, clean, missing, question_for
-from check.zygote import CAN_FORK, Zygote, descendants
+from check.zygote import CAN_FORK, ROOT, Zygote, descendants
 
 import pytest
 import torch
@@ -189,6 +191,31 @@ def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
             100 * len(known),
             100 * len(known) + len(os.listdir(zygote.folder)),
         )
+
+
+def test_the_process_that_forks_knows_whether_the_check_still_needs_it(monkeypatch):
+    """After its only file it ends at once; with others to come it uses the time to import what optimizers need."""
+    monkeypatch.setattr(server, "GOODBYE_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        assert server._goes_on(theirs)
+        ours.send(b"an order")
+        assert server._goes_on(theirs) and theirs.recv(100) == b"an order"
+        ours.close()
+        assert not server._goes_on(theirs)
+
+
+def test_the_learners_process_starts_before_the_check_imports_pytorch(tmp_path):
+    (tmp_path / "my_attention.py").write_text("x = 1\n")
+    code = (
+        "import sys\nfrom check import __main__ as front, zygote\nstart = zygote.Zygote.__init__\nseen = []\n"
+        "zygote.Zygote.__init__ = lambda self: (seen.append('torch' in sys.modules), start(self))[1]\n"
+        "sys.argv = ['check', 'attention', sys.argv[1]]\n"
+        "try:\n    front.main()\nfinally:\n    print(seen, zygote.AHEAD)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "my_attention.py")]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert result.stdout.endswith("[False] []\n"), result
 
 
 def test_the_process_that_forks_is_started_again_after_some_files(monkeypatch, tmp_path):
