@@ -60,7 +60,7 @@ def test_harmful_files_harm_nothing(name, around):
 
 def test_without_a_sandbox_grade_refuses_in_one_line(monkeypatch):
     monkeypatch.setattr(sandbox, "kind", lambda: "no")
-    with pytest.raises(UserError, match=r"\[grade\].*docker run.*--unconfined"):
+    with pytest.raises(UserError, match=r"pip install sandlock==.*docker run.*--unconfined"):
         sandbox.need(unconfined=False)
     sandbox.need(unconfined=True)
 

@@ -12,7 +12,8 @@ import torch
 READ = "1 where a position (row) depends on another (column)"
 NO_MASK = "Do the scores of later positions become -inf before the softmax: does every layer get the mask, or its flag?"
 DIAGONAL = "At which diagonal does the mask begin?"
-FLAG = "Which value of causal hides later positions: where is the flag asked, and is it handed on?"
+FLAG = "Is causal handed on, from the model to each layer?"
+VALUE = "Which value of causal hides later positions?"
 MODE = "Which line makes the mask depend on self.training, or on the call?"
 TEXTS = 16
 
@@ -75,7 +76,7 @@ def _flag(subject: Subject) -> tuple[str, str] | None:
     if close(causal, free):
         return "the same logits with causal=True as with causal=False", FLAG
     if not leak(subject, models[1], sizes.T):
-        return "causal=False hides later positions, causal=True does not", FLAG
+        return "causal=False hides later positions, causal=True does not", VALUE
     return None
 
 

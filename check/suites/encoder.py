@@ -43,7 +43,7 @@ def bidirectional(subject: Subject) -> str:
                 what="with causal=False every position sees every other",
                 expected=f"all positions see position {place}",
                 got=f"position {blind[0]} does not",
-                question="Is there still a mask where causal is False?",
+                question="Is causal handed on to each layer, and is there no mask where it is False?",
             )
     return "every position sees every other where causal is False"
 

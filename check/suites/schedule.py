@@ -38,16 +38,29 @@ def rise(subject: Subject) -> str:
         got = [rates[n] for n in points]
         right = [_line(start, peak, warmup, points) for start in (0.0, peak / (warmup + 1))]
         if not any(_equal(got, expected) for expected in right):
-            question = "At which iteration is the peak first reached, and are the steps to it equal?"
-            if abs(got[-1] - peak) > 1e-6 * peak:
-                question = "What are both formulas at iteration warmup_iters, where they meet?"
+            if any(_equal(got[:-1], expected[:-1]) for expected in right if warmup):
+                raise _meeting(got[-1], run)
             raise Failure(
                 what=f"a linear rise over {warmup} iterations to {peak:g}",
-                expected=_listed(right[1]),
+                expected=_listed(right[0 if got[0] == 0 else 1]),
                 got=_listed(got),
-                question=question,
+                question="At which iteration is the peak first reached, and are the steps to it equal?",
             )
     return f"linear, to the peak at iterations {', '.join(str(run[1]) for run in RUNS)}"
+
+
+def _meeting(got: float, run: tuple) -> Failure:
+    """For a rise that is right up to warmup_iters, where the fall begins."""
+    peak, warmup, end, least = run
+    question = "How far along the fall is iteration warmup_iters: (iteration - warmup) / (decay - warmup)?"
+    if abs(got - peak - least) < 1e-6 * peak and least:
+        question = "What is the wave multiplied by: the peak, or the peak less the minimum?"
+    return Failure(
+        what=f"the rise is right; at iteration {warmup}, warmup_iters, the fall begins at the peak",
+        expected=f"{peak:g}",
+        got=f"{got:.4g}" + f", the peak and the minimum, {least:g}" * question.startswith("What"),
+        question=question,
+    )
 
 
 @stage

@@ -84,30 +84,61 @@ def schedule(subject: Subject) -> str:
     steps = [event for event in _events(subject) if event["kind"] == "step"]
     for n, event in enumerate(steps):
         if any(abs(rate - _rates()[n]) > 1e-9 for rate in event["lr"]):
+            said, question = _set_rate(event["lr"], n)
             raise Failure(
                 what="the learning rate of an update is get_lr of its iteration",
                 expected=f"{_rates()[n]:.4g} in iteration {n}, in every group",
-                got=", ".join(f"{rate:.4g}" for rate in event["lr"]),
-                question="When is the rate set, for which groups, and from where is the iteration counted?",
+                got=", ".join(f"{rate:.4g}" for rate in event["lr"]) + said,
+                question=question,
             )
     return "get_lr(n) in every group"
+
+
+def _set_rate(got: list[float], n: int) -> tuple[str, str]:
+    """What wrong rates of iteration n are, and the question for it."""
+    expected, first = _rates()[n], 1e-9
+    if all(abs(rate - expected * first) < 1e-3 * expected * first for rate in got):
+        said = f": get_lr times {first:g}, the rate that the optimizer began with"
+        return said, "LambdaLR multiplies the optimizer's own rate: is that 1, or is the rate set in param_groups?"
+    if all(abs(rate - _rates()[n + 1]) < 1e-9 for rate in got):
+        return f", that of iteration {n + 1}", "From where is the iteration counted?"
+    if any(abs(rate - expected) < 1e-9 for rate in got):
+        return "", "For which of the optimizer's groups is the rate set?"
+    return "", "When is the rate set, for which groups, and from where is the iteration counted?"
 
 
 @stage
 def accumulation(subject: Subject) -> str:
     """Several batches give the gradient of one large batch."""
     steps = [event for event in _events(subject) if event["kind"] == "step"]
+    before = torch.zeros(V, V)
     for n, (event, expected) in enumerate(zip(steps, _gradients(FREE), strict=True)):
         got = event["gradient"]
         if not close(got, expected, 1e-4):
-            question = "By what is each batch's loss divided, and where does the gradient begin at zero again?"
+            said, question = _accumulated(got, expected, before)
             raise Failure(
                 what=f"{ACCUMULATION} batches give the gradient of one large batch",
                 expected=f"norm {expected.norm():.4f} in iteration {n}",
-                got=f"norm {got.norm():.4f}",
+                got=f"norm {got.norm():.4f}{said}",
                 question=question,
             )
+        before = got
     return "equal to the gradient of one large batch"
+
+
+def _accumulated(got: torch.Tensor, expected: torch.Tensor, before: torch.Tensor) -> tuple[str, str]:
+    """What a wrong gradient is, by `before`, that of the iteration before, and the question for it."""
+    parts = [_slope(torch.zeros(V, V), *batch) / ACCUMULATION for batch in _batches()[:ACCUMULATION]]
+    zero = "Where does the gradient begin at zero: once an iteration, before its first batch?"
+    known = [
+        (f", exactly {ACCUMULATION} times as much", expected * ACCUMULATION, "By what is each batch's loss divided?"),
+        (": that of the iteration before is still in it", expected + before, zero),
+        (": that of the last batch alone", parts[-1], zero),
+        (": that of the last batch alone, not divided", parts[-1] * ACCUMULATION, zero),
+        (": the first batch, again and again", parts[0] * ACCUMULATION, "Where is the next batch read?"),
+    ]
+    undecided = ("", "By what is each batch's loss divided, and where does the gradient begin at zero again?")
+    return next(((said, question) for said, each, question in known if close(got, each, 1e-4)), undecided)
 
 
 @stage
