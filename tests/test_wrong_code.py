@@ -199,7 +199,7 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("nanogpt/generate.py", "softmax over the batch", "whatever the logits", "that of the rows (dim=0)"),
         ("hugging_face/generate.py", "max_length counts the prompt", "2 new tokens of 5", "is the prompt counted"),
         ("hugging_face/training.py", "clipped after the step", "as it is without clipping", "backward() and step()"),
-        ("heads_loop/training.py", "gradients of all steps add up", "of the iteration before is still in it", "at zero"),
+        ("heads_loop/training.py", "gradients of all steps add up", "before is still in it", "at zero"),
         ("mingpt/training.py", "the sum of the losses' gradients", "exactly 2 times as much", "divided"),
         ("torch_scheduler/training.py", "get_lr times the optimizer's rate", "began with", "LambdaLR multiplies"),
         ("llms_from_scratch/schedule.py", "min_lr added to the whole cosine", "the peak and the minimum", "less the"),

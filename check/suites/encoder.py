@@ -74,15 +74,15 @@ def layers(subject: Subject) -> str:
 
 
 def _used(subject: Subject, layers: int) -> tuple[int, list[str], int]:
-    """How many parameters get a gradient; which get none or, matrices, half of one; how many there are."""
+    """How many parameters get a gradient; which matrices get none, or half of one; how many parameters there are."""
     model = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=layers)))
     tokens = subject.tokens(64, model.sizes.T, model.sizes.V)
     got = subject.session.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
     idle = []
-    for name, gradient in zip(model.names, got, strict=True):
-        matrix = gradient is not None and gradient.ndim > 1 and not {model.sizes.V, model.sizes.T} & {*gradient.shape}
-        if gradient is None or (matrix and (gradient == 0).double().mean() > 0.25):
-            idle.append(name)
+    for name, gradient, value in zip(model.names, got, model.first_values, strict=True):
+        is_table = bool({model.sizes.V, model.sizes.T} & {*value.shape})  # rows that a text leaves out have none
+        if value.ndim > 1 and (gradient is None or (not is_table and (gradient == 0).double().mean() > 0.25)):
+            idle.append(name)  # a norm's numbers may be left over: a model after post-LN blocks needs no last one
     return sum(gradient.numel() for gradient in got if gradient is not None), idle, model.count()
 
 

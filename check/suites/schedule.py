@@ -51,7 +51,7 @@ def rise(subject: Subject) -> str:
 
 def _meeting(got: float, run: tuple) -> Failure:
     """For a rise that is right up to warmup_iters, where the fall begins."""
-    peak, warmup, end, least = run
+    peak, warmup, _, least = run
     question = "How far along the fall is iteration warmup_iters: (iteration - warmup) / (decay - warmup)?"
     if abs(got - peak - least) < 1e-6 * peak and least:
         question = "What is the wave multiplied by: the peak, or the peak less the minimum?"
