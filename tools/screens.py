@@ -17,7 +17,7 @@ WIDTHS = (60, 80, 120)
 SCREENS: dict[str, tuple[tuple[str, str], ...]] = {  # command → what is typed, each after a text
     "python -m check my_task03.py": (),
     "python -m check": (),
-    "python -m check --watch my_task03.py": (("hint 1\r\n", "h"), ("Hint 1", "q")),
+    "python -m check --watch my_task03.py": (("hint 1\r\n", "h"), ("About causality", "q")),
     "python -m check look my_task02.py --seconds 5": (),
     "python -m check --help": (),
     "python task03.py --help": (),
