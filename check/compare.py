@@ -3,16 +3,14 @@
 import ast
 import difflib
 
-from exercises.build import official_path, source
+from exercises.build import source
 
 
 def beside(task: str, mine: str) -> str:
     """What differs in kind, a line each, and a unified diff from the file to the official one."""
     official = source(task)
     kinds = "".join(f"# {line}\n" for line in differences(mine, official))
-    lines = difflib.unified_diff(
-        mine.splitlines(True), official.splitlines(True), "yours", str(official_path(task).name), n=2
-    )
+    lines = difflib.unified_diff(mine.splitlines(True), official.splitlines(True), "yours", f"{task}.py", n=2)
     return kinds + "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 

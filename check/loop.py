@@ -13,7 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from check.standins import Loss, Noted, Table
-from common.courses import ARGUMENTS, PARAMETERS, find_functions, global_names, in_order, meaning
+from common.courses import ARGUMENTS, find_functions, global_names, in_order, meaning
+from common.exercises import PARAMETERS
 
 import torch
 

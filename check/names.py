@@ -7,15 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from check import COMMANDS
-from common.courses import CLASSES
+from common.exercises import BY_CLASS, CLASSES
 from common.run import UserError
-from exercises.build import official_path
-from exercises.hints import HINTS
+from exercises.catalogue import EXERCISES, PIECES, TASKS
 
-TASKS = [name for name in HINTS if name.startswith("task")]
-PIECES = [name for name in HINTS if not name.startswith("task")]
 SUFFIXES = (".py", ".ipynb")
-BY_CLASS = ("gpt", "encoder", "transformer", "block", "multi_head_attention", "mlp")  # the whole before its parts
 NUMBER = re.compile(r"task[ _-]?0*(\d{1,2})(?!\d)")
 
 
@@ -43,8 +39,8 @@ def task_named(word: str) -> str:
         found = _numbered(int(number[1]))
         if found:
             return found
-    close = "" if number else did_you_mean(name, [*HINTS, *COMMANDS])
-    raise UserError(f"{word[:40]!r} is no task or piece{close}; expected one of {', '.join(HINTS)}")
+    close = "" if number else did_you_mean(name, [*EXERCISES, *COMMANDS])
+    raise UserError(f"{word[:40]!r} is no task or piece{close}; expected one of {', '.join(EXERCISES)}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -73,9 +69,9 @@ def told_by(path: Path) -> str | None:
     named = task_of(path) or (task_of(path.parent) if path.parent.name else None)
     if named == "attention" and any(name[0].isupper() and "Attention" in name for name in defined):
         return "multi_head_attention"
-    if named == "transformer" and any(name in CLASSES["encoder"][0].split() for name in defined):
+    if named == "transformer" and any(name in CLASSES["encoder"][0] for name in defined):
         return "encoder"
-    known = (piece for piece in BY_CLASS if any(name in CLASSES[piece][0].split() for name in defined))
+    known = (piece for piece in BY_CLASS if any(name in CLASSES[piece][0] for name in defined))
     return named or next(known, None)
 
 
@@ -86,7 +82,7 @@ def own_name(task: str) -> str:
 
 def own_files(folder: Path) -> dict[str, Path]:
     """Task or piece → the file in a folder whose name holds it, the newest of several; official files are not seen."""
-    official = {official_path(task) for task in HINTS} | {folder.resolve() / "task08_infinite.py"}
+    official = {each.official for each in EXERCISES.values()} | {folder.resolve() / "task08_infinite.py"}
     found: dict[str, Path] = {}
     files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()] if folder.is_dir() else []
     for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):

@@ -11,7 +11,6 @@ from pathlib import Path
 import check.__main__ as front
 from check import compare, notebook, sandbox
 from check.names import (
-    PIECES,
     SUFFIXES,
     command,
     did_you_mean,
@@ -32,9 +31,8 @@ from common.parser import Parser, path, whole_number
 from common.progress import hint
 from common.run import UserError
 from common.terminal import columns, fold, has_codes, is_terminal, say, wrapped
-from exercises.briefs import BRIEFS
 from exercises.build import expected
-from exercises.hints import HINTS, hints_about
+from exercises.catalogue import EXERCISES, PIECES
 
 LARGEST = 2**20  # bytes of a file
 FACTORS = {r"scale of the scores|scores (divided|multiplied)": r"scale|-0\.5|√", "temperature": "temperature"}
@@ -234,7 +232,7 @@ def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
     """The hint to give next: the last, which has the formula, where a factor in it is what fails."""
     stage = failed_first(results)
     failed = next((f"{result.got} {result.hint}" for result in results if result.status == "fail"), "")
-    hints = hints_about(task, stage) or HINTS[task]
+    hints = EXERCISES[task].about(stage) or EXERCISES[task].hints
     for word, in_formula in FACTORS.items():
         if re.search(word, failed) and re.search(in_formula, hints[-1]):
             return len(hints)
@@ -245,8 +243,8 @@ def advise(task: str, file: Path, results: list[Result]) -> None:
     """Tell a person at a terminal what to do next."""
     if verdict(results) != "pass":
         return
-    if task in BRIEFS:
-        hint(f"Why the official file does it as it does: {BRIEFS[task].why}")
+    if EXERCISES[task].why:
+        hint(f"Why the official file does it as it does: {EXERCISES[task].why}")
         hint(f"Compare your file with it: {command(file, '--compare')}")
         hint(f"Run yours: {command('run', file)}")
         hint(f"Expect {expected(task)}{', not digit for digit: see the notes' if notes_of(results) else ''}.")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from check.notebook import source_of
 from check.result import Result
-from exercises.build import LEFT_OUT, source
+from exercises.build import source
+from exercises.catalogue import EXERCISES
 
-OWN_FORM = ("attention",)  # its mask has the form that one's own attention reads: its suite looks at it alone
+OWN_FORM = "attention"  # its mask has the form that one's own attention reads: its suite looks at it alone
 
 
 def judged(task: str, path: Path, missing: Result, check: Callable[[Path], Iterator[Result]]) -> Result:
@@ -18,13 +19,13 @@ def judged(task: str, path: Path, missing: Result, check: Callable[[Path], Itera
     to write next."""
     text = source_of(path).decode("utf-8", "replace")
     written = _written(task, text)
-    done, names = [name for name, is_there in written.items() if is_there], LEFT_OUT[task]
+    done, names = [name for name, is_there in written.items() if is_there], EXERCISES[task].write
     if not done or len(written) < len(names) or len(done) == len(names):
         return missing
     units = {name.partition(".")[0] for name, is_there in written.items() if not is_there}
     alone = [name for name in done if name.partition(".")[0] not in units]
     of = f"{len(done)} of {len(names)}"
-    if alone and task not in OWN_FORM:
+    if alone and EXERCISES[task].suite != OWN_FORM:
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder, path.name).with_suffix(".py")
             whole.write_text("\n".join([text, *_official(task, units)]), encoding="utf-8")
@@ -46,7 +47,7 @@ def _written(task: str, text: str) -> dict[str, bool]:
             if isinstance(part, ast.FunctionDef):
                 name = f"{node.name}.{part.name}" if isinstance(node, ast.ClassDef) else part.name
                 found[name] = not any(map(_is_hole, ast.walk(part)))
-    return {name: found[name] for name in LEFT_OUT[task] if name in found}
+    return {name: found[name] for name in EXERCISES[task].write if name in found}
 
 
 def _is_hole(node: ast.AST) -> bool:

@@ -9,6 +9,8 @@ norm2_bias (C). What a task does not have is absent.
 import math
 from dataclasses import dataclass
 
+from exercises.catalogue import EXERCISES
+
 import torch
 from torch.nn import functional as F
 
@@ -100,32 +102,8 @@ class Task:
         return SCALES_OF_LESSONS if self.name.startswith("task") else ("√D",)
 
 
-PRE_NORM: dict = {
-    "feed_forward": "mlp",
-    "blocks": True,
-    "skips": True,
-    "projection": True,
-    "norms": True,
-    "last_norm": True,
-}
-TASKS = {
-    "task01": Task("task01", n_head=False),
-    "task02": Task("task02"),
-    "task03": Task("task03", feed_forward="linear"),
-    "task04": Task("task04", feed_forward="linear", blocks=True),
-    "task05": Task("task05", feed_forward="mlp", blocks=True, skips=True, projection=True),
-    "task06": Task("task06", **PRE_NORM),
-    "task07": Task("task07", **PRE_NORM, dropout=True),
-    "task09_rope": Task("task09_rope", **PRE_NORM, dropout=True, rotary=True),
-    # Pieces: modules of a model of which the check makes the rest.
-    "mlp": Task("mlp", attention=False, n_head=False, feed_forward="mlp", dropout=True, activation="gelu"),
-    "multi_head_attention": Task("multi_head_attention", projection=True, dropout=True),
-    "self_attention": Task("self_attention", n_head=False, dropout=True),
-    "block": Task("block", **PRE_NORM | {"blocks": False, "last_norm": False}, dropout=True, activation="gelu"),
-    "transformer": Task("transformer", **PRE_NORM, dropout=True),  # of these two only the sizes are used
-    "encoder": Task("encoder", **PRE_NORM, dropout=True),
-    "gpt": Task("gpt", **PRE_NORM, dropout=True, activation="gelu", tied=True, embedding_dropout=True),
-}
+# Of pieces that are modules, the model of which the check makes the rest.
+TASKS = {name: Task(name, **each.model) for name, each in EXERCISES.items() if each.model is not None}
 
 SCALES_OF_LESSONS = ("√D", "√C")  # the documented runs divide by √C from task 2 on
 RIGHT_ACTIVATIONS = {"relu": ("relu",), "gelu": ("gelu", "gelu (tanh)")}

@@ -17,7 +17,8 @@ from common.parser import Parser, path
 from common.progress import hint
 from common.run import UserError
 from common.terminal import say
-from exercises.build import LEFT_OUT, ROOT, explanation, source, starter
+from exercises.build import ROOT, explanation, source, starter
+from exercises.catalogue import EXERCISES
 
 TRAINING = ROOT / "common" / "config.py"
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -50,7 +51,7 @@ def write(task: str, folder: Path, mine: bool = False, to: Path | None = None) -
         raise UserError(f"{place}: {error.strerror}") from error
     say(f"{place}: written{made}. Fill it in, then: {command(*named(task, place))}", hanging=2)
     if not mine:
-        hint(f"To write: {', '.join(LEFT_OUT[task])}. Hints: {command(task, '--hint', 1)}")
+        hint(f"To write: {', '.join(EXERCISES[task].write)}. Hints: {command(task, '--hint', 1)}")
     return place
 
 

@@ -7,10 +7,10 @@ import json
 import os
 from pathlib import Path
 
-from check.names import PIECES, TASKS, command, own_files, own_name
+from check.names import command, own_files, own_name
 from check.result import Result
 from common.files import replace
-from exercises.hints import HINTS, hints_about
+from exercises.catalogue import EXERCISES, PIECES, TASKS
 
 PLACE = Path(".check.json")
 NO_CHECK = "no check: it is to be read and run"  # of task 8
@@ -42,9 +42,9 @@ class State:
 
     def next_hint(self, task: str, file: Path | None = None, stage: str = "") -> int:
         """The first hint for a stage that was not asked for yet for this file (the table's by default), or the last."""
-        hints = hints_about(task, stage)
-        asked = self.hints.get(self._hinted(task, file) + f" {stage}" * bool(hints), 0)
-        return min(len(hints or HINTS[task]), asked + 1)
+        about = EXERCISES[task].about(stage)
+        asked = self.hints.get(self._hinted(task, file) + f" {stage}" * bool(about), 0)
+        return min(len(about or EXERCISES[task].hints), asked + 1)
 
     def _hinted(self, task: str, file: Path | None) -> str:
         return f"{task} {(file or self.own(task)).resolve()}"
@@ -59,12 +59,13 @@ class State:
         Where that stage has none of its own, or none failed, it is one for the whole task.
         """
         stage = self.failed.get(self._hinted(task, file), "")
-        hints = hints_about(task, stage)
-        level = min(level, len(hints or HINTS[task]))
+        about = EXERCISES[task].about(stage)
+        hints = about or EXERCISES[task].hints
+        level = min(level, len(hints))
         if level <= self.next_hint(task, file, stage):
-            self.hints[self._hinted(task, file) + f" {stage}" * bool(hints)] = level
+            self.hints[self._hinted(task, file) + f" {stage}" * bool(about)] = level
             self.save()
-        return f"About {stage}: {hints[level - 1]}" if hints else f"About all of {task}: {HINTS[task][level - 1]}"
+        return f"About {stage if about else f'all of {task}'}: {hints[level - 1]}"
 
     def notes(self, task: str, path: Path) -> list[str]:
         """What the last check of this very text noted."""

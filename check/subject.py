@@ -14,24 +14,13 @@ from check.notebook import source_of
 from check.reference import TASKS, Form, Task, Weights
 from check.result import Failure
 from check.session import Session
-from common.courses import WHOLE
-from exercises.build import official_path
+from common.exercises import CLASSES, WHOLE
+from exercises.build import official_path, source
 
 import torch
 
 B = 3
 TOLERANCE = 2e-4
-MODULES = (
-    "mlp",
-    "self_attention",
-    "multi_head_attention",
-    "block",
-    "gpt",
-    "transformer",
-    "encoder",
-)  # pieces that are classes, not functions
-
-
 WORDS = {"n_embd": "hidden_size", "block_size": "context_size"}  # the lessons' and the pieces'
 
 
@@ -86,9 +75,9 @@ class Subject:
         """A message about a piece in its exercise's words, where the file does not have the lessons'."""
         if self.name.startswith("task"):
             return text
-        source = source_of(self.path).decode(errors="replace")
-        words = {here: there for here, there in WORDS.items() if here not in source}
-        words |= {"logits": "outputs"} if self.name in set(MODULES) - set(WHOLE) else {}
+        text_of_file = source_of(self.path).decode(errors="replace")
+        words = {here: there for here, there in WORDS.items() if here not in text_of_file}
+        words |= {"logits": "outputs"} if self.name in CLASSES.keys() - set(WHOLE) else {}
         return re.sub(r"\b\w+\b", lambda word: words.get(word[0], word[0]), text)
 
     def note(self, text: str) -> None:
@@ -109,23 +98,23 @@ class Subject:
 
     def identify(self) -> str:
         """The start of the file's SHA-256. Raises Failure for the repository's own file."""
-        source, own = source_of(self.path), official_path(self.name)
-        official, same = code_of(own.read_bytes()), ""
-        if self.path.samefile(own) or code_of(source) == official:
+        text, own, same = source_of(self.path), official_path(self.name), ""
+        official = {code_of(own.read_bytes()), code_of(source(self.name).encode())}
+        if self.path.samefile(own) or code_of(text) in official:
             same = f"{own.name}, as the repository has it"
         for file, content in imported_files(self.path.resolve(), self.session.within)[0].items():
-            same = same or (f"it imports {file.name}, as the repository has it" if code_of(content) == official else "")
+            same = same or (f"it imports {file.name}, as the repository has it" if code_of(content) in official else "")
         if same and not self.official_too:
             raise Failure(
                 what="the code is yours", expected="a file of your own", got=same, question="Which file did you write?"
             )
-        return hashlib.sha256(source).hexdigest()[:12]
+        return hashlib.sha256(text).hexdigest()[:12]
 
     # Models
 
     def takes(self, argument: str) -> bool:
         """Whether a model can be told this."""
-        if self.name in MODULES:
+        if self.name in CLASSES:
             return argument in self.session.ask("piece_takes", piece=self.name)
         return True
 
@@ -144,10 +133,10 @@ class Subject:
         if self.name == "self_attention":  # its one head is as wide as the vectors
             sizes = replace(sizes, H=1, D=sizes.C)
         config = self.config(sizes, **changes)
-        if self.name in MODULES:
+        if self.name in CLASSES:
             config = {WORDS.get(name, name): value for name, value in config.items()}
             config = {"causal": True, "n_head": sizes.H} | config
-        piece = self.name if self.name in MODULES else ""
+        piece = self.name if self.name in CLASSES else ""
         answer = self.session.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)
         values = answer["values"]
         return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values, answer["shared"])

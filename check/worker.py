@@ -18,9 +18,6 @@ from check.standins import Layers, Predictor, Reader, Seen, first
 from common import forms
 from common.courses import (
     ARGUMENTS,
-    ORDER,
-    PARAMETERS,
-    WHOLE,
     find_classes,
     find_functions,
     find_method,
@@ -31,6 +28,7 @@ from common.courses import (
     needs_targets,
     own_functions,
 )
+from common.exercises import ORDER, PARAMETERS, WHOLE
 
 import torch
 from torch import nn

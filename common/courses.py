@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
+from common.exercises import CLASSES, FUNCTIONS, ORDER
+
 from torch import nn
 
 ARGUMENTS = {  # here → in the courses; capitals do not matter
@@ -45,66 +47,6 @@ ARGUMENTS = {  # here → in the courses; capitals do not matter
     "log": "logger log_fn",
     "save": "save_fn save_checkpoint checkpoint",
 }
-CLASSES = {  # by these names, or else by what the name sounds like
-    "self_attention": (
-        "CausalSelfAttention SelfAttention SelfAttentionHead AttentionHead Head",
-        r"attention|attn|head",
-    ),
-    "multi_head_attention": (
-        "MultiHeadCausalSelfAttention CausalMultiHeadSelfAttention MultiHeadSelfAttention CausalMultiHeadAttention "
-        "MultiHeadCausalAttention MultiHeadAttention CausalSelfAttention SelfAttention",
-        r"attention|attn|mha",
-    ),
-    "mlp": ("MLP FeedForward Mlp FFN", r"mlp|feed_?fo|ffn"),
-    "block": ("Block TransformerBlock DecoderBlock AttentionBlock", r"block|layer"),
-    "gpt": ("GPT", r"gpt|language_?model"),
-    "transformer": (
-        "Transformer TransformerLM Decoder DecoderOnlyTransformer GPT LanguageModel",
-        r"transformer|gpt|lm$|language_?model|decoder",
-    ),
-    "encoder": ("TransformerLM Encoder TransformerEncoder", r"encoder|lm$|language_?model"),
-}
-FUNCTIONS = {  # what a function's name sounds like, where it has another
-    "causal_mask": r"mask",
-    "attention": r"attention|attn",
-    "positional_encoding": r"pos|sinus",
-    "get_lr": r"lr|learning_rate|schedule",
-    "configure_optimizers": r"optim",
-    "train": r"train|fit",
-    "generate": r"generate|sample",
-}
-PARAMETERS = {  # of functions, in their order
-    "get_lr": ("iteration", "learning_rate", "warmup_iters", "decay_iters", "min_lr"),
-    "configure_optimizers": ("model", "weight_decay", "learning_rate", "betas", "device_type"),
-    "generate": ("model", "x", "max_new_tokens", "temperature"),
-    "train": [
-        "model",
-        "optimizer",
-        "get_batch",
-        "get_lr",
-        "estimate_loss",
-        "max_iters",
-        "eval_iters",
-        "log_interval",
-        "grad_clip",
-        "gradient_accumulation_steps",
-        "log",
-        "save",
-    ],
-    "positional_encoding": ("context_size", "hidden_size"),
-}
-WHOLE = ("gpt", "transformer", "encoder")  # models; the rest are parts of one
-PART, MODEL = ("hidden_size", "n_head", "dropout"), ("vocab_size", "context_size", "hidden_size", "n_layer", "n_head")
-ORDER = {
-    "self_attention": ("hidden_size", "dropout"),
-    "mlp": ("hidden_size", "dropout"),
-    "positions": ("hidden_size", "context_size"),
-    "multi_head_attention": PART,
-    "block": PART,
-    "gpt": (*MODEL, "dropout"),
-    "transformer": (*MODEL, "dropout"),
-    "encoder": (*MODEL, "dropout", "causal"),
-}
 
 
 def meaning(name: str, values: dict[str, Any]) -> str:
@@ -122,7 +64,7 @@ def find_classes(module: Any, piece: str) -> list[str]:
     """
     classes = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
     names, sound = CLASSES[piece]
-    known = [name for name in names.split() if name in classes]
+    known = [name for name in names if name in classes]
     found = known or [name for name in classes if re.search(sound, name, re.IGNORECASE)]
     found = found or [name for name, each in classes.items() if issubclass(each, nn.Module)]
     used = {used for name in found for used in _names_in(classes[name]) if used != name}

@@ -5,7 +5,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from common.courses import PARAMETERS, in_order, make, meaning
+from common.courses import in_order, make, meaning
+from common.exercises import PARAMETERS
 
 import torch
 from torch import nn

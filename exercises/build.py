@@ -1,84 +1,70 @@
-"""Write the starter files from the lessons and pieces: python -m exercises.build
+"""Write all starter files: python -m exercises.build --into DIR
 
-A starter is its official file without the bodies of what it is about, so the two cannot drift apart; a test builds
-them anew and compares. Pieces are functions that stand alone.
+A starter is its official file without the bodies of what it is about, so the two cannot drift apart. One starter is
+written by `python -m check start NAME`.
 """
 
 import ast
 import inspect
 import json
 import re
+import runpy
 import statistics
 import textwrap
-from importlib import import_module
 from pathlib import Path
 
-from exercises.briefs import BRIEFS
-from exercises.hints import HINTS
+from common.parser import Parser, path
+from common.run import run
+from exercises.catalogue import EXERCISES, Exercise
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 WIDTH = 100
 
-# What the learner writes: functions, and methods as Class.method.
-LEFT_OUT = {
-    "task01": ["causal_mask", "attention", "SelfAttention.__init__", "SelfAttention.forward"],
-    "task02": ["SelfAttention.__init__", "SelfAttention.forward"],
-    "task03": ["FeedForward.__init__", "FeedForward.forward", "GPT.forward"],
-    "task04": ["Block.__init__", "Block.forward", "GPT.forward"],
-    "task05": ["SelfAttention.__init__", "SelfAttention.forward", "FeedForward.__init__", "Block.forward"],
-    "task06": ["Block.__init__", "Block.forward", "GPT.forward"],
-    "task07": ["attention", "SelfAttention.__init__", "SelfAttention.forward", "FeedForward.__init__"],
-    "task09_rope": ["rotation_angles", "rotate", "SelfAttention.__init__", "SelfAttention.forward"],
-    "attention": ["causal_mask", "attention"],
-    "positions": ["positional_encoding"],
-    "self_attention": ["CausalSelfAttention.__init__", "CausalSelfAttention.forward"],
-    "multi_head_attention": ["MultiHeadCausalSelfAttention.__init__", "MultiHeadCausalSelfAttention.forward"],
-    "mlp": ["MLP.__init__", "MLP.forward"],
-    "block": ["Block.__init__", "Block.forward"],
-    "gpt": ["GPT.__init__", "GPT.forward", "GPT.configure_optimizers", "GPT.generate"],
-    "transformer": [
-        "positional_encoding",
-        "attention",
-        "causal_mask",
-        "Block.__init__",
-        "Block.forward",
-        "Transformer.__init__",
-        "Transformer.forward",
-    ],
-    "encoder": ["Encoder.__init__", "Encoder.forward"],
-    "optimizers": ["configure_optimizers"],
-    "schedule": ["get_lr"],
-    "training": ["train"],
-    "generate": ["generate"],
-}
-
-
-def module_name(task: str) -> str:
-    """The module that holds a task's or piece's official code."""
-    return task if task.startswith("task") else f"exercises.official.{task}"
-
 
 def official_path(task: str) -> Path:
-    """The file that holds it."""
-    return ROOT / f"{module_name(task).replace('.', '/')}.py"
+    """The file that holds a task's or piece's official code."""
+    return EXERCISES[task].official
 
 
-def official_signature(task: str, function: str) -> inspect.Signature:
-    """How the official function is called."""
-    return inspect.signature(getattr(import_module(module_name(task)), function))
+def official_signature(task: str, name: str) -> inspect.Signature:
+    """How the official function or class is called."""
+    return inspect.signature(runpy.run_path(str(official_path(task)))[name])
 
 
 def source(task: str) -> str:
-    """The official code."""
-    return official_path(task).read_text(encoding="utf-8")
+    """The official code; of a file that several exercises share, what this one writes and needs."""
+    text = official_path(task).read_text(encoding="utf-8")
+    return _part(text, EXERCISES[task]) if EXERCISES[task].title else text
+
+
+def _part(text: str, exercise: Exercise) -> str:
+    tree, lines = ast.parse(text), text.split("\n")
+    holders = {name: node for node in tree.body[1:] for name in _defined(node)}
+    needed, todo = set(), [name.partition(".")[0] for name in exercise.write]
+    for name in todo:
+        if name in holders and name not in needed:
+            needed.add(name)
+            todo += [node.id for node in ast.walk(holders[name]) if isinstance(node, ast.Name)]
+    starts = [min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) for node in tree.body]
+    for node, start, end in reversed([*zip(tree.body, starts, [*starts[1:], len(lines) + 1], strict=True)][1:]):
+        if not needed & _defined(node):
+            del lines[start - 1 : end - 1]
+    head = [f'"""{exercise.title}.', "", *textwrap.wrap(exercise.paper, 120, break_on_hyphens=False), '"""']
+    return "\n".join([*head, *lines[tree.body[0].end_lineno :]]).rstrip("\n") + "\n"
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    """The names that an import or a definition at the top of a file defines."""
+    names = [(alias.asname or alias.name).partition(".")[0] for alias in getattr(node, "names", [])]
+    return {*names, getattr(node, "name", "")} - {""}
 
 
 def starter(task: str) -> str:
     """The text of a task's or piece's starter file."""
     text = source(task)
     lines = text.split("\n")
-    for first, last, indent, name in sorted(_bodies(ast.parse(text), LEFT_OUT[task]), reverse=True):
+    for first, last, indent, name in sorted(_bodies(ast.parse(text), EXERCISES[task].write), reverse=True):
         steps = [] if task.startswith("task") else _steps(lines, first, last, indent)
         lines[first - 1 : last] = [*steps, f'{" " * indent}raise NotImplementedError("write {name}")']
     doc = ast.parse(text).body[0]
@@ -90,23 +76,22 @@ def starter(task: str) -> str:
 def explanation(task: str) -> list[str]:
     """The lines of a starter's docstring after its title."""
     check = f"Check it: python -m check {task} FILE; hints: python -m check {task} --hint "
-    if task not in BRIEFS:
-        first = HINTS[task][0]
+    each = EXERCISES[task]
+    if not each.idea:
+        first = each.hints[0]
         if any(line.strip().startswith("# ") for line in source(task).split('"""', 2)[2].splitlines()):
             first = "The comments are the steps. B batch (in some courses N), T time, C width, H heads of size D."
         return [*textwrap.wrap(first, WIDTH), "", f"{check}2"]
-    brief = BRIEFS[task]
-    drawing = textwrap.dedent(brief.shapes).strip("\n").split("\n")
     return [
-        *textwrap.wrap(brief.idea, WIDTH),
+        *textwrap.wrap(each.idea, WIDTH),
         "",
-        *(f"    {line}" for line in drawing),
+        *(f"    {line}" for line in each.shapes.split("\n")),
         "",
-        f"    {brief.formula}",
+        f"    {each.formula}",
         "",
-        *textwrap.wrap(f"What you cannot guess: {brief.given}", WIDTH),
+        *textwrap.wrap(f"What you cannot guess: {each.given}", WIDTH),
         "",
-        *textwrap.wrap(f"Paper: {brief.paper}", WIDTH, break_on_hyphens=False),
+        *textwrap.wrap(f"Paper: {each.paper}", WIDTH, break_on_hyphens=False),
         f"Expect: {expected(task)}",
         f"{check}1",
     ]
@@ -154,10 +139,15 @@ def _bodies(tree, names):
                 yield body[0].lineno, body[-1].end_lineno, body[0].col_offset, name
 
 
-def main():
-    for task in LEFT_OUT:
-        (ROOT / "exercises" / f"{task}.py").write_text(starter(task), encoding="utf-8")
+def main() -> None:
+    parser = Parser(prog="python -m exercises.build", description=__doc__)
+    parser.add_argument("--into", type=path, required=True, metavar="DIR", help="the folder for the files")
+    folder = parser.parse_args().into
+    folder.mkdir(parents=True, exist_ok=True)
+    for task in EXERCISES:
+        (folder / f"{task}.py").write_text(starter(task), encoding="utf-8")
+    print(f"{folder}: {len(EXERCISES)} files")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

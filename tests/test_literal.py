@@ -5,7 +5,7 @@ import re
 
 from check.names import task_named, told_by
 from check.notebook import executed
-from check.suites import PIECES
+from exercises.catalogue import PIECES
 from tests.lessons import ROOT
 from tools.in_process import first_failure
 

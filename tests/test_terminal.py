@@ -27,7 +27,7 @@ from common.data import Tokens
 from common.parser import Parser
 from common.run import UserError
 from exercises import build
-from exercises.hints import HINTS, OF_STAGE
+from exercises.catalogue import EXERCISES
 from tools.screens import SCREENS, WIDTHS
 
 import pytest
@@ -79,7 +79,7 @@ FAILURE = Result(
 def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, width, desk):
     tty = terminal_for(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
-    for hints in [*HINTS.values(), *OF_STAGE.values()]:
+    for hints in [part for each in EXERCISES.values() for part in (each.hints, *each.of_stages.values())]:
         fits(terminal.wrapped("\n".join(hints), tty), width, " ".join(hints))
     for text in (front.__doc__, start.__doc__, own.__doc__, task01.__doc__, build.starter("task07").split('"""')[1]):
         fits(terminal.paragraphs(text, tty), width, text)

@@ -18,8 +18,7 @@ from check.state import State, following, rows
 from check.suites import stages_of
 from common.run import UserError
 from exercises import build
-from exercises.briefs import BRIEFS
-from exercises.hints import HINTS, OF_STAGE, SAME_NAME, hints_about
+from exercises.catalogue import EXERCISES, STAGES, TASKS
 from tests.lessons import MINE, ROOT, hand_in, right
 from tools.styles import in_styles
 
@@ -86,7 +85,7 @@ def test_a_files_task_is_in_its_name(name, task):
 
 
 def test_official_files_are_not_ones_own():
-    assert not set(own_files(ROOT).values()) & {ROOT / f"{task}.py" for task in HINTS}
+    assert not set(own_files(ROOT).values()) & {ROOT / f"{task}.py" for task in EXERCISES}
 
 
 # The table, a check, a start.
@@ -138,20 +137,20 @@ def test_a_start_never_writes_over_a_file(desk):
     assert Path("my_task01.py").read_text() == "precious"
 
 
-@pytest.mark.parametrize("task", BRIEFS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_starter_says_what_it_asks_for(task):
     text = build.starter(task)
     doc = text.split('"""')[1]
-    brief = BRIEFS[task]
-    assert brief.formula in doc and "https://" in doc and "Expect: a validation loss" in doc
-    assert " ".join(brief.given.split()) in " ".join(doc.split())
+    each = EXERCISES[task]
+    assert each.formula in doc and "https://" in doc and "Expect: a validation loss" in doc
+    assert each.given in " ".join(doc.split())
     assert max(map(len, text.splitlines())) <= 120
-    assert not any(" ".join(hint.split()) in " ".join(doc.split()) for hint in HINTS[task])  # hints say more
+    assert not any(" ".join(hint.split()) in " ".join(doc.split()) for hint in each.hints)  # hints say more
 
 
-@pytest.mark.parametrize("task", list(BRIEFS)[1:])
+@pytest.mark.parametrize("task", TASKS[1:])
 def test_ones_own_file_becomes_the_next_starter(desk, task):
-    previous = list(BRIEFS)[list(BRIEFS).index(task) - 1]
+    previous = TASKS[TASKS.index(task) - 1]
     Path("mine_" + previous.removesuffix("_rope") + ".py").write_text(right(previous))
     text = start.from_mine(task, Path())
     compile(text, task, "exec")
@@ -350,13 +349,13 @@ def test_hints_are_counted_for_each_file(desk, call):
     assert one.summary("task02", fails).endswith("check task02 --hint 1")
 
 
-@pytest.mark.parametrize("task", HINTS)
+@pytest.mark.parametrize("task", EXERCISES)
 def test_the_next_hint_is_about_the_stage_that_failed(task, desk, call):
     """Its command is given by the failure; a stage without hints of its own gets one for the whole task."""
     Path(own_name(task)).write_text("x = 1\n")
     for stage in (each.__name__ for each in stages_of(task)):
-        about = hints_about(task, stage)
-        for expected in [*about, about[-1]] if about else HINTS[task][:1]:
+        about = EXERCISES[task].about(stage)
+        for expected in [*about, about[-1]] if about else EXERCISES[task].hints[:1]:
             failed = [Result("interface", "pass"), Result(stage, "fail"), Result("later", "fail")]
             level = one.summary(task, failed, Path(own_name(task))).rpartition(" ")[2]
             State().note(task, Path(own_name(task)), failed, "fail")
@@ -371,15 +370,17 @@ def test_hints_in_general_go_on_where_nothing_failed(desk, call):
     State().note("task03", file, [Result("generation", "fail")], "fail")
     assert call(one, "--hint", 1, "task03")[1].startswith("About generation: ")
     State().note("task03", file, [Result("interface", "not started")], "not started")
-    assert call(one, "--hint", 1, "task03")[1] == f"About all of task03: {HINTS['task03'][0]}\n"
+    assert call(one, "--hint", 1, "task03")[1] == f"About all of task03: {EXERCISES['task03'].hints[0]}\n"
     State().note("task03", file, [Result("generation", "fail")], "fail")
     assert one.summary("task03", [Result("generation", "fail")]).endswith("--hint 2")
 
 
 def test_every_hint_of_a_stage_belongs_to_one():
-    stages = {(task, stage.__name__) for task in HINTS for stage in stages_of(task)}
-    assert set(OF_STAGE) <= {stage for _, stage in stages} and stages >= SAME_NAME
-    assert all(40 < len(hint) < 300 for hints in OF_STAGE.values() for hint in hints)
+    for name, each in EXERCISES.items():
+        stages = {stage.__name__ for stage in stages_of(name)}
+        assert {*each.of_stages} - {*STAGES} <= stages and {*each.hints_are_about} <= stages
+        assert all(40 < len(hint) < 300 for hints in [each.hints, *each.of_stages.values()] for hint in hints)
+    assert {*STAGES} <= {stage.__name__ for name in EXERCISES for stage in stages_of(name)}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from check.suites import stages_of
 from exercises import build
-from exercises.hints import HINTS
+from exercises.catalogue import EXERCISES
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 HEADS = ALL[1:]  # many heads
@@ -559,7 +559,7 @@ MUTANTS = [
 def table():
     """The mutants as Markdown, in the order of the tasks and of their stages."""
     rows = ["| file | stage that names it | bug |", "|---|---|---|"]
-    for task in HINTS:
+    for task in EXERCISES:
         for stage in stages_of(task):
             name = stage.__name__
             rows += [f"| {task} | {name} | {m.what} |" for m in MUTANTS if (m.task, m.stage) == (task, name)]

@@ -1,13 +1,14 @@
-"""The digests of all lessons, pieces and starters that were ever in the repository: python -m tools.released
+"""The digests of all lessons, pieces and starters of this version and earlier ones: python -m tools.released
 
-Writes check/grading/released.txt, by which `python -m check grade` knows a file that everybody has.
+Adds to check/grading/released.txt, by which `python -m check grade` knows a file that everybody has.
 """
 
 import subprocess
 
 from check.grading.released import EARLIER, digest
 from common.run import run
-from exercises.build import ROOT
+from exercises.build import ROOT, source, starter
+from exercises.catalogue import EXERCISES
 
 WHERE = ["task0*.py", "exercises/*.py", "exercises/official/*.py"]
 
@@ -19,6 +20,8 @@ def git(*words: str) -> str:
 def main() -> None:
     blobs = {line.split()[3] for line in git("log", "--raw", "--no-abbrev", "--format=", "--", *WHERE).splitlines()}
     found = {digest(git("cat-file", "blob", blob)) for blob in blobs if set(blob) != {"0"}}
+    found |= {digest(text(name)) for name in EXERCISES for text in (source, starter)}
+    found |= set(EARLIER.read_text(encoding="utf-8").split())
     EARLIER.write_text("\n".join(sorted(found - {""})) + "\n", encoding="utf-8")
     print(f"{EARLIER.name}: {len(found)} digests")
 

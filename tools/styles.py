@@ -7,9 +7,7 @@ import ast
 import re
 from collections.abc import Callable
 
-from exercises.hints import HINTS
-
-TASKS = [name for name in HINTS if name.startswith("task")]
+from exercises.catalogue import TASKS
 
 NAMES = {  # of the lessons' attributes
     "token_embedding": "wte",

@@ -19,7 +19,7 @@ from check.zygote import Zygote, usage
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from exercises import build
-from exercises.hints import HINTS
+from exercises.catalogue import EXERCISES
 from tools.in_process import first_failure
 from tools.mutants import MUTANTS
 from tools.restylings import RESTYLINGS
@@ -47,7 +47,7 @@ def bugs(folder: Path) -> int:
 def right_files(folder: Path, seeds: int) -> tuple[int, int]:
     """How many right files were checked, in every style (with other seeds than 0: as they are), and how many failed."""
     checked = failed = 0
-    files = [(task, "official", build.source(task)) for task in HINTS]
+    files = [(task, "official", build.source(task)) for task in EXERCISES]
     files += [(each.task, each.what, each.text()) for each in RESTYLINGS]
     for seed in range(seeds):
         progress.where = f"with seed {seed}"
@@ -69,7 +69,7 @@ def beside_others(busy: int) -> int:
     failed = 0
     try:
         print(f"| file, beside {busy} busy processes | processor seconds | seconds | |\n|---|---|---|---|")
-        for task in HINTS:
+        for task in EXERCISES:
             line = [sys.executable, "-m", "check", task, str(build.official_path(task)), "--official"]
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             result = subprocess.run(line, cwd=build.ROOT, capture_output=True, text=True)
@@ -91,7 +91,7 @@ def forked() -> int:
     print(f"{describe()}; {torch.backends.cpu.get_cpu_capability()}\n")
     print("| file, from a process that has PyTorch | processor seconds | seconds | |\n|---|---|---|---|")
     with Zygote() as zygote:
-        for task in ["task01", *HINTS]:  # the first pays for what is imported once
+        for task in ["task01", *EXERCISES]:  # the first pays for what is imported once
             before, start = _used(zygote), time.perf_counter()
             status = verdict(list(check(task, build.official_path(task), official_too=True, zygote=zygote)))
             failed += status != "pass"

@@ -19,6 +19,7 @@ from benchmarks.machine import describe
 from common.parser import Parser
 from common.run import progress, run
 from exercises import build
+from exercises.catalogue import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "docs" / "logs" / "walk.txt"
@@ -39,7 +40,7 @@ def main() -> None:
 
 def copy_repository(folder: Path) -> None:
     """Copy what a learner needs."""
-    for part in [*COPIED, *(f"{task}.py" for task in build.LEFT_OUT if task.startswith("task"))]:
+    for part in [*COPIED, *(f"{task}.py" for task in TASKS)]:
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
         copy(ROOT / part, folder / part)

@@ -14,8 +14,7 @@ from typing import Any
 from check.grading.marks import WORDS, Mark, meaning
 from check.names import task_of
 from common.run import UserError
-from exercises.briefs import BRIEFS
-from exercises.hints import HINTS, hints_about
+from exercises.catalogue import EXERCISES
 
 COLUMNS = [
     "student",
@@ -219,9 +218,9 @@ def _told(task: str, stage: dict) -> list[str]:
     lines += [f"- {word}: {_markdown(str(stage[key]))}" for key, word in words.items() if stage.get(key)]
     if stage.get("example"):
         lines += ["", *(f"    {line}" for line in str(stage["example"]).splitlines()), ""]
-    lines += [f"- the first hint: {_markdown((hints_about(task, stage['stage']) or HINTS[task])[0])}"]
-    if task in BRIEFS:
-        lines += [f"- read: {BRIEFS[task].paper}"]
+    lines += [f"- the first hint: {_markdown((EXERCISES[task].about(stage['stage']) or EXERCISES[task].hints)[0])}"]
+    if EXERCISES[task].idea:
+        lines += [f"- read: {EXERCISES[task].paper}"]
     return [*lines, "- what each stage looks at: docs/check.md, The stages of a task"]
 
 

@@ -40,6 +40,7 @@ from common.progress import duration
 from common.run import UserError, progress
 from common.terminal import is_terminal, status
 from exercises.build import ROOT
+from exercises.catalogue import EXERCISES, FILES
 
 from rich.console import Console
 from rich.table import Table
@@ -95,7 +96,8 @@ def main() -> None:
 def _version() -> str:
     """A digest of all that a verdict depends on: the check, the lessons, what they share."""
     parts = [ROOT / part for part in ("check", "common", "exercises")]
-    files = [*ROOT.glob("task0*.py"), *(file for part in parts for file in part.rglob("*.py"))]
+    files = [*ROOT.glob("task0*.py"), *(file for part in parts for file in part.rglob("*.py")), *FILES.values()]
+    files += [each.official for each in EXERCISES.values()]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.read_bytes())

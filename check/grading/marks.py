@@ -7,7 +7,7 @@ from typing import Any
 
 from check.suites import stages_of
 from common.run import UserError
-from exercises.hints import HINTS
+from exercises.catalogue import EXERCISES
 
 WORDS = {
     "pass": "all properties hold",
@@ -95,9 +95,9 @@ class Points:
                 raise UserError(f"{path}: {name}: expected a share from 0 to 1, got {share}")
             setattr(self, name, float(share))
         for task, table in read.items():
-            if task != "default" and task not in HINTS:
+            if task != "default" and task not in EXERCISES:
                 raise UserError(f"{path}: [{task}]: expected default, or a task or piece")
-            known = {stage for each in (HINTS if task == "default" else [task]) for stage in names_of(each)}
+            known = {stage for each in (EXERCISES if task == "default" else [task]) for stage in names_of(each)}
             for stage, points in table.items() if isinstance(table, dict) else [(task, table)]:
                 if stage not in known or not _is_number(points):
                     raise UserError(f"{path}: {stage} = {points}: expected a stage of {task}, and a number from 0")

@@ -8,8 +8,7 @@ from check.matching import Sizes, Unreadable
 from check.reference import Task
 from check.result import Failure
 from check.subject import Model, Subject
-
-PARTS_OF_A_MODEL = ("self_attention", "multi_head_attention", "mlp", "block")
+from common.exercises import CLASSES, WHOLE
 
 
 def parameters(subject: Subject) -> str:
@@ -63,7 +62,7 @@ def _parts(subject: Subject, model: Model) -> str:
     sizes: dict[str, int] = {}
     for name, value in zip(model.names, model.first_values, strict=True):
         part = name.rpartition(".")[0] or name
-        if subject.name in PARTS_OF_A_MODEL:
+        if subject.name in CLASSES and subject.name not in WHOLE:
             if not part.startswith("module"):  # the check's own embeddings and output layer
                 continue
             part = part.removeprefix("module.")

@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Iterator
 
 from check.stages.wrongs import AXIS, MINUS_INFINITY, OPEN
-from check.subject import MODULES, B, Model, Subject, close
+from check.subject import B, Model, Subject, close
+from common.exercises import CLASSES
 
 import torch
 
@@ -46,7 +47,7 @@ def influence(subject: Subject, model: Model, length: int) -> torch.Tensor:
 
 def what_it_sees(subject: Subject) -> tuple[str, str]:
     """What one block sees of later positions, and the question that leads to why: of any attention."""
-    if subject.name in MODULES and subject.takes("causal") and (said := _flag(subject)):
+    if subject.name in CLASSES and subject.takes("causal") and (said := _flag(subject)):
         return said
     model = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=1)))
     length = model.sizes.T

@@ -16,7 +16,6 @@ from check.result import Failure
 from check.subject import B, Model, Subject, close
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
-from exercises.build import module_name
 
 import torch
 from torch.nn import functional as F
@@ -59,7 +58,7 @@ def training(subject: Subject) -> str:
 
 def _begins_as_documented(subject: Subject, model: Model) -> bool:
     """Whether after the same seed the lesson's untrained model gives the same logits."""
-    lesson, sizes = import_module(module_name(subject.name)), model.sizes
+    lesson, sizes = import_module(subject.name), model.sizes
     known = {field.name for field in dataclasses.fields(lesson.Config)}
     config = lesson.Config(**{name: value for name, value in subject.config(sizes).items() if name in known})
     torch.manual_seed(subject.seed)

@@ -6,10 +6,8 @@ as at a task's (check/stages). What is here is what those stages lack.
 
 import contextlib
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable
-from importlib import import_module
 
 from check import reference
 from check.matching import Sizes
@@ -18,17 +16,10 @@ from check.stages.gradients import loss_is_right
 from check.stages.parameters import count
 from check.subject import B, Model, Subject, close, off
 from check.suites import optimizers, task
+from exercises import build
+from exercises.catalogue import EXERCISES
 
 import torch
-
-OF_THE_TASKS = ("self_attention", "multi_head_attention", "mlp", "block", "gpt")
-CLASS = {
-    "self_attention": "CausalSelfAttention",
-    "multi_head_attention": "MultiHeadCausalSelfAttention",
-    "mlp": "MLP",
-    "block": "Block",
-    "gpt": "GPT",
-}
 
 
 def stages(name: str) -> list[Callable[[Subject], str]]:
@@ -45,8 +36,8 @@ def stages(name: str) -> list[Callable[[Subject], str]]:
 
 def official_signature(name: str) -> str:
     """A piece's class and its arguments, as its official file has them."""
-    kind = getattr(import_module(f"exercises.official.{name}"), CLASS[name])
-    return f"{CLASS[name]}{inspect.signature(kind)}"
+    kind = EXERCISES[name].kind
+    return f"{kind}{build.official_signature(name, kind)}"
 
 
 def find(subject: Subject, name: str, signature: str) -> str:
@@ -73,7 +64,7 @@ def try_out(subject: Subject, model: Model) -> None:
 def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
     name, signature = subject.name, official_signature(subject.name)
-    found = find(subject, CLASS[name], signature)
+    found = find(subject, EXERCISES[name].kind, signature)
     try:
         model = subject.build(subject.small_sizes)
         arguments_fit(subject, model, signature)
@@ -81,7 +72,7 @@ def interface(subject: Subject) -> str:
         if "TypeError" not in failure.got and "KeyError" not in failure.got:
             raise
         raise Failure(
-            what=f"{CLASS[name]} takes its arguments",
+            what=f"{EXERCISES[name].kind} takes its arguments",
             expected=signature,
             got=failure.got,
             question="Which arguments, in which order, has the exercise?",
@@ -99,7 +90,7 @@ def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
     """Several heads are asked for, or one head's projection is noted; and the exercises' dropout is there."""
     if subject.name in ("mlp", "block", "gpt") and not subject.takes("dropout"):
         raise Failure(
-            what=f"{CLASS[subject.name]} takes its arguments",
+            what=f"{EXERCISES[subject.name].kind} takes its arguments",
             expected=signature,
             got="no argument dropout",
             question="Where does the exercise have dropout?",

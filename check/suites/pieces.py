@@ -5,7 +5,7 @@ from collections.abc import Callable
 from check.result import Failure
 from check.stages.start import left_out
 from check.subject import Subject
-from common.courses import PARAMETERS
+from common.exercises import PARAMETERS
 from exercises.build import official_signature
 
 V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
