@@ -92,6 +92,11 @@ class Task:
     embedding_dropout: bool = False
 
     @property
+    def heads_alone(self) -> bool:
+        """Whether it is attention with several heads and nothing else."""
+        return self.attention and self.n_head and not self.feed_forward
+
+    @property
     def documented_scale(self) -> str:
         """What divides the scores in the documented runs."""
         return "√C" if self.n_head else "√D"

@@ -16,6 +16,7 @@ from check.result import Failure
 from check.session import Session
 from common.exercises import CLASSES, WHOLE
 from exercises.build import official_path, source
+from exercises.catalogue import EXERCISES
 
 import torch
 
@@ -70,6 +71,16 @@ class Subject:
     @property
     def task(self) -> Task:
         return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
+
+    @property
+    def is_one_head(self) -> bool:
+        """Whether it is a class for attention with one head."""
+        return self.name in CLASSES and self.task.attention and not self.task.n_head
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its positions may be rotary, among other things: then equal tokens give equal logits."""
+        return EXERCISES[self.name].suite in ("transformer", "encoder")
 
     def in_its_words(self, text: str) -> str:
         """A message about a piece in its exercise's words, where the file does not have the lessons'."""
@@ -130,7 +141,7 @@ class Subject:
 
     def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
         """A model with its own initial values."""
-        if self.name == "self_attention":  # its one head is as wide as the vectors
+        if self.is_one_head:  # as wide as the vectors
             sizes = replace(sizes, H=1, D=sizes.C)
         config = self.config(sizes, **changes)
         if self.name in CLASSES:
@@ -163,7 +174,7 @@ class Subject:
     def small_model(self) -> Model:
         """The model at sizes that tell axes apart, with random values."""
         if self.small is None:
-            soft = 0.5 if self.name == "self_attention" else 1.0  # scores of a wide head are large
+            soft = 0.5 if self.is_one_head else 1.0  # scores of a wide head are large
             self.small = self.fill(self.build(self.small_sizes), soft)
         return self.small
 

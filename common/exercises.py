@@ -22,7 +22,8 @@ def parts(path: Path) -> tuple[str, str]:
     return (rest[0], rest[1]) if len(rest) == 2 and not before else ("", text)
 
 
-def _facts(path: Path) -> dict:
+def facts(path: Path) -> dict:
+    """What a file says between its +++ lines. Raises UserError where that is no TOML."""
     try:
         return tomllib.loads(parts(path)[0])
     except tomllib.TOMLDecodeError as error:
@@ -30,17 +31,17 @@ def _facts(path: Path) -> dict:
 
 
 _files = {path.stem: path for folder in FOLDERS for path in folder.glob("*.md") if parts(path)[0]}
-_all = {name: _facts(path) for name, path in _files.items()}
+_all = {name: facts(path) for name, path in _files.items()}
 FACTS = dict(sorted(_all.items(), key=lambda item: (item[1].get("order", 10_000), item[0])))
 FILES = {name: _files[name] for name in FACTS}
 
 # Of the exercises that are classes: names, what else sounds like one, arguments in order, whether it is a whole model.
-_classes = {name: facts["class"] for name, facts in FACTS.items() if "class" in facts}
+_classes = {name: said["class"] for name, said in FACTS.items() if "class" in said}
 CLASSES = {name: (each["names"], each["sounds_like"]) for name, each in _classes.items() if "names" in each}
 ORDER = {name: tuple(each["arguments"]) for name, each in _classes.items()}
 WHOLE = [name for name, each in _classes.items() if each.get("whole")]
 BY_CLASS = sorted((name for name, each in _classes.items() if "rank" in each), key=lambda name: _classes[name]["rank"])
 # Functions: what a function's name sounds like, where it has another; the arguments of some, in order.
-_functions = {name: each for facts in FACTS.values() for name, each in facts.get("functions", {}).items()}
+_functions = {name: each for said in FACTS.values() for name, each in said.get("functions", {}).items()}
 FUNCTIONS = {name: each["sounds_like"] for name, each in _functions.items()}
 PARAMETERS = {name: tuple(each["arguments"]) for name, each in _functions.items() if "arguments" in each}

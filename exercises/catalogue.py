@@ -86,6 +86,8 @@ def read(name: str) -> Exercise:
     told: dict[str, Any] = {key: facts[key] for key in FRONT if key in facts}
     texts: dict[str, Any] = {title.lower(): TEXTS[title](found[title]) for title in TEXTS if title in found}
     official, hints = (path.parent / facts["official"]).resolve(), numbered(found[HINTS])
+    if not official.is_file():
+        raise UserError(f"{path}: there is no official file {official}")
     return Exercise(official=official, hints=hints, of_stages=STAGES | hints_of_stages(found), **told, **texts)
 
 

@@ -135,17 +135,6 @@ def test_a_piece_computes_what_the_scripts_do():
         assert all(group[name] == other[name] for name in ("lr", "betas", "weight_decay"))
 
 
-def test_the_official_pieces_repeat_each_other_word_for_word():
-    """Each stands alone, as a learner's file does, so a class stands in several; a fix goes into all."""
-    found = {}
-    for piece in ("multi_head_attention", "mlp", "block", "gpt"):
-        text = build.source(piece)
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, set()).add(ast.get_source_segment(text, node))
-    assert {name: len(texts) for name, texts in found.items()} == dict.fromkeys(found, 1) and len(found) == 4
-
-
 # The learner's process.
 
 

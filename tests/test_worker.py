@@ -17,6 +17,7 @@ from check.grading.submissions import collect
 from check.run import CODES, check, verdict
 from check.session import Session, clean, missing, question_for
 from check.zygote import CAN_FORK, ROOT, Zygote, descendants
+from exercises.catalogue import EXERCISES
 
 import pytest
 import torch
@@ -191,6 +192,11 @@ def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
             100 * len(known),
             100 * len(known) + len(os.listdir(zygote.folder)),
         )
+    files = [path for path in (zygote.folder / "lib").rglob("*") if path.suffix in (".py", ".md")]
+    texts = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in files)
+    assert "sounds_like" in texts and "def find_classes" in texts
+    for hints in [part for each in EXERCISES.values() for part in (each.hints, *each.of_stages.values())]:
+        assert not any(" ".join(hint.split()) in texts for hint in hints)
 
 
 def test_the_process_that_forks_knows_whether_the_check_still_needs_it(monkeypatch):

@@ -110,7 +110,7 @@ def steadiness(subject: Subject) -> str:
         drawn = [subject.logits(model, batch, training=True) for _ in range(4)]
         for each in drawn:
             _finite(subject, each, "training")
-        if subject.name != "multi_head_attention" and all(torch.equal(each, drawn[0]) for each in drawn):
+        if not subject.task.heads_alone and all(torch.equal(each, drawn[0]) for each in drawn):
             raise Failure(
                 what="dropout acts in training",
                 expected="different logits each time at dropout 0.5",
@@ -172,14 +172,14 @@ def causality(subject: Subject) -> str:
     small = subject.small_model()
     T = small.sizes.T
     single = subject.build(dataclasses.replace(small.sizes, L=1))
-    loud = subject.fill(single, loud=LOUD_NORMED if subject.task.norms and subject.name not in FREE else LOUD)
+    loud = subject.fill(single, loud=LOUD_NORMED if subject.task.norms and not subject.is_free else LOUD)
     for model, length in ((small, T), (small, 4), (loud, T)):
         found = leak(subject, model, length)
         if found:
             raise _sees_ahead(subject, model, found, loud=model is loud)
     blind = _blind(subject, small)
     if blind:
-        bug = None if subject.name in FREE else known_bug(subject)
+        bug = None if subject.is_free else known_bug(subject)
         if bug and not SEES_AHEAD & {*bug.changes}:
             return f"position {blind[0]} does not see position {blind[1]}: the stage logits names the reason"
         question = "Which columns may query t look at: all up to t?"
@@ -200,7 +200,7 @@ def causality(subject: Subject) -> str:
 
 def _sees_ahead(subject: Subject, model: Model, found: tuple[int, int, float], loud: bool) -> Failure:
     first, later, change = found
-    bug = None if loud or subject.name in FREE else known_bug(subject)
+    bug = None if loud or subject.is_free else known_bug(subject)
     bug = bug if bug and SEES_AHEAD & {*bug.changes} else None
     subject.charged += [bug.changes] if bug else []
     if loud:
@@ -259,13 +259,10 @@ def _reads_past(subject: Subject, model: Model) -> bool:
     return not close(logits[0], logits[1], 1e-5)
 
 
-FREE = ("transformer", "encoder")  # pieces whose positions may be rotary: then equal tokens give equal logits
-
-
 def position(subject: Subject) -> str:
     """The model knows the order of its past."""
     model = subject.small_model()
-    if subject.name in FREE:  # the mask of a second layer shows the order by itself
+    if subject.is_free:  # the mask of a second layer shows the order by itself
         single = subject.fill(subject.build(dataclasses.replace(model.sizes, L=1)))
         model = single if _reads_past(subject, single) else model
     T = model.sizes.T
@@ -283,7 +280,7 @@ def position(subject: Subject) -> str:
             got="the same" + (f": {' and '.join(unused)} changes nothing" if unused else ""),
             question="What tells the model where a token is: has each position a row, or an angle, of its own?",
         )
-    if subject.task.rotary or subject.name in FREE:
+    if subject.task.rotary or subject.is_free:
         return "the model knows the order of the past"
     logits = subject.logits(model, torch.full((1, T), 3))[0]
     if close(logits[0], logits[1], 1e-5):

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
-from exercises.catalogue import EXERCISES
+from common.run import UserError
+from exercises.catalogue import EXERCISES, FILES
 
 
 def stages_of(name: str) -> list[Callable]:
     """The stages of a task or piece, in an order in which a failure has one suspect."""
-    suite = import_module(f"check.suites.{EXERCISES[name].suite}")
-    return suite.stages(name) if hasattr(suite, "stages") else suite.STAGES
+    suite = EXERCISES[name].suite
+    if find_spec(f"{__name__}.{suite}") is None:
+        raise UserError(f"{FILES[name]}: no suite is called {suite!r}: {Path(__file__).parent} has them")
+    module = import_module(f"{__name__}.{suite}")
+    return module.stages(name) if hasattr(module, "stages") else module.STAGES

@@ -10,17 +10,19 @@ from check.result import Failure
 from check.stages.training import adamw
 from check.subject import Subject, close
 from check.suites import modules, task
+from common.exercises import ORDER
+from exercises.catalogue import EXERCISES
 
 import torch
 
 STEPS = 120
-ARGUMENTS = "(vocab_size, context_size, hidden_size, n_layer, n_head, dropout"
 
 
 def interface(subject: Subject) -> str:
     """The class, its arguments, and a forward pass."""
-    signature = f"{subject.name.title()}{ARGUMENTS}{', causal' * (subject.name == 'encoder')})"
-    found = modules.find(subject, subject.name.title(), signature)
+    kind = EXERCISES[subject.name].kind
+    signature = f"{kind}({', '.join(ORDER[subject.name])})"
+    found = modules.find(subject, kind, signature)
     modules.try_out(subject, subject.build(subject.small_sizes))
     return modules.built(subject, found)
 

@@ -16,6 +16,7 @@ from check.stages.gradients import loss_is_right
 from check.stages.parameters import count
 from check.subject import B, Model, Subject, close, off
 from check.suites import optimizers, task
+from common.exercises import WHOLE
 from exercises import build
 from exercises.catalogue import EXERCISES
 
@@ -24,13 +25,14 @@ import torch
 
 def stages(name: str) -> list[Callable[[Subject], str]]:
     """The stages of such a piece."""
+    model, whole = reference.TASKS[name], name in WHOLE
     found: list[Callable[[Subject], str]] = [task.identity, interface]
-    found += [task.shapes if name == "gpt" else shapes, task.steadiness]
-    found += [] if name == "mlp" else [task.causality]
-    found += [task.position] if name == "gpt" else []
+    found += [task.shapes if whole else shapes, task.steadiness]
+    found += [task.causality] if model.attention else []
+    found += [task.position] if whole else []
     found += [task.parameters, task.logits, task.sizes, task.dropout]
-    found += [bidirectional] if name == "multi_head_attention" else []
-    found += [loss, initialization, optimizer, task.generation] if name == "gpt" else []
+    found += [bidirectional] if model.heads_alone else []
+    found += [loss, initialization, optimizer, task.generation] if whole else []
     return [*found, task.gradients]
 
 
@@ -88,14 +90,14 @@ def built(subject: Subject, found: str) -> str:
 
 def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
     """Several heads are asked for, or one head's projection is noted; and the exercises' dropout is there."""
-    if subject.name in ("mlp", "block", "gpt") and not subject.takes("dropout"):
+    if subject.task.feed_forward and not subject.takes("dropout"):
         raise Failure(
             what=f"{EXERCISES[subject.name].kind} takes its arguments",
             expected=signature,
             got="no argument dropout",
             question="Where does the exercise have dropout?",
         )
-    if subject.name == "multi_head_attention" and not subject.takes("n_head"):
+    if subject.task.heads_alone and not subject.takes("n_head"):
         raise Failure(
             what="attention has several heads",
             expected=signature,
@@ -104,7 +106,7 @@ def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
         )
     C = model.sizes.C
     extra = model.count() - count(subject, model.sizes)
-    subject.projects = subject.name == "self_attention" and C * C <= extra <= C * C + 4 * C
+    subject.projects = subject.is_one_head and C * C <= extra <= C * C + 4 * C
 
 
 def shapes(subject: Subject) -> str:
