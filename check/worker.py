@@ -179,8 +179,7 @@ class Learner:
 
     def takes_targets(self, model: int) -> str:
         """The name under which forward can be given targets as well; empty where there is none."""
-        parameters = list(inspect.signature(self.models[model].forward).parameters)
-        return next((name for name in parameters[1:] if name in TARGETS), "")
+        return _targets_of(self.models[model])
 
     def loss(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> Any:
         """What forward returns for tokens and targets, as a list of tensors and None."""
@@ -224,7 +223,13 @@ class Learner:
             return {"logits": _logits(self._forward(network, tokens))}
 
     def _forward(self, network: nn.Module, tokens: torch.Tensor) -> Any:
-        return network(tokens, tokens) if self.with_targets else network(tokens)
+        """What forward returns: with targets where it needs them, or where without them it gives the last position's."""
+        if self.with_targets:
+            return network(tokens, tokens)
+        output, name = network(tokens), _targets_of(network)
+        if name and tokens.shape[1] > 1 and _logits(output).shape[1:2] == (1,):  # as nanoGPT's
+            return network(tokens, **{name: tokens})
+        return output
 
     def gradients(self, model: int, tokens: torch.Tensor, targets: torch.Tensor) -> dict:
         """The loss, and the gradient of each parameter (or None)."""
@@ -466,6 +471,11 @@ def _configured(config: Any, sizes: dict) -> Any:
         if hasattr(made, name):
             setattr(made, name, sizes[name])
     return made
+
+
+def _targets_of(network: nn.Module) -> str:
+    parameters = list(inspect.signature(network.forward).parameters)
+    return next((name for name in parameters[1:] if name in TARGETS), "")
 
 
 def _logits(output: Any) -> torch.Tensor:

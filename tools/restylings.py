@@ -361,11 +361,8 @@ RESTYLINGS = [
          "        if isinstance(module, (nn.Linear, nn.Embedding)):\n            torch.nn.init.normal_(module.weight, 0.0, 0.02)\n"
          "        if getattr(module, 'bias', None) is not None:\n            torch.nn.init.zeros_(module.bias)\n\n"
          "    def configure_optimizers(self, weight_decay, learning_rate, betas):\n"),)),
-    Restyling("gpt", "y has no default, projections start smaller too", (
-        ("x, y=None):", "x, y):"), ("self(x[:, -self.context_size :])", "self(x[:, -self.context_size :], None)"),
-        ("        for block in self.blocks:\n",
-         "        for name, weight in self.named_parameters():\n            if name.endswith('projection.weight'):\n"
-         "                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * n_layer))\n        for block in self.blocks:\n"),)),
+    Restyling("gpt", "y has no default", (
+        ("x, y=None):", "x, y):"), ("self(x[:, -self.context_size :])", "self(x[:, -self.context_size :], None)"),)),
     Restyling("transformer", "learnt positions, norms after the sums, forward(x, y)", (
         ("self.register_buffer(\"positions\", positional_encoding(context_size, hidden_size))",
          "self.positions = nn.Parameter(0.1 * torch.randn(context_size, hidden_size))"),

@@ -85,8 +85,8 @@ def method_of_gpt(text: str) -> str | None:
         return None
     tree = ast.parse(text)
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    if len(functions) != 1 or functions[0].args.args[0].arg != "model":
-        return None
+    if len(functions) != 1 or functions[0].args.args[0].arg != "model" or functions[0].name == "train":
+        return None  # GPT.train would hide nn.Module.train
     others = [node for node in tree.body if node not in functions]
     methods = ast.ClassDef("GPT", [ast.parse("torch.nn.Module", mode="eval").body], [], [*functions], [])
     return ast.unparse(ast.fix_missing_locations(ast.Module([*others, methods], [])))
