@@ -223,7 +223,7 @@ class Learner:
             return {"logits": _logits(self._forward(network, tokens))}
 
     def _forward(self, network: nn.Module, tokens: torch.Tensor) -> Any:
-        """What forward returns: with targets where it needs them, or where without them it gives the last position's."""
+        """What forward returns: with targets, too, where it needs them, or gives only the last position without."""
         if self.with_targets:
             return network(tokens, tokens)
         output, name = network(tokens), _targets_of(network)
