@@ -45,3 +45,10 @@ def test_no_planted_mistake_passes(bug, tmp_path):
     path = tmp_path / bug["file"].rpartition("/")[2]
     path.write_text(cases.planted(bug), encoding="utf-8")
     assert first_failure(str(task_of(path)), path) is not None
+
+
+def test_a_relu_at_its_kink_is_no_failure():
+    """With this draw a ReLU's input is 0 but for rounding, and one text's gradients differ."""
+    path = cases.RIGHT / "heads_loop" / "task05.py"
+    found = first_failure("task05", path, seed=13)
+    assert found is None, cases.said(found)
