@@ -1,7 +1,7 @@
-"""Task 8: endless Shakespeare, by task 9's model with task 9's weights (weights/README.md) and a key-value cache.
+"""Task 8: endless Shakespeare, by task 7's model and weights (weights/README.md) with a key-value cache.
 
 The next character needs the keys and values of all characters before it, and those never change. With them in a
-cache, a character costs the work of one position instead of a whole window's. A full block's last half is read anew.
+cache, a character costs the work of one position instead of a whole window's. A full block's last half is read again.
 """
 
 from dataclasses import dataclass
@@ -39,21 +39,6 @@ def attention(q, k, v, mask, scale, dropout):
     return weights @ v  # (…, T, D)
 
 
-def rotation_angles(T, D):
-    """(T, D/2): position times frequency, from 1 radian a step for the first pair to 1/10,000 for the last."""
-    if D % 2:
-        raise ValueError(f"head size: expected an even number, to turn pairs of coordinates, got {D}")
-    frequencies = 10_000.0 ** (-torch.arange(0, D, 2) / D)  # (D/2)
-    return torch.arange(T)[:, None] * frequencies  # (T, D/2)
-
-
-def rotate(x, angles):
-    """Turn coordinates i and i + D/2 of each vector (…, T, D), as one point in a plane, by angles (T, D/2)."""
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)  # (T, D/2)
-    first, second = x.chunk(2, dim=-1)  # (…, T, D/2) each
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)  # (…, T, D)
-
-
 class KVCache:
     """The keys and values of the positions that a block has read, with room for block_size of them."""
 
@@ -79,8 +64,6 @@ class SelfAttention(nn.Module):
         self.scale = (config.n_embd // config.n_head if config.paper_scale else config.n_embd) ** -0.5
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
-        angles = rotation_angles(config.block_size, config.n_embd // config.n_head)  # (T, D/2)
-        self.register_buffer("angles", angles, persistent=False)
         self.cache = KVCache(config)
 
     def forward(self, x):  # (B, T, C)
@@ -88,7 +71,6 @@ class SelfAttention(nn.Module):
         heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)
         k, q, v = heads.chunk(3, dim=-1)  # (B, H, T, D) each
         new = slice(self.cache.length, self.cache.length + T)  # the positions of x
-        k, q = rotate(k, self.angles[new]), rotate(q, self.angles[new])  # (B, H, T, D) each
         k, v = self.cache.update(k, v)  # (B, H, length, D) each
         x = attention(q, k, v, self.mask[new, : new.stop], self.scale, self.dropout)  # (B, H, T, D)
         return self.dropout(self.projection(x.transpose(1, 2).reshape(B, T, C)))  # (B, T, C)
@@ -132,31 +114,34 @@ class GPT(nn.Module):
         super().__init__()
         self.block_size = config.block_size
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
         self.final_norm = nn.LayerNorm(config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, vocab_size)
 
     def forward(self, tokens):  # (B, T)
-        x = self.token_embedding(tokens)  # (B, T, C)
+        read = self.blocks[0].attention.cache.length  # positions before these
+        positions = torch.arange(read, read + tokens.shape[1], device=tokens.device)  # (T)
+        x = self.token_embedding(tokens) + self.position_embedding(positions)  # (B, T, C)
         x = self.blocks(x)  # (B, T, C)
         return self.lm_head(self.final_norm(x))  # (B, T, V)
 
-    def restart(self, tokens):  # (1, T), to be read with empty caches
+    def restart(self):  # with empty caches
         for block in self.blocks:
             block.attention.cache.length = 0
-        return tokens
 
     @torch.no_grad()
-    def generate(self, tokens, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0):
-        """Yield one by one the tokens (1, 1) that follow a text (1, T)."""
-        tokens = unread = self.restart(tokens[:, -self.block_size :])  # (1, T)
-        for _ in range(max_new_tokens):
+    def generate(self, tokens, temperature=1.0, top_k=0, top_p=1.0):
+        """Yield one by one, without end, the tokens (1, 1) that follow a text (1, T)."""
+        self.restart()
+        tokens = unread = tokens[:, -self.block_size :]  # (1, T)
+        while True:
             if tokens.shape[1] > self.block_size:  # the cache is full
-                tokens = unread = self.restart(tokens[:, -self.block_size // 2 :])
+                self.restart()
+                tokens = unread = tokens[:, -self.block_size // 2 :]
             logits = keep_likely(self(unread)[:, -1], temperature, top_k, top_p)  # (B, V)
-            next_token = sample(logits, temperature)  # (B, 1)
+            next_token = unread = sample(logits, temperature)  # (B, 1)
             tokens = torch.cat([tokens, next_token], dim=1)  # (B, T + 1)
-            unread = next_token
             yield next_token
 
 
@@ -171,7 +156,7 @@ def main():
     torch.manual_seed(options.seed)
     model, vocabulary = load_model(options.weights, GPT, Config)
     prompt = encode(options.prompt, vocabulary)  # (1, T)
-    write(model.generate(prompt, options.tokens, **options.sampling), vocabulary, options)
+    write(model.generate(prompt, **options.sampling), vocabulary, options)
     return model
 
 

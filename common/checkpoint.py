@@ -260,16 +260,16 @@ def _trial(model: nn.Module, T: int, V: int) -> torch.Tensor:
         return model(torch.arange(T, device=next(model.parameters()).device)[None] % V)[0].float().cpu()
 
 
-def load_model_state(path: Path, name: str) -> dict[str, Any]:
-    """A checkpoint of the model that is so named (see `model_name`).
+def load_model_state(path: Path, *names: str) -> dict[str, Any]:
+    """A checkpoint of a model with one of these names (see `model_name`).
 
     Keys: model_name, step, config, vocabulary, model (a state dict), and what `restore_run` needs.
     Raises UserError where `load` does, and for a checkpoint of another model, or without one of these keys.
     """
     state = load(path)
     _expect(path, state, MODEL_PARTS)
-    if state["model_name"] != name:
-        raise UserError(f"{path}: holds a model of {state['model_name']}, not of {name}")
+    if state["model_name"] not in names:
+        raise UserError(f"{path}: holds a model of {state['model_name']}, not of {' or '.join(names)}")
     if state["step"] < 0 or not state["vocabulary"]:
         raise UserError(f"{path}: not a checkpoint: step {state['step']}, vocabulary {state['vocabulary']!r}")
     return state

@@ -1,6 +1,7 @@
-"""What task 8 needs beside its lesson: flags, trained weights, and writing text as it comes."""
+"""What task 8 needs besides its lesson: flags, trained weights, and writing text as it comes."""
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 COLDEST = 1e-6  # a temperature below it overflows, and takes the likeliest as 0 does
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "shakespeare.pt"
-SCRIPT = "task09_rope"  # whose weights task 8 reads
+SCRIPTS = ("task07", "task06")  # whose weights task 8 reads: their parameters have the same names
 
 
 def parse_options(description: str | None) -> argparse.Namespace:
@@ -74,7 +75,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
         type=path,
         default=WEIGHTS,
         metavar="PATH",
-        help="what `--save` of task 9 wrote (default: weights/shakespeare.pt)",
+        help="what `--save` of task 7 or 6 wrote (default: weights/shakespeare.pt)",
     )
     options = parser.parse_args()
     if options.seed is None:
@@ -88,13 +89,13 @@ def parse_options(description: str | None) -> argparse.Namespace:
 
 
 def load_model(place: Path, model_class: type, config_class: type) -> tuple[nn.Module, str]:
-    """The trained model that a checkpoint of task 9 holds, in evaluation mode, and its vocabulary.
+    """The trained model that a checkpoint of task 7 or 6 holds, in evaluation mode, and its vocabulary.
 
     Raises UserError for a file that is missing, or that holds another model.
     """
     if not place.exists():
-        raise UserError(f"{place}: no such file; python {SCRIPT}.py --save {place} makes one")
-    state = load_model_state(place, SCRIPT)
+        raise UserError(f"{place}: no such file; python {SCRIPTS[0]}.py --save {place} makes one")
+    state = load_model_state(place, *SCRIPTS)
     try:
         model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
     except (UserError, TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
@@ -142,7 +143,7 @@ def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Nam
     with keyboard_without("ECHO"):  # no ^C in the text
         try:
             print(options.prompt, end="", flush=True)  # print() writes nothing where stdout is closed
-            for token in tokens:
+            for token in itertools.islice(tokens, options.tokens):
                 if options.speed:
                     time.sleep(max(0.0, start + written / options.speed - time.monotonic()))
                 print(vocabulary[token], end="", flush=True)

@@ -44,7 +44,8 @@ from common.mode import evaluation_mode
 from common.parser import path as path_or_folder
 from common.run import UserError, progress, run
 from studies import own, setup
-from studies.generation.writing import cached, uncached
+from studies.generation import speculative
+from studies.generation.writing import uncached
 from studies.report import DOCS, Report, draw_runs, package_folder, parse_timed, pyplot, spread, timed_parser
 
 import torch
@@ -316,7 +317,7 @@ def write(kind: str, run: setup.Run, corpus: Sequences) -> str:
     own_model = isinstance(run.model, own.Own)
     with evaluation_mode(run.model):
         return text + _written(
-            uncached(run.model, start) if own_model else cached(run.model, run.config, start), corpus
+            uncached(run.model, start) if own_model else speculative.generate(run.model, start[0]), corpus
         )
 
 

@@ -1,14 +1,19 @@
 """Fixtures that several test files share."""
 
+import dataclasses
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import task07
+from common import stream
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
-from tests.lessons import CORE, full_run
+from common.train import train
+from tests.lessons import CORE, SMALL, full_run
 
 import pytest
 import torch
@@ -32,6 +37,25 @@ def signals_as_before():
 def corpus():
     """Tiny Shakespeare in the blocks of tasks 1 to 6."""
     return Corpus(DEFAULT_TEXT, block_size=8)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The weights of a tiny task 7, trained for a moment."""
+    corpus = Corpus(DEFAULT_TEXT, block_size=8)
+    place = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    config = dataclasses.replace(task07.Config(), **SMALL | {"block_size": 8, "max_steps": 20})
+    torch.manual_seed(0)
+    model = task07.GPT(config, len(corpus.vocabulary))
+    train(model, corpus, config, Namespace(device=torch.device("cpu"), save=place, save_every=100, resume=None))
+    return place
+
+
+@pytest.fixture
+def tiny_weights(trained, monkeypatch):
+    """Task 8 writes with tiny weights; where they are."""
+    monkeypatch.setattr(stream, "WEIGHTS", trained)
+    return trained
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background starts programs that ignore it

@@ -216,25 +216,25 @@ def test_what_is_no_regular_file_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("sizes", [{"n_head": 0}, {"dropout": 2.0}, {"n_layer": -1, "n_head": 5}, {"block_size": 8.5}])
 def test_sizes_that_make_no_model_are_one_line(corpus, tmp_path, sizes):
-    config = dataclasses.replace(task09_rope.Config(), **SMALL)
-    checkpoint.save_run(tmp_path / "run.pt", task09_rope.GPT(config, 20), [], corpus, config, 0)
+    config = dataclasses.replace(task07.Config(), **SMALL)
+    checkpoint.save_run(tmp_path / "run.pt", task07.GPT(config, 20), [], corpus, config, 0)
     change(tmp_path / "run.pt", config=dataclasses.asdict(config) | sizes)
     with pytest.raises(UserError, match=r"run\.pt: ") as error:
-        stream.load_model(tmp_path / "run.pt", task09_rope.GPT, task09_rope.Config)
+        stream.load_model(tmp_path / "run.pt", task07.GPT, task07.Config)
     assert "\n" not in str(error.value)
 
 
 def test_another_model_under_the_same_names_is_refused(corpus, tmp_path, monkeypatch):
-    """GELU for ReLU, say, edited into task 9: task 8 would write nonsense with its weights."""
-    config = dataclasses.replace(task09_rope.Config(), **SMALL)
-    monkeypatch.setattr(task09_rope.nn, "ReLU", torch.nn.GELU)
-    run(corpus, config, save=tmp_path / "gelu.pt", model_class=task09_rope.GPT)
+    """GELU for ReLU, say, edited into task 7: task 8 would write nonsense with its weights."""
+    config = dataclasses.replace(task07.Config(), **SMALL)
+    monkeypatch.setattr(task07.nn, "ReLU", torch.nn.GELU)
+    run(corpus, config, save=tmp_path / "gelu.pt", model_class=task07.GPT)
     stream.load_model(tmp_path / "gelu.pt", task08_infinite.GPT, task08_infinite.Config)
     monkeypatch.undo()
     with pytest.raises(UserError, match="weights of another model: task08_infinite computes something else with them"):
         stream.load_model(tmp_path / "gelu.pt", task08_infinite.GPT, task08_infinite.Config)
-    with pytest.raises(UserError, match="weights of another model: task09_rope computes something else with them"):
-        run(corpus, config, resume=tmp_path / "gelu.pt", model_class=task09_rope.GPT)
+    with pytest.raises(UserError, match="weights of another model: task07 computes something else with them"):
+        run(corpus, config, resume=tmp_path / "gelu.pt", model_class=task07.GPT)
 
 
 # Runs
@@ -448,6 +448,7 @@ def test_sizes_that_make_no_model_are_named(sizes, message):
         dataclasses.replace(task07.Config(), **sizes)
 
 
+@pytest.mark.usefixtures("tiny_weights")
 def test_task_8_with_a_closed_stdout_ends_quietly(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["task08_infinite.py", "--tokens", "3"])
     monkeypatch.setattr(sys, "stdout", None)

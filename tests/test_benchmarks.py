@@ -3,7 +3,7 @@
 import re
 import sys
 
-import task09_rope
+import task07
 from benchmarks import gain, machine, step
 from common.checkpoint import load, save_run
 from common.data import Corpus
@@ -52,10 +52,10 @@ def test_a_recorded_run_is_its_command_its_output_and_the_machine(monkeypatch, t
 # The committed weights are what their card says.
 
 
-def test_the_weights_are_small_complete_and_task_9s():
+def test_the_weights_are_small_complete_and_task_7s():
     assert WEIGHTS.stat().st_size <= 25e6
     model, config, vocabulary, state = setup.load_any(WEIGHTS)
-    assert state["model_name"] == "task09_rope" and len(vocabulary) == 65
+    assert state["model_name"] == "task07" and len(vocabulary) == 65
     assert f"| parameters | {setup.parameters(model):,}," in CARD
     assert f"{state['step'] * config.batch_size * config.block_size:,} characters in {state['step']:,} steps" in CARD
     log = re.search(r"\(\.\./docs/logs/([^)]+)\)", CARD)[1]
@@ -81,24 +81,24 @@ def test_they_reach_the_loss_on_the_card():
 
 @pytest.fixture
 def small_run(tmp_path, monkeypatch):
-    """A checkpoint of task 9 in small, its log, and a place for the weights made of it."""
-    config = setup.preset(task09_rope, block_size=16, n_embd=24, n_head=3, n_layer=2)
+    """A checkpoint of task 7 in small, its log, and a place for the weights made of it."""
+    config = setup.preset(task07, block_size=16, n_embd=24, n_head=3, n_layer=2)
     corpus = Corpus(DEFAULT_TEXT, 16)
     torch.manual_seed(0)
-    save_run(tmp_path / "run.pt", task09_rope.GPT(config, 65), [], corpus, config, 9)
+    save_run(tmp_path / "run.pt", task07.GPT(config, 65), [], corpus, config, 9)
     monkeypatch.setattr(export, "WEIGHTS", tmp_path / "weights" / "shakespeare.pt")
     monkeypatch.setattr(evaluate, "DOCUMENTED", (2, 3))
     return tmp_path
 
 
 def test_weights_and_their_card_are_made_from_a_run_and_its_log(small_run, monkeypatch, capsys):
-    log = "$ python task09_rope.py --seed 1 --save run.pt\nEpoch 0: …\n\n# 12 s from start to end on 2 cores\n"
+    log = "$ python task07.py --seed 1 --save run.pt\nEpoch 0: …\n\n# 12 s from start to end on 2 cores\n"
     (small_run / "log.txt").write_text(log, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["export", str(small_run / "run.pt"), str(small_run / "log.txt")])
     export.main()
     made = (small_run / "weights" / "README.md").read_text(encoding="utf-8")
     assert capsys.readouterr().out == made
-    assert "`python task09_rope.py --seed 1`" in made and "12 seconds on 2 cores" in made
+    assert "`python task07.py --seed 1`" in made and "12 seconds on 2 cores" in made
     assert "| the GPT alone | whole split, blocks side by side | 4." in made
     kept = {"format", "model_name", "step", "config", "vocabulary", "model"}
     assert load(small_run / "weights" / "shakespeare.pt").keys() == kept
@@ -107,7 +107,7 @@ def test_weights_and_their_card_are_made_from_a_run_and_its_log(small_run, monke
 def test_weights_of_another_text_are_refused(small_run):
     (small_run / "text.txt").write_text("abc" * 200)
     corpus = Corpus(small_run / "text.txt", 16)
-    config = setup.preset(task09_rope, block_size=16, n_embd=24, n_head=3, n_layer=2)
-    save_run(small_run / "abc.pt", task09_rope.GPT(config, 3), [], corpus, config, 9)
+    config = setup.preset(task07, block_size=16, n_embd=24, n_head=3, n_layer=2)
+    save_run(small_run / "abc.pt", task07.GPT(config, 3), [], corpus, config, 9)
     with pytest.raises(UserError, match="learnt from another text"):
         evaluate.table(small_run / "abc.pt")

@@ -10,7 +10,9 @@ import sys
 import time
 from argparse import Namespace
 
+import task06
 import task07
+import task08_infinite
 import task09_rope
 from common import checkpoint, optim, options, precision, stream, train
 from common.config import LAPTOP
@@ -434,18 +436,22 @@ def test_task_7_prints_the_documented_format(monkeypatch, capsys, tmp_path):
 # Weights for task 8.
 
 
-def test_task_8_reads_task_9s_checkpoints_and_no_others(blocks, tmp_path):
-    config = dataclasses.replace(task09_rope.Config(), block_size=16, n_embd=24, n_head=3, n_layer=2)
-    saved = task09_rope.GPT(config, 65)
-    checkpoint.save_run(tmp_path / "nine.pt", saved, [], blocks, config, 0)
-    model, vocabulary = stream.load_model(tmp_path / "nine.pt", task09_rope.GPT, task09_rope.Config)
-    assert torch.equal(model.lm_head.weight, saved.lm_head.weight)
-    assert not model.training and vocabulary == blocks.vocabulary
-    checkpoint.save_run(tmp_path / "seven.pt", build(blocks), [], blocks, SMALL, 0)
-    with pytest.raises(UserError, match=r"seven\.pt: holds a model of task07, not of task09_rope"):
-        stream.load_model(tmp_path / "seven.pt", task09_rope.GPT, task09_rope.Config)
-    with pytest.raises(UserError, match=r"none\.pt: no such file; python task09_rope\.py --save .*none\.pt makes one"):
-        stream.load_model(tmp_path / "none.pt", task09_rope.GPT, task09_rope.Config)
+def test_task_8_reads_task_7s_and_6s_checkpoints_and_no_others(blocks, tmp_path):
+    read = task08_infinite.GPT, task08_infinite.Config
+    sizes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2}
+    for module in (task06, task07):
+        config = dataclasses.replace(module.Config(), **sizes)
+        saved = module.GPT(config, 65)
+        checkpoint.save_model(tmp_path / "run.pt", saved, blocks, config)
+        model, vocabulary = stream.load_model(tmp_path / "run.pt", *read)
+        assert torch.equal(model.lm_head.weight, saved.lm_head.weight)
+        assert not model.training and vocabulary == blocks.vocabulary
+    config = dataclasses.replace(task09_rope.Config(), **sizes)
+    checkpoint.save_run(tmp_path / "nine.pt", task09_rope.GPT(config, 65), [], blocks, config, 0)
+    with pytest.raises(UserError, match=r"nine\.pt: holds a model of task09_rope, not of task07 or task06"):
+        stream.load_model(tmp_path / "nine.pt", *read)
+    with pytest.raises(UserError, match=r"none\.pt: no such file; python task07\.py --save .*none\.pt makes one"):
+        stream.load_model(tmp_path / "none.pt", *read)
 
 
 def test_a_prompt_is_encoded_and_an_empty_one_begins_somewhere():

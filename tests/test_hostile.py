@@ -121,6 +121,7 @@ def test_numbers_of_the_tasks(monkeypatch, flag, value):
     assert complaint.startswith(f"argument {flag}")
 
 
+@pytest.mark.usefixtures("tiny_weights")
 @pytest.mark.parametrize("value", NUMBERS, ids=ascii)
 @pytest.mark.parametrize("flag", ["--temperature", "--top-k", "--top-p", "--speed", "--seed", "--tokens"])
 def test_numbers_of_task_8(monkeypatch, capsys, flag, value):
@@ -129,6 +130,7 @@ def test_numbers_of_task_8(monkeypatch, capsys, flag, value):
     assert complaint.startswith(f"argument {flag}") or capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("tiny_weights")
 @pytest.mark.parametrize(
     "prompt", ["", "\n", " ", "\x00", "é", "😀", "\udcff", "\x1b[31m", "a" * 5000, "-", "--prompt"], ids=ascii
 )

@@ -651,10 +651,10 @@ def test_a_search_goes_on_where_it_stopped_and_reports(monkeypatch, capsys, tmp_
 # Guesses change no character.
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=[task07, task09_rope], ids=lambda module: module.__name__)
+def model(request):
     torch.manual_seed(0)
-    model = task09_rope.GPT(setup.preset(task09_rope, block_size=16, n_embd=24, n_head=3, n_layer=2), 65)
+    model = request.param.GPT(setup.preset(request.param, block_size=16, n_embd=24, n_head=3, n_layer=2), 65)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
     return model.eval()

@@ -27,7 +27,7 @@ def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
 
 
 class Cache:
-    """The keys and values of a text for each block of a model of task 9, and how many positions are in use."""
+    """The keys and values of a text for each block of a model of task 7 or 9, and how many positions are in use."""
 
     def __init__(self, model):
         self.model = model
@@ -39,8 +39,10 @@ class Cache:
         self.final = bare(model.final_norm), bare(model.lm_head)
         self.n_head, n_embd = attention.n_head, model.token_embedding.embedding_dim
         self.scale, self.mask = attention.scale, attention.mask
-        cos, sin = attention.angles.cos(), attention.angles.sin()  # (T, D/2)
-        self.cos, self.sin = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)  # (T, D)
+        self.positions = model.position_embedding.weight if hasattr(model, "position_embedding") else None  # (T, C)
+        if self.positions is None:
+            cos, sin = attention.angles.cos(), attention.angles.sin()  # (T, D/2)
+            self.cos, self.sin = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)  # (T, D)
         size = (2, len(model.blocks), self.n_head, model.block_size, n_embd // self.n_head)
         self.keys, self.values = torch.zeros(size)  # (n_layer, H, block_size, D) each
         self.length = 0
@@ -52,11 +54,14 @@ class Cache:
         new, seen = slice(first, self.length), slice(self.length)
         mask = self.mask[new, seen] if T > 1 else None  # (T, length); the last position may look at all
         x = self.model.token_embedding(tokens)  # (T, C)
-        cos, sin = self.cos[new], self.sin[new]  # (T, D)
+        if self.positions is not None:
+            x = x + self.positions[new]  # (T, C)
         for block, keys, values in zip(self.blocks, self.keys, self.values, strict=True):
             norm, qkv, projection, second_norm, widen, narrow = block
             kqv = qkv(norm(x)).view(T, self.n_head, 3, -1).permute(2, 1, 0, 3)  # (3, H, T, D)
-            k, q = turn(kqv[:2], cos, sin)  # (H, T, D) each
+            k, q = (
+                kqv[:2] if self.positions is not None else turn(kqv[:2], self.cos[new], self.sin[new])
+            )  # (H, T, D) each
             keys[:, new], values[:, new] = k, kqv[2]
             past = keys[None, :, seen], values[None, :, seen]  # (1, H, length, D) each
             y = F.scaled_dot_product_attention(q[None], *past, mask, scale=self.scale)[0]  # (H, T, D)
