@@ -28,7 +28,7 @@ def get_window(step: int, config: TrainingConfig) -> int:
     Source: sequence length warm-up, https://arxiv.org/abs/2108.06084.
     Raises UserError where doubling does not lead to block_size.
     """
-    first = config.first_window or config.block_size
+    first = min(config.first_window or config.block_size, config.block_size)
     lengths = (config.block_size // first).bit_length()
     if not lengths or first << (lengths - 1) != config.block_size:
         raise UserError(f"first_window: {first}, doubled again and again, is never {config.block_size}")

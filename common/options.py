@@ -10,6 +10,7 @@ from typing import Any
 from common.config import PRESETS, TrainingConfig, check_sizes
 from common.data import Corpus
 from common.parser import MOST_SEED, Parser, path, whole_number
+from common.precision import product_dtype
 from common.progress import hint
 from common.run import UserError
 
@@ -93,9 +94,7 @@ def parse_options(
     options.config = dataclasses.replace(config_class(), **changes)
     check_sizes(options.config)
     if trains_long:
-        whole = options.config.whole_split
-        sample = "the whole validation text and as much training text" if whole else "random batches"
-        hint(f"Preset {options.preset}: {options.config.max_steps} steps. Losses over {sample}.")
+        _say_what_begins(options)
     options.last_step = None if options.config == config_class() else options.config.max_steps - 1
     return options
 
@@ -131,6 +130,13 @@ def _check_free(place: Path, resumed: Path | None, remedy: str) -> None:
     check_place(place)
     if place.exists() and place.stat().st_size and not _same(place, resumed):
         raise UserError(f"{place}: a checkpoint is there already; {remedy}, or save elsewhere")
+
+
+def _say_what_begins(options: argparse.Namespace) -> None:
+    config, dtype = options.config, str(product_dtype(options.device)).removeprefix("torch.")
+    every = "every block" if config.eval_every == 1 else f"one in {config.eval_every} blocks"
+    sample = f"{every} of the validation text" if config.whole_split else "random batches"
+    hint(f"Preset {options.preset}: {config.max_steps} steps, products in {dtype}. Losses over {sample}.")
 
 
 def _same(one: Path, other: Path | None) -> bool:

@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from common.data import Corpus
 from common.mode import evaluation_mode
@@ -142,6 +143,12 @@ def print_sample(model, corpus: Corpus) -> None:
     start = torch.zeros(1, 1, dtype=torch.long, device=corpus.splits["val"].device)  # the vocabulary's first symbol
     with evaluation_mode(model):
         print(corpus.decode(model.generate(start, max_new_tokens=500)[0, 1:]))
+
+
+def log_whole_split(score: Any) -> None:
+    """Print the last line of a run that is evaluated over the whole validation text; a `Score` of common/evaluate.py."""
+    said = f"{score.bits:.4f} bits, perplexity {score.perplexity:.3f}, accuracy {score.accuracy:.4f}"
+    print(f"Final val loss: {score.nats:.4f} on the whole split ({said})", flush=True)
 
 
 def hint(text: str) -> None:

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 from common import parallel
 from common.config import TrainingConfig
 from common.data import Corpus, Tokens
-from common.evaluate import Score, estimate_loss, estimate_score, score_split
+from common.evaluate import Score, estimate_score, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.precision import low_precision
-from common.progress import log_losses, training_steps
+from common.progress import log_losses, log_whole_split, training_steps
 from common.session import session
 
 import torch
@@ -22,7 +22,8 @@ def train(
 ) -> None:
     """Train in place and print the log; save and resume as `options` (`save`, `save_every`, `resume`) say.
 
-    Losses are in nats per character, of `judged`, the model itself by default.
+    Losses are in nats per character, of `judged`, the model itself by default. Where the log is of blocks of the
+    validation text, its last line is of the whole text.
     A run that is stopped and resumed prints the same later lines.
     Raises UserError for a checkpoint that does not fit, Interrupted after a signal, once the run is saved.
     """
@@ -44,7 +45,8 @@ def train(
             run.end_step(step, loss)
     if config.whole_split:
         with precision:
-            print_whole_split(judged, corpus, config)
+            whole = score_split(judged, corpus, "val")
+        log_whole_split(whole)
     parallel.finish()
 
 
@@ -82,19 +84,9 @@ def is_logged(step: int, config: TrainingConfig) -> bool:
 
 
 def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[Score, Score]:
-    """Scores of training and validation text: random batches, or all of the latter and as much of the former."""
+    """Scores of training and validation text: random batches, or blocks of the latter and as many of the former."""
     if config.whole_split:
-        return score_split(model, corpus, "train"), score_split(model, corpus, "val")
+        every = config.eval_every
+        return score_split(model, corpus, "train", every=every), score_split(model, corpus, "val", every=every)
     sizes = config.eval_batches, config.batch_size
     return estimate_score(model, corpus, "train", *sizes), estimate_score(model, corpus, "val", *sizes)
-
-
-def print_whole_split(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> None:
-    """Print the loss over the whole validation text, and by the documented protocol, which costs more than a step."""
-    whole = score_split(model, corpus, "val")
-    drawn = estimate_loss(model, corpus, "val", config.eval_batches, config.batch_size)
-    print(
-        f"Final val loss: {whole.nats:.4f} on the whole split ({whole.bits:.4f} bits, perplexity "
-        f"{whole.perplexity:.3f}, accuracy {whole.accuracy:.4f}) | {drawn:.4f} over random batches",
-        flush=True,
-    )

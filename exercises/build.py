@@ -104,7 +104,7 @@ def expected(task: str) -> str:
     seconds = statistics.mean(float(re.findall(r"^# (\d+) s from", log, re.MULTILINE)[0]) for log in logs)
     if task not in ("task07", "task09_rope"):
         return f"a validation loss of {documented:.4f} at the end, after {seconds:.0f} seconds on one core"
-    losses = [float(re.findall(r"([\d.]+) over random batches", log)[0]) for log in logs]
+    losses = [float(re.findall(r"^Final val loss: ([\d.]+)", log, re.MULTILINE)[0]) for log in logs]
     return (
         f"a validation loss near {statistics.mean(losses):.2f} with the preset laptop, after about "
         f"{seconds / 60:.0f} minutes"

@@ -331,7 +331,7 @@ def proverb(tmp_path):
 
 def test_the_speedrun_prints_what_it_reaches(tiny, proverb, monkeypatch, capsys):
     out = run(monkeypatch, capsys, speedrun, "--data", proverb)
-    assert re.match(rf"Final val loss: {LOSS} on the whole split .* \| {LOSS} over random batches\n$", out)
+    assert re.match(rf"Final val loss: {LOSS} on the whole split \(.* bits, .*\)\n$", out)
     out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
     assert out.startswith("Final val loss: ")
 

@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     state = load(options.run)
     made = re.fullmatch(
-        r"\$ python (.*?) --save \S+\n.*\n# (\d+) s from start to end on (.*)\n",
+        r"\$ python (.*?) --save \S+\n.*\n# (\d+) s from start to end on (.*?)\n.*",
         options.log.read_text(encoding="utf-8"),
         re.DOTALL,
     )

@@ -1,7 +1,7 @@
 """Record the runs that the README quotes: python -m tools.record task01 task02
 
-Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and a last line with
-the seconds from start to end and the machine. With `--seeds 1 2 3` a run for each. A study is named as a module,
+Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and a line with the
+seconds from start to end and the machine. What --save kept is then evaluated, and tools.evaluate's table ends the log. With `--seeds 1 2 3` a run for each. A study is named as a module,
 studies.speedrun. Flags for the script come last, after `--`.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.machine import describe
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
+from tools.evaluate import table
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
@@ -43,6 +44,9 @@ def main() -> None:
         flags = sys.argv[end + 1 :] + ([] if seed is None else ["--seed", str(seed)])
         flags += ["--save", f"{options.save}/{name}.pt"] if options.save else []
         record(task, flags, LOGS / f"{name}.txt")
+        if options.save:
+            with (LOGS / f"{name}.txt").open("a", encoding="utf-8") as log:
+                log.write(f"\n$ python -m tools.evaluate {flags[-1]}\n{table(Path(flags[-1]))}\n")
 
 
 def record(task: str, flags: list[str], path: Path) -> None:

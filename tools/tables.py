@@ -58,8 +58,8 @@ def seeds(name: str) -> list[str]:
 
 def final(logs: list[str], over: str) -> str:
     """Mean and spread of the last losses, over the whole split or random batches."""
-    pattern = r"^Final val loss: ([\d.]+)" if over == "split" else r"^Final val loss: .* \| ([\d.]+) over random"
-    return spread([numbers(pattern, log)[0] for log in logs])
+    pattern = r"^Final val loss: ([\d.]+)" if over == "split" else r"([\d.]+) over random|random batches: .* \| ([\d.]+) \|"
+    return spread([float("".join(re.findall(pattern, log, re.MULTILINE)[0])) for log in logs])
 
 
 def minutes(logs: list[str]) -> str:
