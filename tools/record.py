@@ -1,8 +1,9 @@
 """Record the runs that the README quotes: python -m tools.record task01 task02
 
 Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and a line with the
-seconds from start to end and the machine. What --save kept is then evaluated, and tools.evaluate's table ends the log. With `--seeds 1 2 3` a run for each. A study is named as a module,
-studies.speedrun. Flags for the script come last, after `--`.
+seconds from start to end and the machine. With `--save` the log ends with tools.evaluate's table of the run. With
+`--seeds 1 2 3` a run for each. A study is named as a module, studies.speedrun. Flags for the script come last, after
+`--`.
 """
 
 import itertools

@@ -58,8 +58,9 @@ def seeds(name: str) -> list[str]:
 
 def final(logs: list[str], over: str) -> str:
     """Mean and spread of the last losses, over the whole split or random batches."""
-    pattern = r"^Final val loss: ([\d.]+)" if over == "split" else r"([\d.]+) over random|random batches: .* \| ([\d.]+) \|"
-    return spread([float("".join(re.findall(pattern, log, re.MULTILINE)[0])) for log in logs])
+    whole, drawn = r"^Final val loss: ([\d.]+)()", r"([\d.]+) over random|random batches: .*? \| ([\d.]+)"
+    found = [re.findall(whole if over == "split" else drawn, log, re.MULTILINE)[0] for log in logs]
+    return spread([float("".join(parts)) for parts in found])
 
 
 def minutes(logs: list[str]) -> str:
