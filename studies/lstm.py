@@ -89,13 +89,13 @@ def base(quick: bool):
 
 
 def configs(vocab_size: int, quick: bool) -> dict:
-    """Name → class and Config of each model. The LSTM's width is the multiple of 4 nearest to the GPTs' parameters."""
+    """Name → class and Config of each model. The LSTM's width is the nearest to the GPTs' parameters."""
     config = base(quick)
     chosen = {"task 7": (task07.GPT, config), "task 9": (task09_rope.GPT, config)}
     with torch.device("meta"):  # sizes without numbers
         wanted = statistics.mean(setup.parameters(build(config, vocab_size)) for build, config in chosen.values())
-        lstm = replace(config, n_layer=LAYERS, init_std=0.0, **RECIPES[0])  # 0.0: PyTorch's own beginning
-        sizes = {n: setup.parameters(LSTM(replace(lstm, n_embd=n), vocab_size)) for n in range(4, 1024, 4)}
+        lstm = replace(config, n_head=1, n_layer=LAYERS, init_std=0.0, **RECIPES[0])  # 0.0: PyTorch's own beginning
+        sizes = {n: setup.parameters(LSTM(replace(lstm, n_embd=n), vocab_size)) for n in range(4, 1024)}
     width = min(sizes, key=lambda n: abs(sizes[n] - wanted))
     return {"LSTM": (LSTM, replace(lstm, n_embd=width))} | chosen
 
