@@ -93,7 +93,7 @@ def large() -> str:
     for name, command in (
         ("task07", "python task07.py"),
         ("task09_rope", "python task09_rope.py"),
-        ("task09_rope_long", "python task09_rope.py --preset long"),
+        ("task07_long", "python task07.py --preset long"),
     ):
         logs = seeds(name)
         rows.append([f"`{command}`", str(len(logs)), final(logs, "split"), final(logs, "random"), minutes(logs)])
