@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import task07
-from benchmarks.machine import describe
 from common.data import Corpus
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import estimate_loss
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run

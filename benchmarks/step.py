@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import task09_rope
-from benchmarks.machine import describe, gemm_gflops
 from common.data import Corpus
+from common.machine import describe, gemm_gflops
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.precision import product_dtype

@@ -9,10 +9,10 @@ alone. Losses in nats per character.
 import json
 from importlib import import_module
 
-from benchmarks.machine import describe
 from check import matching
 from check.reference import TASKS, Form
 from check.stages.training import BANDS, short_run, training_sizes
+from common.machine import describe
 from common.optim import branch_ends
 from common.run import progress, run
 

@@ -188,7 +188,7 @@ def beside(panels: list[list[str]], width: int) -> str:
 
 
 def _picture(text: str, weights: list[torch.Tensor], place: Path) -> None:
-    from studies.report import pyplot
+    from common.extras import pyplot
 
     shown = ["⏎" if c == "\n" else "·" if c == " " else c for c in text]
     heads = max(map(len, weights))

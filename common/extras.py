@@ -26,3 +26,9 @@ def install(group: str) -> str:
     """The command that installs a group, with any version of pip."""
     pins = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"][group]
     return f"pip install {' '.join(pin.partition(';')[0] for pin in pins)}"
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, drawing to files. Raises UserError where it is missing."""
+    optional("matplotlib", "plots").use("Agg")
+    return optional("matplotlib.pyplot", "plots")

@@ -146,7 +146,7 @@ def print_sample(model, corpus: Corpus) -> None:
 
 
 def log_whole_split(score: Any) -> None:
-    """Print the last line of a run that is evaluated over the whole validation text; a `Score` of common/evaluate.py."""
+    """Print the last line of a run that is evaluated over the whole validation text."""
     said = f"{score.bits:.4f} bits, perplexity {score.perplexity:.3f}, accuracy {score.accuracy:.4f}"
     print(f"Final val loss: {score.nats:.4f} on the whole split ({said})", flush=True)
 

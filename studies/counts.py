@@ -12,9 +12,9 @@ https://doi.org/10.1006/csla.1999.0128.
 
 import time
 
-from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run

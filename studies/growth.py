@@ -19,10 +19,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.machine import describe
 from common import track
 from common.data import Corpus, Tokens
 from common.evaluate import score_split
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, number, whole_number
 from common.run import UserError, progress, run

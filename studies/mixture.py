@@ -13,10 +13,10 @@ https://arxiv.org/abs/1612.01474.
 import math
 from pathlib import Path
 
-from benchmarks.machine import describe
 from common import parser
 from common.data import Corpus, Tokens
 from common.evaluate import estimate_loss, score_split
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.precision import low_precision
 from common.run import UserError, progress, run

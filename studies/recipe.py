@@ -11,9 +11,9 @@ import dataclasses
 import time
 
 import task07
-from benchmarks.machine import describe
 from common.data import Corpus
 from common.evaluate import score_split
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run

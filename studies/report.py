@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
 from common import track
-from common.extras import missing, optional
+from common.extras import missing, pyplot
+from common.machine import describe
 from common.parser import MOST_SEED, Parser, whole_number
 
 import torch
@@ -133,9 +133,3 @@ def package_folder(package: str, extra: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise missing(package, extra)
     return Path(spec.submodule_search_locations[0])
-
-
-def pyplot() -> Any:
-    """matplotlib.pyplot, drawing to files."""
-    optional("matplotlib", "plots").use("Agg")
-    return optional("matplotlib.pyplot", "plots")

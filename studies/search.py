@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import task07
-from benchmarks.machine import describe
 from common import track
 from common.data import Corpus, Tokens
 from common.evaluate import score_split
 from common.extras import optional
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run

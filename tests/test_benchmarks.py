@@ -4,7 +4,8 @@ import re
 import sys
 
 import task07
-from benchmarks import gain, machine, step
+from benchmarks import gain, step
+from common import machine
 from common.checkpoint import load, save_run
 from common.data import Corpus
 from common.evaluate import score_split

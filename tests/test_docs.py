@@ -65,3 +65,23 @@ def test_the_presets_run_the_steps_of_their_logs(name):
     for log in LOGS.glob(f"{name}_seed*.txt"):
         text = log.read_text(encoding="utf-8").split("\n", 1)[1].split("Final")[0]
         assert parse_log(text + "\n")[-1][0] == 1199
+
+
+MAY_IMPORT = {  # room → the rooms that it may import; no arrow leads back
+    "common": set(),
+    "exercises": {"common"},
+    "check": {"common", "exercises"},
+    "studies": {"common", "exercises"},
+    "benchmarks": {"common", "studies"},
+    "tools": {"common", "exercises", "check", "studies", "benchmarks"},
+}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_no_import_leads_back(room):
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            rooms = {name.partition(".")[0] for name in names} & {*MAY_IMPORT, "tests"}
+            assert rooms <= MAY_IMPORT[room] | {room}, f"{path.relative_to(ROOT)}, line {node.lineno}"

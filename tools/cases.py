@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.machine import describe
 from check.names import task_of
 from check.result import Result
 from check.run import check
 from check.zygote import Zygote
+from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import progress, run
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.machine import describe
+from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from tools.evaluate import table

@@ -6,7 +6,7 @@ A failure, the table, a watched file, attention, and the help, each on a termina
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import describe
+from common.machine import describe
 from common.parser import Parser
 from common.run import progress, run
 from exercises import build

@@ -17,7 +17,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.machine import describe
+from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import UserError, progress, run
 from exercises import build

@@ -13,9 +13,9 @@ import time
 import warnings
 from pathlib import Path
 
-from benchmarks.machine import describe
 from check.run import check, verdict
 from check.zygote import Zygote, usage
+from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from exercises import build

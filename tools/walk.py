@@ -15,7 +15,7 @@ import tempfile
 import termios
 from pathlib import Path
 
-from benchmarks.machine import describe
+from common.machine import describe
 from common.parser import Parser
 from common.run import progress, run
 from exercises import build

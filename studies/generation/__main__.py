@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.machine import describe
 from common.data import Corpus
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run

@@ -9,8 +9,8 @@ Markdown, writes docs/images/questions_*.png. Needs matplotlib unless --no-pictu
 import time
 
 import task01
-from benchmarks.machine import describe
 from common.data import Corpus
+from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.progress import hint
