@@ -1,7 +1,7 @@
 """Task 6: layer normalization before each branch (pre-LN).
 
 Every branch reads a normalized copy of the stream, so it need not follow the growing scale of its input. A last norm
-stands before the output. This decoder is complete; from here on the log has one more line, for the last step.
+comes before the output. This decoder is complete; from here on the log has one more line, for the last step.
 Paper: On Layer Normalization in the Transformer Architecture, https://arxiv.org/abs/2002.04745
 
 Documented validation loss: 2.0694.

@@ -1,7 +1,7 @@
 """Task 9: rotary position embedding (RoPE).
 
 No position is added to the tokens. Queries and keys are turned instead, by an angle that grows with their position,
-so that their product depends on how far apart they stand. Values are not turned.
+so that their product depends on how far apart they are. Values are not turned.
 Papers: RoFormer, https://arxiv.org/abs/2104.09864; used in LLaMA, https://arxiv.org/abs/2302.13971
 """
 

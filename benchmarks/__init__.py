@@ -1,1 +1,1 @@
-"""How fast: measurements of time, beside the machine's own speed."""
+"""How fast: measurements of time, with the machine's own speed."""

@@ -2,7 +2,7 @@
 
 Times a few steps of the documented preset in plain float32. From that it extrapolates how long this machine would take
 to step 4,000, where the documented log first prints its best validation loss, 1.4868 (evaluations not counted). It sets
-that beside the recorded runs of task 7's laptop preset, or the speedrun's, whose seconds include everything.
+that next to the recorded runs of task 7's laptop preset, or the speedrun's, whose seconds include everything.
 """
 
 import re

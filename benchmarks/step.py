@@ -3,7 +3,7 @@
 Runs some steps of task 9 and of the speedrun's model (the same sizes for both, from the speedrun's presets) under
 PyTorch's profiler on one thread. Prints the milliseconds a step, the share of it in matrix products, those of the model
 and those of Muon, and the operations that take most of the rest. Then what the products do a second: during the whole
-step, and in the time of the products alone, beside what one core does in products of large matrices of the same
+step, and in the time of the products alone, next to what one core does in products of large matrices of the same
 precision. Steps are taken in turn, so that a slow minute of the machine slows all.
 """
 

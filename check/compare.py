@@ -1,4 +1,4 @@
-"""One's file beside the official one: what differs in kind, and the diff."""
+"""One's file next to the official one: what differs in kind, and the diff."""
 
 import ast
 import difflib
@@ -35,7 +35,7 @@ def traits(text: str) -> dict[str, str]:
         "linear layers written down": str(linear),
         "loops in forward": str(loops),
         "a list of modules": "has one" if "ModuleList" in called else "has none",
-        "the mask": "is a buffer" if "register_buffer" in called else "is made in each call, or is no buffer",
+        "the mask": "is a buffer" if "register_buffer" in called else "is made in each call, or is not a buffer",
         "attention": "is the library's" if "scaled_dot_product_attention" in called else "is written out",
         "products": "by einsum" if "einsum" in called else "by @ or matmul",
     }

@@ -51,7 +51,7 @@ def _code(value: Any) -> Any:
 
 
 def note_run_text(file: Path) -> list[str]:
-    """Where the learner's files run code that is no line of theirs (exec, eval): "my_task01.py, line 3"."""
+    """Where the learner's files run code that is not a line of theirs (exec, eval): "my_task01.py, line 3"."""
     found: list[str] = []
 
     def hook(event: str, _: tuple) -> None:

@@ -40,7 +40,7 @@ def task_named(word: str) -> str:
         if found:
             return found
     close = "" if number else did_you_mean(name, [*EXERCISES, *COMMANDS])
-    raise UserError(f"{word[:40]!r} is no task or piece{close}; expected one of {', '.join(EXERCISES)}")
+    raise UserError(f"{word[:40]!r} is not a task or piece{close}; expected one of {', '.join(EXERCISES)}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -45,7 +45,7 @@ def executed(path: Path) -> str:
 def code_in(content: bytes) -> str:
     """The code cells of a notebook, in order, each after a line `# %% cell N`; magics are calls of `get_ipython`.
 
-    Raises UserError for what is no notebook, or holds no Python.
+    Raises UserError for what is not a notebook, or holds no Python.
     """
     try:
         notebook = json.loads(content)

@@ -137,7 +137,7 @@ def readable(file: Path) -> None:
 
 
 def text_of(file: Path) -> str:
-    """The Python in a file or notebook. Raises UserError where it is no UTF-8."""
+    """The Python in a file or notebook. Raises UserError where it is not UTF-8."""
     try:
         return notebook.code_of(file) if file.suffix == ".ipynb" else file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

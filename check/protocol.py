@@ -26,7 +26,7 @@ def send(stream: BinaryIO, message: dict[str, Any]) -> None:
 
 
 def receive(stream: BinaryIO) -> dict[str, Any]:
-    """Read a message. Raises EOFError where the other side is gone, ValueError for anything that is no message."""
+    """Read a message. Raises EOFError where the other side is gone, ValueError for anything that is not a message."""
     text_size, payload_size = struct.unpack("<II", _read(stream, 8))
     if text_size > LARGEST_TEXT or payload_size > LARGEST:
         raise ValueError("a message too large")

@@ -77,7 +77,7 @@ class Session:
         self.requests: Any = None
         self.answers: Any = None
         self.ended = False
-        self.run_from_text: list[str] = []  # lines that run code which is no line of a file
+        self.run_from_text: list[str] = []  # lines that run code which is not a line of a file
         self.asked, self.idle = 0.0, IDLE_SECONDS
         self.before: Usage | None = None  # the clock of a question
 
@@ -243,7 +243,7 @@ class Session:
                 what="importing does not train",
                 expected="definitions alone",
                 got="a backward pass during the import",
-                question='Does the training stand in main(), under if __name__ == "__main__"?',
+                question='Is the training in main(), under if __name__ == "__main__"?',
             )
         if error["module"]:
             raise Undecided(missing(error["module"], error["where"]))

@@ -129,7 +129,7 @@ def _code(node: ast.FunctionDef) -> str:
 
 
 def _stub(name: str, text: str) -> list[str]:
-    """The lines of a definition of a starter, as they stand there."""
+    """The lines of a definition of a starter, as they are there."""
     node = next((node for node in ast.parse(text).body if getattr(node, "name", "") == name), None)
     if node is None:
         return []

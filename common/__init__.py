@@ -1,4 +1,4 @@
-"""What the lessons share that is no lesson: text, evaluation, flags, progress, training, checkpoints, clean exits."""
+"""What the lessons share: text, evaluation, flags, progress, training, checkpoints, clean exits."""
 
 import sys
 import warnings

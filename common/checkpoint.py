@@ -30,7 +30,7 @@ RUN_PARTS = {"text": str, "seed": int, "threads": int, "trial": torch.Tensor, "o
 
 
 def check_place(path: Path) -> None:
-    """Raise UserError where `save` could not write, or would replace a file that is no checkpoint of these scripts."""
+    """Raise UserError where `save` could not write, or would replace a file that is not such a checkpoint."""
     place = path.resolve()
     if place.exists():
         if not place.is_file():
@@ -49,7 +49,7 @@ def check_place(path: Path) -> None:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists and dicts of them) to `path`, atomically.
 
-    The bytes go to a temporary file beside it and to the disk before the name is moved over, so that at any moment
+    The bytes go to a temporary file next to it and to the disk before the name is moved over, so that at any moment
     `path` holds the old checkpoint or the new one, whole. Links are followed. Raises OSError where it cannot write.
     """
     place = path.resolve()
@@ -82,7 +82,7 @@ def _remove(file: Path) -> None:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """What a killed run left beside a checkpoint."""
+    """What a killed run left next to a checkpoint."""
     for file in place.parent.glob(f".{place.name}.*.saving"):
         if os.name != "nt":  # there 0 is Ctrl-C, and an open file stays
             with contextlib.suppress(OSError, ValueError):

@@ -78,7 +78,7 @@ class Tokens:
         return self.batch("train", batch_size)
 
     def skip(self, windows: int) -> None:
-        """Go on as after so many windows of `next_batch`; random ones do not depend on earlier ones."""
+        """Go on as after that many windows of `next_batch`; random ones do not depend on earlier ones."""
 
     def windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, int64, (B, T) each."""

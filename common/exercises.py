@@ -23,7 +23,7 @@ def parts(path: Path) -> tuple[str, str]:
 
 
 def facts(path: Path) -> dict:
-    """What a file says between its +++ lines. Raises UserError where that is no TOML."""
+    """What a file says between its +++ lines. Raises UserError where that is not TOML."""
     try:
         return tomllib.loads(parts(path)[0])
     except tomllib.TOMLDecodeError as error:

@@ -1,4 +1,4 @@
-"""The machine's own speed, for setting beside every time that is quoted: python -m common.machine"""
+"""The machine's own speed, to be quoted with every time: python -m common.machine"""
 
 import os
 import platform

@@ -2,7 +2,7 @@
 
 Every process holds the whole model, draws the same global batch and learns from its share of the rows.
 DistributedDataParallel averages the gradients (https://arxiv.org/abs/2006.15704). Only the first process prints and
-saves. If one dies, torchrun (`--max-restarts`) starts all anew, and they go on from the last checkpoint.
+saves. If one dies, torchrun (`--max-restarts`) starts all again, and they go on from the last checkpoint.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def size() -> int:
 
 
 def restarted() -> bool:
-    """Whether torchrun started this process anew, after one of a run that had begun (see `begin`) had died."""
+    """Whether torchrun started this process again, after one of a run that had begun (see `begin`) had died."""
     return _store is not None and any(_store.check([f"begun {count}"]) for count in range(_restarts()))
 
 

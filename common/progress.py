@@ -152,7 +152,7 @@ def log_whole_split(score: Any) -> None:
 
 
 def hint(text: str) -> None:
-    """Tell a person at a terminal something that is no result; piped and redirected runs stay silent."""
+    """Tell a person at a terminal something that is not a result; piped and redirected runs stay silent."""
     if is_terminal(sys.stderr):
         text = wrapped(text, sys.stderr, hanging=2)
         print(f"{DIM}{text}{PLAIN}" if has_codes(sys.stderr) else text, file=sys.stderr, flush=True)

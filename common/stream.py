@@ -68,7 +68,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
         "--speed",
         type=number(0.1, 1e6),
         metavar="CPS",
-        help="at most so many characters a second; 30 is pleasant to read along (default: as fast as they come)",
+        help="at most that many characters a second; 30 is pleasant to read along (default: as fast as they come)",
     )
     parser.add_argument(
         "--weights",

@@ -86,7 +86,7 @@ def shortened(line: str, width: int) -> str:
 
 
 def paragraphs(text: str, stream: TextIO) -> str:
-    """A docstring: its paragraphs filled anew, its tables (indented lines) with their columns; unchanged in a pipe."""
+    """A docstring: its paragraphs filled again, its tables (indented lines) with their columns; unchanged in a pipe."""
     if not is_terminal(stream):
         return text
     width = columns(stream)

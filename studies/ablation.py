@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict] = {
 
 
 def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
-    """The tuning loss after so many seconds, and how many steps they were."""
+    """The tuning loss after that many seconds, and how many steps they were."""
     tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0, "block_size": 32}
     preset = setup.preset(speedrun, **changes | (tiny if quick else {}))
     config = setup.by_the_clock(preset, preset.cooldown)

@@ -1,7 +1,7 @@
 """What do short convolutions add to a GPT? python -m studies.convolutions --report
 
 Attention must learn to look at the character before. A short causal convolution can do that for nothing: each channel
-becomes itself plus learnt shares of its last three positions, which begin at zero. Here stands task 9's GPT without
+becomes itself plus learnt shares of its last three positions, which begin at zero. Here is task 9's GPT without
 them, with one on the embeddings, and with one there and on the normed input of every branch; as many steps each, three
 seeds. Losses are of the tuning split: the last tenth of the training text, which is not trained on.
 Sources: Canon layers, https://arxiv.org/abs/2512.17351; Primer, https://arxiv.org/abs/2109.08668.
@@ -34,7 +34,7 @@ class ShortConvolution(nn.Module):
         self.kernel = nn.ParameterList(torch.zeros(n_embd) for _ in range(BACK))  # vectors: no decay, no Muon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """At position t only what stands at t and before."""
+        """At position t only what is at t and before."""
         earlier = (F.pad(x, (0, 0, back, 0))[:, : x.shape[1]] for back in range(1, BACK + 1))  # (B, T, C) each
         return x + sum(share * shifted for share, shifted in zip(self.kernel, earlier, strict=True))
 

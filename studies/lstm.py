@@ -163,7 +163,7 @@ def time_writing(models: dict, block_size: int) -> dict[str, float]:
 
 
 def sample(model, corpus: Corpus, temperature: float) -> str:
-    """So many characters after the vocabulary's first, a line break."""
+    """That many characters after the vocabulary's first, a line break."""
     write = generate if isinstance(model, LSTM) else uncached
     tokens = itertools.islice(write(model, torch.zeros(1, 1, dtype=torch.long), temperature), SAMPLE)
     return corpus.decode(torch.cat(list(tokens), dim=1)[0])

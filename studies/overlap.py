@@ -3,7 +3,7 @@
 A course asks for sequences that do not overlap, because overlapping ones can lead to overfitting. Here one small model
 of words reads the same number of tokens in two ways: sequences side by side, in a new random order in each pass (each
 token is a target once a pass), and windows at random places, which overlap. Few plays are read often, so that
-overfitting can show. Losses are nats per token (a word, or what stands between words) of the training plays and of a
+overfitting can show. Losses are nats per token (a word, or what is between words) of the training plays and of a
 play held out; three seeds.
 """
 
@@ -32,7 +32,7 @@ class Overlapping(words.Sequences):
 
 
 def learn(corpus: words.Sequences, seed: int, passes: tuple[int, ...]) -> list[tuple[float, float]]:
-    """Train; after each of so many passes the loss of the training text and of the held-out text."""
+    """Train; after each of that many passes the loss of the training text and of the held-out text."""
     config = setup.preset(
         task09_rope, block_size=corpus.block_size, n_embd=96, n_head=3, n_layer=3, dropout=0.0, batch_size=16
     )

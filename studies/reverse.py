@@ -2,7 +2,7 @@
 
 Task 7's GPT learns sequences of random symbols, each followed by its own reverse. Nothing announces a symbol of the
 first half, so an honest model cannot get below ln V nats there (V symbols); a mask that leaks can. The second half
-follows from the first, and attention must look back along an anti-diagonal to predict it. Sequences are drawn anew for
+follows from the first, and attention must look back along an anti-diagonal to predict it. Sequences are drawn again for
 each step, so nothing can be learned by heart.
 
 Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks. With

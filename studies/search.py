@@ -91,7 +91,7 @@ def build(chosen: dict, vocab_size: int) -> setup.Run:
 
 
 def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = None) -> float:
-    """Train for so many seconds; the tuning loss in nats per character."""
+    """Train for that many seconds; the tuning loss in nats per character."""
     chosen = suggest(trial)
     run = build(chosen, len(corpus.vocabulary))
     windows = Tokens(corpus.splits, chosen["block_size"])

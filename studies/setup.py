@@ -95,7 +95,7 @@ def by_the_clock(config: TrainingConfig, cooldown: float = 0.7) -> Any:
 
 
 def train_for(seconds: float, parts: int, run: Run, corpus: Tokens) -> Iterator[Moment]:
-    """Train for so many seconds with a config of `by_the_clock`, pausing after each of so many equal parts.
+    """Train for that many seconds with a config of `by_the_clock`, pausing after each of that many equal parts.
 
     What the caller does in a pause, an evaluation say, is not counted.
     """

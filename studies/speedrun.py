@@ -259,7 +259,7 @@ class Passes(Corpus):
         return self.windows(tokens, self.starts[self.taken - batch_size : self.taken].to(tokens.device))
 
     def skip(self, windows: int) -> None:
-        """Go on as after so many windows."""
+        """Go on as after that many windows."""
         self.taken += windows
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     add_seed(parser, 1)
     add_threads(parser)
     add_track(parser)
-    options = parser.parse_intermixed_args()  # flags may stand before, between and after the changes
+    options = parser.parse_intermixed_args()  # flags may come before, between and after the changes
     torch.set_num_threads(options.threads)
     module = importlib.import_module(MODULES[options.task])
     config = changed(setup.preset(module), options.changes)

@@ -1,7 +1,7 @@
 r"""Words or characters? python -m studies.words
 
 Task 9's GPT twice, on Shakespeare's plays: once with words for tokens, cut at word boundaries
-(`re.split(r"\b", text)`: words, and what stands between them), once with characters. Both train for the same
+(`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same
 time, on the same plays, in sequences that do not overlap, and are judged on whole plays (HELD_OUT) that
 neither has seen.
 
@@ -83,7 +83,7 @@ def plain(markdown: str) -> str:
 
 
 def cut_words(text: str) -> list[str]:
-    """Words, and what stands between them; together they are the text."""
+    """Words, and what is between them; together they are the text."""
     return [token for token in re.split(r"\b", text) if token]
 
 
@@ -322,7 +322,7 @@ def write(kind: str, run: setup.Run, corpus: Sequences) -> str:
 
 
 def _written(tokens, corpus: Sequences) -> str:
-    """So many characters of what a model writes."""
+    """That many characters of what a model writes."""
     text = ""
     for token in tokens:
         text += corpus.vocabulary[int(token)]

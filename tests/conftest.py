@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def runs_in_the_background(request):
-    """Name → future log: runs on one thread, beside all other tests, where any test is about them."""
+    """Name → future log: runs on one thread, next to all other tests, where any test is about them."""
     wanted = any("runs" in getattr(item, "fixturenames", ()) for item in request.session.items)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         yield {name: pool.submit(full_run, name, 1) for name in sorted(CORE, reverse=True) if wanted}

@@ -32,6 +32,6 @@ if __name__ == "__main__":
         return update(model, corpus, config, optimizers, step, *rest)
 
     train.update = update_or_die
-    # In float32: what bfloat16 rounds differently in halves of a batch is no question to the processes.
+    # In float32: what bfloat16 rounds differently in halves of a batch does not depend on the processes.
     precision.product_dtype = lambda device: torch.float32
     run(task07.main)

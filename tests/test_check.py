@@ -365,7 +365,7 @@ def _below(process):
 @pytest.mark.slow
 def test_bad_input_takes_one_line(tmp_path):
     for flags, message in (
-        (["task33", "x.py"], "'task33' is no task or piece; expected one of task01, task02"),
+        (["task33", "x.py"], "'task33' is not a task or piece; expected one of task01, task02"),
         (["task01", "--json"], "no file for task01 in this folder: python -m check start task01 writes my_task01.py"),
         (["task01", "none.py"], "none.py: no such file"),
         (["task01", tmp_path], "a folder; expected a file of it"),

@@ -123,7 +123,7 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path):
 
 
 class Watcher(nn.Module):
-    """Stands for a model; remembers the mode in which it was called."""
+    """In place of a model; remembers the mode in which it was called."""
 
     def __init__(self):
         super().__init__()

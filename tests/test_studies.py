@@ -414,7 +414,7 @@ def test_a_quick_reversal(monkeypatch, capsys):
 
 
 class Counting(torch.nn.Module):
-    """Stands in for a model: one number that any tokens (B, T) add to."""
+    """In place of a model: one number that any tokens (B, T) add to."""
 
     def __init__(self):
         super().__init__()

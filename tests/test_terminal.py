@@ -326,7 +326,7 @@ def test_task_8_ends_with_a_line_of_its_own(monkeypatch):
         yield from (torch.tensor([[0]]), torch.tensor([[1]]))
         raise KeyboardInterrupt
 
-    stream.write(tokens(), "ab", Namespace(prompt="x", speed=None))
+    stream.write(tokens(), "ab", Namespace(prompt="x", speed=None, tokens=None))
     text, said = tty.getvalue().splitlines()
     assert text == "xab" and said.startswith("2 characters, ") and said.endswith(" characters/s")
 

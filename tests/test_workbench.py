@@ -52,11 +52,11 @@ def test_a_task_is_known_by_what_people_call_it(word, task):
     ("word", "said"),
     [
         ("attentoin", "did you mean attention"),
-        ("task10", "no task or piece; expected"),
+        ("task10", "not a task or piece; expected"),
         ("8", "task 8 has no check"),
-        ("", "is no task"),
-        ("x" * 10_000, "is no task"),
-        ("task\x1b[2J", "is no task"),
+        ("", "is not a task"),
+        ("x" * 10_000, "is not a task"),
+        ("task\x1b[2J", "is not a task"),
     ],
 )
 def test_an_unknown_name_is_one_line(word, said):
@@ -167,7 +167,7 @@ def test_a_task_without_one_before_cannot_begin_with_it(desk):
         start.from_mine("task02", Path())
 
 
-# Beside the official file, running, looking.
+# Next to the official file, running, looking.
 
 
 def test_what_differs_in_kind_is_said_before_the_diff():

@@ -120,7 +120,7 @@ def _state(path: Path) -> str:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What one more start and one more save leave beside the checkpoint."""
+    """What one more start and one more save leave next to the checkpoint."""
     path = folder / "run.pt"
     script, preset = SCRIPTS[0]
     child = start(script, preset | {"max_steps": 10**6}, folder, *resume_or_begin(path))
@@ -162,7 +162,7 @@ def lines(folder: Path) -> dict[str, set[str]]:
 
 
 def stops(script, preset, folder: Path, count: int, total_seconds: float) -> tuple[int, Counter]:
-    """Stop and resume one run so many times at random moments; how often it was stopped, and by what."""
+    """Stop and resume one run that many times at random moments; how often it was stopped, and by what."""
     by: Counter = Counter()
     for _ in range(count):
         child = start(script, preset, folder, *resume_or_begin(folder / "run.pt"))

@@ -80,7 +80,7 @@ def merged(text: str) -> str | None:
 
 
 def method_of_gpt(text: str) -> str | None:
-    """A piece's functions as they would stand in a class GPT."""
+    """A piece's functions as they would be in a class GPT."""
     if "class GPT" in text:
         return None
     tree = ast.parse(text)
@@ -120,6 +120,6 @@ def in_styles(task: str, text: str) -> dict[str, str]:
     for name in ["official", "renamed", *own, "unparsed"]:
         try:
             made[name] = STYLES[name](text)
-        except SyntaxError:  # a bug that is no Python
+        except SyntaxError:  # a bug that is not Python
             made[name] = None
     return {name: styled for name, styled in made.items() if styled is not None}

@@ -1,6 +1,6 @@
 """Write the tables of README.md and docs/ from the committed logs: python -m tools.tables [--check]
 
-A table stands between `<!-- table: NAME -->` and `<!-- end table -->`. `--check` writes nothing; it names the files
+A table is between `<!-- table: NAME -->` and `<!-- end table -->`. `--check` writes nothing; it names the files
 whose tables are not those of the logs and exits with 1.
 """
 

@@ -1,8 +1,8 @@
 """The check on every bug and every right file, in every style and with several seeds: python -m tools.verdicts
 
 Prints a table of the bugs (the stage that names each, by style) and how many right files pass. `--seeds 20` repeats the
-right files with so many seeds of the check. `--processes` checks the official files as a learner does, in processes,
-beside `--busy N` busy ones, and prints the seconds; `--forked` does it as --watch and grade do.
+right files with that many seeds of the check. `--processes` checks the official files as a learner does, in processes,
+next to `--busy N` busy ones, and prints the seconds; `--forked` does it as --watch and grade do.
 """
 
 import resource
@@ -64,11 +64,11 @@ def right_files(folder: Path, seeds: int) -> tuple[int, int]:
 
 
 def beside_others(busy: int) -> int:
-    """Check the official files in processes, beside busy ones; print the seconds; how many did not pass."""
+    """Check the official files in processes, next to busy ones; print the seconds; how many did not pass."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     failed = 0
     try:
-        print(f"| file, beside {busy} busy processes | processor seconds | seconds | |\n|---|---|---|---|")
+        print(f"| file, next to {busy} busy processes | processor seconds | seconds | |\n|---|---|---|---|")
         for task in EXERCISES:
             line = [sys.executable, "-m", "check", task, str(build.official_path(task)), "--official"]
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -110,7 +110,7 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--processes", action="store_true", help="the official files, in processes")
-    parser.add_argument("--busy", type=whole_number(0), default=0, metavar="N", help="busy processes beside")
+    parser.add_argument("--busy", type=whole_number(0), default=0, metavar="N", help="busy processes next to them")
     parser.add_argument("--forked", action="store_true", help="the official files, as --watch and grade check them")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ def is_starter(task: str, code: str) -> bool:
 
 
 def digest(code: str) -> str:
-    """The same for files that differ in comments, layout and their own docstring alone; empty where it is no Python."""
+    """The same for files that differ in comments, layout and docstring alone; empty where it is not Python."""
     try:
         tokens = [token for token in tokenize.generate_tokens(io.StringIO(code).readline) if token.type not in LAYOUT]
     except (SyntaxError, tokenize.TokenError, ValueError):

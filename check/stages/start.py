@@ -32,7 +32,7 @@ def _runs_text(subject: Subject, lines: str) -> None:
             what="the code can be read in the file",
             expected="definitions",
             got=f"it runs code from a string ({lines})",
-            question="Can this code stand in the file itself?",
+            question="Can this code be in the file itself?",
         )
     subject.note(f"{lines} runs code from a string: graded, that fails")
 

@@ -87,7 +87,7 @@ WRONG_PARTS = [
     wrong("with norms after the sums (post-LN)", NORMS, norm="post"),
     wrong("with norms after the sums (post-LN) and no last norm", NORMS, norm="post", final_norm=False),
     wrong("without the blocks' norms", "Which line uses the norms of a block?", norm="none"),
-    wrong("without the last norm", "What stands between the last block and the output layer?", final_norm=False),
+    wrong("without the last norm", "What is between the last block and the output layer?", final_norm=False),
     wrong("with skips that add the normalized stream", "Does a skip carry x, or the norm of x?", skips_of_norm="12"),
     wrong("with a skip around attention that adds the norm of x", "What does that skip carry?", skips_of_norm="1"),
     wrong("with a skip around the MLP that adds the norm of x", "What does that skip carry?", skips_of_norm="2"),

@@ -66,7 +66,7 @@ def shapes(subject: Subject) -> str:
                     what="(…, T, D), (…, T, D) and (…, T, E) give (…, T, E)",
                     expected=(*front, length, E),
                     got=got,
-                    question="Which axes does each product join: the last two, whatever stands in front?",
+                    question="Which axes does each product join: the last two, whatever comes before them?",
                 )
     return f"any axes in front, T from 1 to {T}, values of another width than keys"
 

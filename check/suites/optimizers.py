@@ -26,7 +26,7 @@ def parameters(subject: Subject) -> str:
             if times:
                 question = "What of a weight that two layers share, or that fits both groups?"
             raise Failure(
-                what="every parameter stands in one group",
+                what="every parameter is in one group",
                 expected="each once",
                 got=f"{name} {times} times",
                 question=question,
@@ -95,7 +95,7 @@ def _made(subject: Subject) -> dict:
         if "more than one parameter group" not in failure.got:
             raise
         raise Failure(  # PyTorch's own complaint
-            what="every parameter stands in one group",
+            what="every parameter is in one group",
             expected="each once",
             got=failure.got,
             question="What of a weight that two layers share, or that fits both groups?",

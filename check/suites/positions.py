@@ -32,7 +32,7 @@ def shapes(subject: Subject) -> str:
                 what="a row of C floats for each position",
                 expected=f"{(length, width)} of floats",
                 got=f"{tuple(rows.shape)} of {rows.dtype}",
-                question="Along which axis stand the positions, and how many may there be?",
+                question="Along which axis are the positions, and how many may there be?",
             )
     return f"(T, C), T from 1 to {LONG}, C up to 512"
 

@@ -49,7 +49,7 @@ def interface(subject: Subject) -> str:
 
 @stage
 def length(subject: Subject) -> str:
-    """max_iters updates, of so many batches each."""
+    """max_iters updates, of that many batches each."""
     events = _events(subject)
     for kind, expected, question in (
         ("step", MAX_ITERS, "After how many updates does the loop stop, and is there one an iteration?"),

@@ -58,7 +58,7 @@ def reversal(subject: Subject) -> str:
             what=f"{taken} steps learn to reverse a sequence",
             expected=f"at least {run.needed:.1%} of the second half right",
             got=f"{accuracy:.1%}",
-            question="Can a position look back to any earlier one, and does it know where each stands?",
+            question="Can a position look back to any earlier one, and does it know where each is?",
         )
     slow = f"; relative positions learn this slowly, {run.needed:.0%} are enough" if relative else ""
     return f"{taken} steps: second half {accuracy:.2%} right; first half {blind:.3f} nats, {chance}{slow}"

@@ -16,7 +16,7 @@ class Encoder(nn.Module):
     def __init__(self, vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal):
         super().__init__()
         # Token and position embeddings, n_layer encoder layers, a norm, an output layer.
-        # Question: in which order do batch and time stand for nn.TransformerEncoderLayer, unless you say otherwise?
+        # Question: in which order are batch and time for nn.TransformerEncoderLayer, unless you say otherwise?
         self.causal = causal
         self.token_embedding = nn.Embedding(vocab_size, hidden_size)
         self.position_embedding = nn.Embedding(context_size, hidden_size)

@@ -164,7 +164,7 @@ class GPT(nn.Module):
 
     def configure_optimizers(self, weight_decay, learning_rate, betas):
         """AdamW; parameters of two or more axes decay, the others do not."""
-        # Question: where do weights stand that two layers share?
+        # Question: where are weights that two layers share?
         groups = [
             {"params": [p for p in self.parameters() if p.ndim >= 2], "weight_decay": weight_decay},
             {"params": [p for p in self.parameters() if p.ndim < 2], "weight_decay": 0.0},

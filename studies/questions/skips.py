@@ -1,4 +1,4 @@
-"""Why so many skip connections, and what happens without?"""
+"""Why skip connections, and what happens without?"""
 
 import itertools
 import statistics
