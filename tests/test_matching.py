@@ -309,7 +309,7 @@ RMS = (
         ("task06", ((NORM2, ""), (MLP, MLP.replace("feed_forward_norm", "attention_norm"))),
          "144 fewer: one norm in each block, the lesson has two"),
         ("task06", ((NORM2, NORM2 + NORM2.replace("feed_forward", "third")), (MLP, f"self.third_norm({MLP})")),
-         "144 more: three norms in each block, the lesson has two"),
+         "three norms in each block, the lesson has two"),
         ("task06", ((LAST_NORM, f"        self.blocks = {BLOCKS}\n"), ("self.final_norm(x)", "x")),
          "48 fewer: no norms after the blocks, the lesson has one"),
         ("task05", ((f"self.blocks = {BLOCKS}\n", LAST_NORM[8:]), ("head(x)", "head(self.final_norm(x))")),
