@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gradescope runs this once, when it builds the image. This repository lies in gpt/ of the zip.
+# Gradescope runs this once, when it builds the image. This repository is in gpt/ of the zip file.
 set -euo pipefail
 apt-get update && apt-get install -y python3 python3-venv
 python3 -m venv /autograder/venv
