@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.n_head = config.n_head
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
-        self.scale = config.n_embd**-0.5  # a slip of the documented runs: the paper has head_size**-0.5
+        self.scale = config.n_embd**-0.5  # an error of the documented runs: the paper has head_size**-0.5
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
 
     def forward(self, x):  # (B, T, C)

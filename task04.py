@@ -1,7 +1,7 @@
 """Task 4: blocks.
 
-Three blocks of attention and feed-forward, each with weights of its own. The loss is worse than task 3's with one:
-why? How much of the gradient reaches the first block? Task 5 has an answer.
+Three blocks of attention and feed-forward, each with weights of its own. The loss is worse than task 3's with one
+layer. Why? How much of the gradient reaches the first block? Task 5 has an answer.
 Paper: Attention Is All You Need, section 3.1, https://arxiv.org/abs/1706.03762
 
 Documented validation loss: 2.2915.
@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.n_head = config.n_head
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
-        self.scale = config.n_embd**-0.5  # a slip of the documented runs: the paper has head_size**-0.5
+        self.scale = config.n_embd**-0.5  # an error of the documented runs: the paper has head_size**-0.5
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
 
     def forward(self, x):  # (B, T, C)

@@ -1,9 +1,9 @@
 """Task 7: dropout, bundled by the course with scale.
 
 A large model learns its text by heart. Dropout hides a random part of the attention weights and of each branch's output
-in training, so that no part can rely on another; evaluation hides nothing. (The paper: embeddings, not weights.)
-Config has the documented run, for a GPU. The laptop's, in common/config.py, adds what is not here: Muon, clipping,
-warm-up, cooldown, GPT-2's initial weights. It hides less, because dropout pays in long runs only (docs/training.md).
+in training, so that no part can rely on another; evaluation hides nothing. (The paper hides embeddings, not weights.)
+Config is the documented run, for a GPU. The preset laptop, in common/config.py, adds Muon, clipping, warm-up, cooldown
+and GPT-2's initial weights. It hides less, because dropout helps only in long runs (docs/training.md).
 train() in common/train.py is task 6's loop with a schedule.
 Papers: https://jmlr.org/papers/v15/srivastava14a.html; section 5.4 of https://arxiv.org/abs/1706.03762
 

@@ -1,15 +1,15 @@
 """Which property does my code violate? python -m check task03 my_task03.py
 
-    python -m check                    all tasks: what holds, and what comes next (a folder: of the files there)
-    python -m check start task03       write my_task03.py, to be filled in (--mine: from your own task 2)
-    python -m check my_task03.py       check it; the task is told by the name, or given before it
+    python -m check                    a table of all tasks, and what comes next (with a folder: of its files)
+    python -m check start task03       write my_task03.py, which you fill in (--mine: from your own task 2)
+    python -m check my_task03.py       check it; the name says which task, or give the task before it
     python -m check run my_task03.py   run it, and compare its log with the documented one
-    python -m check look my_task03.py  see its attention as a picture
-    python -m check grade DIR          for teachers: a folder of submissions; each command has --help
+    python -m check look my_task03.py  draw a picture of its attention
+    python -m check grade DIR          for teachers: mark a folder of submissions; each command has --help
 
-The check looks at one property after the other, in an order in which a failure has one suspect, and stops at the first
-that does not hold (`--all` goes on). Exit code 0: all hold; 1: one does not; 2: not started, or bad input; 3: one could
-not be decided; 4: the check itself could not run; 130: interrupted. What each stage looks at: docs/check.md.
+The check tests one property after the other and stops at the first that fails (`--all` goes on). The order is such that
+a failure has one likely cause. Exit code 0: all properties hold; 1: one fails; 2: not started, or bad input; 3: one
+could not be decided; 4: the check itself could not run; 130: interrupted. docs/check.md says what each stage tests.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """Measure the limits of the check's last stage: python -m check.bands > docs/logs/check_bands.txt
 
 Runs the stage's short training from the official models' initial weights, by several common initializations and 20
-seeds each, prints each group's range, and writes the limits to check/bands.json, a tenth of a nat beyond the ranges.
-Kaiming's starts with large logits and comes down from there: the later loss that it reaches is enough for such starts
-alone. Losses in nats per character.
+seeds each. Prints each group's range, and writes the limits to check/bands.json, a tenth of a nat beyond the ranges.
+Kaiming's initialization starts with large logits; only for such starts is the loss enough that it reaches.
+Losses are in nats per character.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One's file next to the official one: what differs in kind, and the diff."""
+"""A learner's file next to the official one: what differs in kind, and the diff."""
 
 import ast
 import difflib
@@ -6,7 +6,7 @@ import difflib
 from exercises.build import source
 
 
-def beside(task: str, mine: str) -> str:
+def compare(task: str, mine: str) -> str:
     """What differs in kind, a line each, and a unified diff from the file to the official one."""
     official = source(task)
     kinds = "".join(f"# {line}\n" for line in differences(mine, official))

@@ -1,4 +1,4 @@
-"""What a learner's process sees of a file that would pass without being solved. A determined file gets around it."""
+"""Finds files that would pass without a solution, in the learner's process. A determined file gets around it."""
 
 import importlib.abc
 import os
@@ -30,7 +30,7 @@ def parts(*owners: Any) -> list[tuple[Any, str, Any, Any]]:
 
 
 def changed(before: list[tuple[Any, str, Any, Any]]) -> str:
-    """The first of `parts` that is another one now, or ""."""
+    """The first of `parts` that has been replaced, or ""."""
     for owner, name, value, code in before:
         now = getattr(owner, name, None)
         if now is not value and _is_dynamo_s(now):  # an optimizer imports torch._dynamo, which wraps torch.manual_seed

@@ -118,7 +118,8 @@ def quiet() -> None:
 def load(path: Path, package: str = "", paths: tuple[str, ...] = ()) -> tuple[ModuleType, list[str]]:
     """The module of a file, and what of a notebook was left out. Raises Trained, and what the file raises.
 
-    Its name is neutral, so that a file random.py hides nothing; settings of PyTorch that it changed are set back.
+    The module's name is neutral, so that a file random.py hides no other module. Settings of PyTorch that it changed
+    are set back.
     """
     import torch
 

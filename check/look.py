@@ -1,8 +1,9 @@
-"""Where does it look? python -m check look my_task03.py
+"""Draw a picture of your model's attention: python -m check look my_task03.py
 
-Trains your model for some seconds (or takes the weights of `--weights`), lets it read a line of the validation text,
-and draws its attention: a row for each position that looks, a column for each that is looked at. `--png FILE` draws all
-heads with matplotlib (pip install matplotlib). The weights are found by listening to softmax, so that names are free.
+Trains your model for some seconds (or reads the weights of `--weights`), and lets it read a line of the validation
+text. Then it draws the attention weights: a row for each position that looks, a column for each position that it may
+look at. `--png FILE` draws all heads with matplotlib (pip install matplotlib). The weights are what softmax returns,
+so you may choose any names.
 """
 
 import contextlib
@@ -44,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint of your file, instead of training")
     parser.add_argument("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
-    parser.add_argument("--png", type=path, metavar="FILE", help="draw all layers and heads into a picture")
+    parser.add_argument("--png", type=path, metavar="FILE", help="draw all layers and heads as a picture")
     options = parser.parse_args()
     words = options.words
     file = path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else meant(words)[1]
@@ -63,11 +64,11 @@ def main() -> None:
     width = columns(sys.stdout) if is_terminal(sys.stdout) else 0
     shown = min(len(text), max(1, (width - MARGIN) // 2)) if width else len(text)
     panels = [drawn(text[:shown], one[:shown, :shown], f"head {n} of {len(heads)}") for n, one in enumerate(heads, 1)]
-    print(beside(panels, width))
+    print(side_by_side(panels, width))
 
 
 def _ready(file: Path, options) -> tuple[Learner, Corpus]:
-    """The learner's model, built as the check builds it and trained, and its text. Raises UserError for its errors."""
+    """The learner's model, built and trained, and its text. Raises UserError for errors in the learner's code."""
     sys.path[:0] = [str(ROOT)]
     learner = Learner(file, paths=(str(file.resolve().parent),))
     try:
@@ -121,7 +122,7 @@ def attention(learner: Learner, corpus: Corpus) -> tuple[str, list[torch.Tensor]
         learner.logits(0, tokens)
     squares = [w[0].reshape(-1, length, length) for w in found if w.shape[-2:] == (length, length)]
     if not squares:
-        raise UserError("no attention was seen: no softmax made weights of (T, T)")
+        raise UserError("no attention was found: no softmax returned weights of shape (T, T)")
     per_layer = max(
         1, len(squares) // max(1, _layers(learner.models[0]))
     )  # a module for each head calls softmax for itself
@@ -179,7 +180,7 @@ def drawn(text: str, weights: torch.Tensor, title: str) -> list[str]:
     return [line.ljust(MARGIN + 2 * len(shown)) for line in lines]
 
 
-def beside(panels: list[list[str]], width: int) -> str:
+def side_by_side(panels: list[list[str]], width: int) -> str:
     """As many pictures of one size in a row as a width allows, at least one."""
     gap = " " * MARGIN
     at_once = max(1, (width + MARGIN) // (len(panels[0][0]) + MARGIN))

@@ -1,6 +1,6 @@
-"""Which of a learner's parameters is which of the lesson's, whatever they are called and however they are laid out.
+"""Finds which of a learner's parameters is which of the lesson's, whatever their names and layouts.
 
-`read` sorts parameters by how many numbers they hold, by owner and by block, at sizes that tell all kinds apart
+`read` sorts parameters by their number of elements, by owner and by block, at sizes that tell all kinds apart
 (`telling`); at other sizes the same index has the same place. `arrangements` lists what they could be: every order of
 matrices of one kind, every order of axes. An arrangement turns the learner's parameters into the reference's weights,
 differentiably. Which one is right is found by comparing logits (stages/logits.py): a text of one token does not depend
@@ -45,12 +45,12 @@ Layout = tuple[str, ...]
 
 
 class Unreadable(Undecided):
-    """Parameters that have no place in the lesson; the message says which. It decides nothing about the code."""
+    """Parameters that do not belong to the lesson; the message says which. This is not a verdict about the code."""
 
     def __init__(self, reason: str):
         self.reason = reason
         super().__init__(
-            f"the check cannot tell which parameter is which: {reason}. official_weights(model) can say so "
+            f"the check cannot tell which parameter is which: {reason}. official_weights(model) can say it "
             "(docs/check.md)."
         )
 
@@ -193,7 +193,7 @@ def _units(task: Task, names, owners, shapes, sizes: Sizes) -> tuple[list[Unit],
     units = []
     for i in sorted({*range(len(names))} - {*vectors}):
         if shapes[i].numel() not in numbers:
-            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} has no place in the lesson")
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
         plain = tuple(n for n in shapes[i] if n > 1)
         units.append(Unit(i, None, numbers[shapes[i].numel()], plain, names[i], owners[i]))
     outputs = [i for i in vectors if shapes[i].numel() == sizes.V]
@@ -239,11 +239,11 @@ def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
     """Norms: pairs of vectors of one module that belong to no matrix; or a vector by itself."""
     for i in indices:
         if shapes[i].numel() != C:
-            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} has no place in the lesson")
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
     if len(indices) == 1:
         return [Unit(indices[0], None, "vector", (C,), names[indices[0]], owners[indices[0]])]
     if len(indices) % 2:
-        raise Unreadable(f"{names[indices[-1]]} is a vector more than norms of two")
+        raise Unreadable(f"{names[indices[-1]]} is one vector too many: a norm has two")
     pairs = zip(indices[0::2], indices[1::2], strict=True)
     return [Unit(a, b, "norm", (C,), _owner(names[a]) or names[a], owners[a]) for a, b in pairs]
 
@@ -251,7 +251,7 @@ def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
 def _refuse_vectors(units: list[Unit]) -> None:
     if units:
         raise Unreadable(
-            f"{units[0].name} is a vector by itself. A norm that has one vector is RMSNorm, or LayerNorm without its "
+            f"{units[0].name} is a single vector. A norm with one vector is RMSNorm, or LayerNorm without its "
             "bias; the lesson's LayerNorm has two"
         )
 
@@ -368,7 +368,7 @@ def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list
         found["piece"] -= len(_merge_pieces(block))
     possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
     if +found not in (possible if task.attention else ({},)):
-        raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could be attention's")
+        raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could belong to attention")
     return wholes, others
 
 

@@ -21,7 +21,7 @@ def command(*words: object) -> str:
 
 
 def named(task: str, file: Path) -> list[object]:
-    """The words with which a command names a file: its task, too, where the file's name does not hold it."""
+    """The words with which a command names a file; with its task, if the file's name does not contain it."""
     return [file] if task_of(file) == task else [task, file]
 
 
@@ -35,7 +35,7 @@ def task_named(word: str) -> str:
     number = NUMBER.match(name)
     if number:
         if int(number[1]) == 8:
-            raise UserError("task 8 has no check: it adds a cache to task 7's model; task08_infinite.py is to be read")
+            raise UserError("task 8 has no check: it adds a cache to task 7's model; read task08_infinite.py")
         found = _numbered(int(number[1]))
         if found:
             return found
@@ -53,7 +53,7 @@ def _numbered(number: int) -> str | None:
 
 
 def task_of(path: Path) -> str | None:
-    """The task or piece that a file's name holds: my_task03.py, task3-anna.py, block_mine.ipynb."""
+    """The task or piece in a file's name: my_task03.py, task3-anna.py, block_mine.ipynb."""
     stem = path.stem.lower()
     number = NUMBER.search(stem)
     if number:
@@ -93,7 +93,7 @@ def own_files(folder: Path) -> dict[str, Path]:
 
 
 def own_file(task: str, folder: Path) -> Path:
-    """The learner's file for a task. Raises UserError where there is none."""
+    """The learner's file for a task. Raises UserError if there is none."""
     path = own_files(folder).get(task)
     if path is None:
         where = "this folder" if folder == Path() else f"{folder} (python -m check . goes back to this folder)"

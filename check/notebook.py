@@ -52,7 +52,7 @@ def code_in(content: bytes) -> str:
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError("not a notebook, or not all of one; open it in Jupyter and save it again") from error
+        raise UserError("not a notebook, or an incomplete one; open it in Jupyter and save it again") from error
     if not any(source.strip() for source in sources):
         raise UserError("a notebook without code")
     text = "\n".join(f"{CELL}{number}\n{_python(source)}\n" for number, source in enumerate(sources, 1))

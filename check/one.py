@@ -49,7 +49,7 @@ SUMMARIES = {
     "fail": "{task}: fails at {names}.\nThe next hint: {hint}",
     "not started": "{task}: not started.\nThe next hint: {hint}",
     "undecided": "{task}: not decided at {names}.",
-    "error": "{task}: the check could not go on at {names}; that says nothing about your code.",
+    "error": "{task}: the check could not go on at {names}. This is not about your code.",
 }
 
 
@@ -57,13 +57,15 @@ def main() -> None:
     parser = Parser(prog="python -m check", description=front.__doc__)
     parser.add_argument("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
     parser.add_argument("--all", action="store_true", help="go on after a failure")
-    parser.add_argument("--watch", action="store_true", help="check again at every save; with keys for hints and more")
+    parser.add_argument("--watch", action="store_true", help="check again at every save; keys give hints and more")
     parser.add_argument(
         "--compare", action="store_true", help="show how the file differs from the official one instead"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--hint", type=int, choices=(1, 2, 3), help="for what failed last: a nudge, more, the formula")
-    parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="of all that the check draws")
+    parser.add_argument(
+        "--hint", type=int, choices=(1, 2, 3), help="1 a first idea about what failed last, 2 more, 3 the formula"
+    )
+    parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="seed of the check's random numbers")
     parser.add_argument("--official", action="store_true", help="accept the repository's own file, to try the check")
     options = parser.parse_intermixed_args()
     if options.hint:
@@ -79,7 +81,7 @@ def main() -> None:
     task, file = meant(options.words)
     readable(file)
     if options.compare:
-        say(compare.beside(task, text_of(file)).rstrip("\n"), hanging=4)
+        say(compare.compare(task, text_of(file)).rstrip("\n"), hanging=4)
     elif options.watch:
         from check.watch import watch
 
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def hint_for(words: list[str], level: int) -> str:
-    """A hint for a task, or for a file of it, which counts as asked for."""
+    """A hint for a task, or for its file; the hint is noted as given."""
     files = [Path(word) for word in words if Path(word).suffix in SUFFIXES]
     names = [word for word in words if Path(word) not in files]
     task = (told_by(files[0]) if files and not names else None) or task_named(" ".join(names or words))
@@ -114,14 +116,14 @@ def meant(words: list[str]) -> tuple[str, Path]:
         raise UserError(f"{file}: no such file{close}")
     task_or_none = told_by(Path(file))
     if task_or_none is None:
-        raise UserError(f"{file}: its name holds no task or piece; say which: {command('task03', file)}")
+        raise UserError(f"{file}: its name does not contain a task or piece; say which: {command('task03', file)}")
     return task_or_none, path(file)
 
 
 def readable(file: Path) -> None:
-    """Raise UserError for what cannot be checked."""
+    """Raise UserError for a file that cannot be checked."""
     if file.is_dir():
-        raise UserError(f"{file}: a folder; expected a file of it")
+        raise UserError(f"{file}: a folder; expected a file in it")
     if not file.is_file():
         raise UserError(f"{file}: {'not a regular file' if file.exists() else 'no such file'}")
     if file.suffix not in SUFFIXES:
@@ -137,7 +139,7 @@ def readable(file: Path) -> None:
 
 
 def text_of(file: Path) -> str:
-    """The Python in a file or notebook. Raises UserError where it is not UTF-8."""
+    """The Python in a file or notebook. Raises UserError if it is not UTF-8."""
     try:
         return notebook.code_of(file) if file.suffix == ".ipynb" else file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -173,13 +175,13 @@ def once(task: str, file: Path, options) -> list[Result]:
     State().note(task, file, results, verdict(results))
     if not options.json:
         if sandbox.kind() == "no":
-            hint("Nothing here confines what your file does while it is checked: docs/check.md names what could.")
+            hint("There is no sandbox here, so your file can do anything while it is checked: see docs/check.md.")
         advise(task, file, results)
     return results
 
 
 def show(task: str, coming: Iterator[Result], before: list[Result] | None = None) -> list[Result]:
-    """Print each stage as it comes, unless it says what it said before; all stages. A failure says all it knows."""
+    """Print each stage as it comes, unless it repeats its last message; return all. A failure has all its lines."""
     width = max(len(stage.__name__) for stage in stages_of(task)) + 2
     results = []
     for result in coming:
@@ -217,7 +219,7 @@ def painted(text: str, colour: int) -> str:
 
 
 def summary(task: str, results: list[Result], file: Path | None = None) -> str:
-    """The last line, and what a file (the table's by default) that passes does otherwise than the lesson."""
+    """The last line, and how a file that passes (by default the table's) differs from the lesson."""
     status = verdict(results)
     names = ", ".join(result.stage for result in results if result.status == status) or "the start"
     state = State()
@@ -229,7 +231,7 @@ def summary(task: str, results: list[Result], file: Path | None = None) -> str:
 
 
 def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
-    """The hint to give next: the last, which has the formula, where a factor in it is what fails."""
+    """The hint to give next: the last one, which has the formula, if a factor in the formula is wrong."""
     stage = failed_first(results)
     failed = next((f"{result.got} {result.hint}" for result in results if result.status == "fail"), "")
     hints = EXERCISES[task].about(stage) or EXERCISES[task].hints
@@ -244,7 +246,7 @@ def advise(task: str, file: Path, results: list[Result]) -> None:
     if verdict(results) != "pass":
         return
     if EXERCISES[task].why:
-        hint(f"Why the official file does it as it does: {EXERCISES[task].why}")
+        hint(f"Why the official file does it this way: {EXERCISES[task].why}")
         hint(f"Compare your file with it: {command(file, '--compare')}")
         hint(f"Run yours: {command('run', file)}")
         hint(f"Expect {expected(task)}{', not digit for digit: see the notes' if notes_of(results) else ''}.")

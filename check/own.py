@@ -1,7 +1,7 @@
 """Run your own file, wherever it is, and compare its log with the documented one: python -m check run my_task03.py
 
-Its output is its own. A last line, on stderr, says whether the losses are the documented ones digit for digit, within
-rounding, or others, and why that can be. Words and flags after the file are the file's.
+The output is your file's. A last line, on stderr, says whether the losses are the documented ones digit for digit,
+within rounding, or different, and what can be the reason. Words and flags after the file go to your file.
 """
 
 import ast
@@ -22,7 +22,7 @@ from exercises.build import ROOT
 
 LINE = re.compile(r"^Epoch (\d+): avg train loss ([\d.]+) \| avg val loss ([\d.]+)$")
 ROUNDING = 0.00015  # two numbers of four digits, each rounded
-NEAR = 0.02  # what another order of additions can make of a loss, at most
+NEAR = 0.02  # by which another order of additions can change a loss, at most
 
 
 class Tee:
@@ -63,7 +63,7 @@ def main() -> None:
         if not _has_main(code):
             why = 'it has no `if __name__ == "__main__"`'
             if file.suffix == ".ipynb":
-                why = "a notebook is run in Jupyter"
+                why = "run a notebook in Jupyter"
             raise UserError(f"{file}: nothing to run: {why}")
         tee = execute(code, rest)
     documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text()).get(task or "")
@@ -112,19 +112,19 @@ def comparison(own: dict[int, tuple[float, float]], documented: list[list[float]
     furthest = max(abs(a - b) for one, two in pairs for a, b in zip(one, two, strict=True))
     some = f"{len(pairs)} of {len(documented)} lines" if len(pairs) < len(documented) else "all lines"
     if furthest < 1e-9:
-        return f"Next to the documented log: {some} are the same, digit for digit."
+        return f"Compared with the documented log: {some} are the same, digit for digit."
     if furthest <= ROUNDING:
-        return f"Next to the documented log: {some} agree within rounding."
+        return f"Compared with the documented log: {some} agree within rounding."
     if furthest <= NEAR:
-        return f"Next to the documented log: {some} agree within {furthest:.4f}; {last}."
+        return f"Compared with the documented log: {some} agree within {furthest:.4f}; {last}."
     if notes:
-        return f"Next to the documented log: other numbers, as the check foretold ({'; '.join(notes)}); {last}."
+        return f"Compared with the documented log: other numbers, as the check foretold ({'; '.join(notes)}); {last}."
     if pairs[0][0] == pairs[0][1]:
         return (
-            f"Next to the documented log: the same at first, then others; {last}. Your initial weights are the "
+            f"Compared with the documented log: the same at first, then others; {last}. Your initial weights are the "
             "documented ones, so it is the batches, the optimizer or the evaluation that differ."
         )
     return (
-        f"Next to the documented log: other numbers from the start; {last}. That need not be a mistake: another order "
-        "of creation draws other initial weights, and so does another way to cut them; the loss at the end tells."
+        f"Compared with the documented log: other numbers from the start; {last}. This need not be a mistake: "
+        "parameters created in another order, or cut in another way, get other initial weights. Look at the last loss."
     )

@@ -1,4 +1,4 @@
-"""A starter of which only some functions are written: these are checked, with the lesson's own for the others."""
+"""Checks a starter of which only some functions are written, with the lesson's own functions for the others."""
 
 import ast
 import re

@@ -1,6 +1,6 @@
 """Messages between the check and the learner's process: a JSON object, and the numbers of its tensors as bytes.
 
-Neither side runs code from a message, as unpickling would.
+Neither side runs code from a message, which unpickling would do.
 """
 
 import ctypes

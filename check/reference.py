@@ -1,9 +1,9 @@
-"""The lessons' model once more, as functions of its weights: right, and wrong in the ways that learners are wrong.
+"""The lessons' model again, as functions of its weights: the correct form, and the wrong forms that learners write.
 
 Weights are a dict: token (V, C), position (T, C), blocks (a list of dicts), norm and norm_bias (C), head (V, C) and
 head_bias (V). A block has q, k, v (H, D, C), q_bias, k_bias, v_bias (H, D), projection (C, C) and projection_bias (C),
-widen and widen_bias, narrow and narrow_bias (the MLP; tasks 3 and 4 have widen alone), and norm1, norm1_bias, norm2,
-norm2_bias (C). What a task does not have is absent.
+widen and widen_bias, narrow and narrow_bias (the MLP; tasks 3 and 4 have only widen), and norm1, norm1_bias, norm2,
+norm2_bias (C). Weights that a task does not have are absent.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a stage can say: it holds, it fails, it is not started, it could not be decided."""
+"""The results of a stage: it passes, it fails, it is not started, it could not be decided."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,11 +28,11 @@ class NotStarted(Exception):
 
 
 class Undecided(Exception):
-    """A property that could not be looked at; the message says why."""
+    """A property that could not be tested; the message says why."""
 
 
 class Broken(Exception):
-    """The check itself could not go on, through no fault of the learner's code; the message says why."""
+    """The check itself could not go on, and the learner's code is not the reason; the message says why."""
 
 
 @dataclass

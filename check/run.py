@@ -29,7 +29,7 @@ def check(
     within: Path | None = None,
     graded: bool = False,
 ) -> Iterator[Result]:
-    """Look at one property after the other, and stop at the first that does not hold (`everything`: go on).
+    """Test one property after the other, and stop at the first that fails (`everything`: go on).
 
     `zygote`: one that is there already, for many checks. `within`: the folder whose files the file may import.
     `graded`: a file that runs code from a string fails.
@@ -53,9 +53,9 @@ def check(
 
 
 def _stages(subject: Subject, everything: bool) -> Iterator[Result]:
-    """The stages' results. With `everything`, those that need what does not hold are left out: they were not reached.
+    """The stages' results. With `everything`, stages that need a failed one are left out: they were not reached.
 
-    A bug that one stage has named is not charged again: later stages compare with the lesson's model with that bug.
+    A bug that one stage has named does not fail later ones: they compare with the lesson's model with that bug.
     """
     skipped: set[str] = set()
     for stage in stages_of(subject.name):
@@ -79,7 +79,7 @@ def _stages(subject: Subject, everything: bool) -> Iterator[Result]:
 
 
 def _goes_on(subject: Subject, failed: str) -> bool:
-    """Whether there is anything to look at after a stage that does not hold."""
+    """Whether later stages can still be tested after a stage that fails."""
     if failed == "identity":
         return bool(subject.defined)
     if failed == "interface":

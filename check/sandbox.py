@@ -1,8 +1,8 @@
-"""What confines a learner's code: sandlock (Landlock and seccomp), else bubblewrap, else nothing but limits.
+"""The sandbox of a learner's code: sandlock (Landlock and seccomp), else bubblewrap, else only limits.
 
-    python sandbox.py KIND FOLDER WORD...    run a command that can write to FOLDER alone; it inherits the limits
+    python sandbox.py KIND FOLDER WORD...    run a command that can write only to FOLDER; it inherits the limits
 
-What was tried against both: docs/check.md.
+The attacks that were tried on both: docs/check.md.
 """
 
 import contextlib
@@ -34,24 +34,24 @@ COMMAND = "docker run --rm --network none … (docs/teaching.md)"
 
 @functools.cache
 def kind() -> str:
-    """What confines here: "sandlock", "bubblewrap" or "no". The variable CHECK_SANDBOX asks for one of them."""
+    """The sandbox of this machine: "sandlock", "bubblewrap" or "no". The variable CHECK_SANDBOX chooses one."""
     wanted = os.environ.get("CHECK_SANDBOX")
     return next((name for name in KINDS if wanted in (None, name) and _works(name)), NO_KIND)
 
 
 def holds_one_file() -> bool:
-    """Whether a sandbox is good for one file: sandlock narrows each process in it, bubblewrap cannot."""
+    """Whether a sandbox serves only one file: sandlock can narrow each process in it, bubblewrap cannot."""
     return kind() == "bubblewrap"
 
 
 def need(unconfined: bool) -> None:
-    """Raise UserError where nothing confines, unless that is wanted."""
+    """Raise UserError if there is no sandbox, unless that is wanted."""
     from common.extras import install
     from common.run import UserError
 
     if kind() == NO_KIND and not unconfined:
         raise UserError(
-            f"nothing here confines the files of others: {install('grade')} (Linux 6.12 or later) or bubblewrap, "
+            f"there is no sandbox for the files of others: {install('grade')} (Linux 6.12 or later) or bubblewrap, "
             f"or a container: {COMMAND}, or --unconfined"
         )
 
@@ -67,7 +67,7 @@ def _works(name: str) -> bool:
 
 
 def command(folder: Path, name: str | None = None) -> list[str]:
-    """The words to put before a command, so that it can write to `folder` alone (lib in it, it only reads)."""
+    """The words to put before a command, so that it can write only to `folder` (but not to lib in it)."""
     if os.name == "nt":
         return []
     return [sys.executable, "-P", str(Path(__file__).resolve()), name or kind(), str(folder)]
@@ -80,7 +80,7 @@ def readable() -> list[str]:
 
 
 def narrow(name: str, folder: Path, *more: Path) -> None:
-    """Let this process, in a sandbox already, write to `folder` alone, and see no other process there."""
+    """Let this process, which is in a sandbox already, write only to `folder`, and see no other process there."""
     if name == "sandlock":
         import sandlock  # type: ignore[import-untyped, import-not-found, unused-ignore]
 

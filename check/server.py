@@ -1,4 +1,4 @@
-"""The process that learners' processes are forked from: it holds PyTorch, and nothing of the check or of a learner.
+"""The process from which learners' processes are forked: only PyTorch is loaded, nothing of the check or a learner.
 
     python -m check.server KIND FOLDER          read orders from the socket on stdin, and fork for each
     python -m check.server KIND FOLDER ORDER    where nothing can be forked: be a learner's process, on stdin and stdout

@@ -1,4 +1,4 @@
-"""The learner's process, seen from the check: start it, ask it, end it and all that it started."""
+"""The learner's process, from the check's side: start it, ask it, end it and all that it started."""
 
 import contextlib
 import os
@@ -41,8 +41,8 @@ QUESTIONS = (  # kinds of errors, words of the message or line (one of them), wh
     (("SyntaxError", "IndentationError", "TabError"), (), "What does Python expect on this line, or before it?"),
     ((), ("CUDA", "cuda", "NVIDIA"), "The check has no GPU: does the code take the device of its input, idx.device?"),
     ((), ("does not require grad",), "Is grad mode switched off: torch.set_grad_enabled(False), no_grad on forward?"),
-    (("ImportError",), (), "Is this name in the module that is imported, and spelled alike in both files?"),
-    (("NameError",), (), "Where is this name defined, and is it spelled alike in both places?"),
+    (("ImportError",), (), "Is this name in the imported module, and is it spelled in the same way in both files?"),
+    (("NameError",), (), "Where is this name defined, and is it spelled in the same way in both places?"),
     (("AttributeError",), (), "Which object has this attribute, and is it assigned in __init__?"),
     (("TypeError",), ("argument",), "Which arguments does the definition take, and which does the call give?"),
     (("BdbQuit", "EOFError"), (), "The check has no terminal: what does the program wait for?"),
@@ -50,21 +50,21 @@ QUESTIONS = (  # kinds of errors, words of the message or line (one of them), wh
     (("PermissionError",), (), "Which file outside its own folder does the program open?"),
     (("FileNotFoundError",), (), "Is the file read when it is imported? Only the file's own imports travel with it."),
     (("URLError", "gaierror", "ConnectionError"), (), "The check has no network: can the download wait until main()?"),
-    (("MemoryError", "RecursionError"), (), "What grows without end?"),
+    (("MemoryError", "RecursionError"), (), "What grows without limit?"),
     (("SystemExit",), (), "What ends the program when it is imported or called?"),
     (("IndexError", "KeyError"), (), "Which index is asked for, and how many are there?"),
     (
         ("RuntimeError",),
         ("size", "shape", "dimension"),
-        "Which shape has each tensor on that line, and which axes must agree?",
+        "What is the shape of each tensor on that line, and which axes must agree?",
     ),
 )
 
 
 class Session:
-    """A learner's file in a process of its own, in a copy of its own. Use as a context manager.
+    """A copy of a learner's file, in a separate process. Use as a context manager.
 
-    `zygote`: the process to start it from, else one of its own. `within`: the folder whose files it may import.
+    `zygote`: the process to fork it from (default: a new one). `within`: the folder whose files it may import.
     """
 
     def __init__(self, path: Path, zygote: Zygote | None = None, within: Path | None = None):
@@ -188,7 +188,7 @@ class Session:
         if passed > self.deadline - self.asked or waited > self.idle:
             raise self._limit("an answer", f"it has waited for {waited:.0f} seconds", WAITS)
         if now.memory > MOST_MEMORY:
-            raise self._limit("less than 4 GiB of memory", f"{now.memory / 2**30:.1f} GiB", "What grows without end?")
+            raise self._limit("less than 4 GiB of memory", f"{now.memory / 2**30:.1f} GiB", "What grows without limit?")
         if now.processes > MOST_PROCESSES:
             raise self._limit("one process", f"{now.processes} processes", "Which line starts processes, and how many?")
         written = size_of(self.folder)
@@ -199,7 +199,7 @@ class Session:
         """A failure, once the learner's processes are ended."""
         self._too_late()
         self._close()
-        return Failure(what="the code comes to an end and returns", expected=expected, got=got, question=question)
+        return Failure(what="the code ends and returns", expected=expected, got=got, question=question)
 
     def _too_late(self) -> None:
         self.late = True
@@ -220,7 +220,7 @@ class Session:
         code = self._close()
         if self.late or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
             raise Failure(
-                what="the code comes to an end and returns",
+                what="the code ends and returns",
                 expected="an answer",
                 got=f"none after {self.seconds:.0f} seconds of processor time",
                 question="Which loop does not end, or does far more work than it needs?",
@@ -228,7 +228,7 @@ class Session:
         if code in (None, -signal.SIGKILL if hasattr(signal, "SIGKILL") else None):
             raise Broken("the process that runs your file was killed from outside, or by the system for lack of memory")
         raise Failure(
-            what="the code comes to an end and returns",
+            what="the code ends and returns",
             expected="an answer",
             got=f"the program ended itself, with code {code}",
             question="What ends the whole program: exit(), os._exit(), a crash in a library?",
@@ -290,7 +290,7 @@ def changes(name: str) -> Failure:
 
 
 def missing(module: str, where: str) -> str:
-    """What is said of a module that the learner's file imports and this machine lacks."""
+    """The message about a module that the learner's file imports and this machine does not have."""
     first = module.split(".")[0]
     if module.startswith("."):
         return f"a file alone has no package: which folder does the dot in `{module}` mean? Keep it together ({where})"
@@ -311,7 +311,7 @@ def question_for(error: dict) -> str:
         text = error["message"] + error["source"]
         if (error["kind"] in kinds or not kinds) and (not words or any(word in text for word in words)):
             return question
-    return "Which value, and which shape, has each name on that line?"
+    return "What is the value, and what is the shape, of each name on that line?"
 
 
 def size_of(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""What takes the place of a model, an optimizer or a loss while the check looks at a learner's functions."""
+"""Replacements for a model, an optimizer or a loss, with which the check calls a learner's functions."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,8 +1,8 @@
 """A file to fill in: python -m check start task03
 
-Writes my_task03.py into the current folder, never over a file that is there: the official task 2 with the place for
-task 3's idea left empty. With `--mine` it is your own task 2 instead, with what is to be added and changed named at its
-top. A piece is always the official starter.
+Writes my_task03.py into the current folder; it never replaces a file. The starter is the official task 2, in which the
+place for task 3's idea is empty. With `--mine` it is your own task 2, and its top says what to add and to change.
+For a piece it is always the official starter.
 """
 
 import ast
@@ -28,15 +28,13 @@ def main() -> None:
     parser = Parser(prog="python -m check start", description=__doc__)
     parser.add_argument("task", help="task03, 3, a piece …")
     parser.add_argument("--mine", action="store_true", help="begin with your own file of the task before")
-    parser.add_argument(
-        "--to", type=path, metavar="FILE", help="write this file instead; a notebook where it ends in .ipynb"
-    )
+    parser.add_argument("--to", type=path, metavar="FILE", help="write this file instead; with .ipynb, a notebook")
     options = parser.parse_args()
     write(task_named(options.task), State().folder, options.mine, options.to)
 
 
 def write(task: str, folder: Path, mine: bool = False, to: Path | None = None) -> Path:
-    """Write a starter, or a file from one's own of the task before; where. Raises UserError where a file is there."""
+    """Write a starter, or a file from the learner's previous one; its path. Raises UserError if the file exists."""
     place = to or folder / own_name(task)
     text = from_mine(task, folder) if mine else starter(task)
     made = "" if place.parent.is_dir() else f" in a new folder, {place.parent}"
@@ -46,7 +44,7 @@ def write(task: str, folder: Path, mine: bool = False, to: Path | None = None) -
         with open(place, "x", encoding="utf-8") as file:
             file.write(as_notebook(text) if place.suffix == ".ipynb" else text)
     except FileExistsError as error:
-        raise UserError(f"{place}: is there already; check it, or write another with --to") from error
+        raise UserError(f"{place}: exists already; check it, or write another with --to") from error
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}") from error
     say(f"{place}: written{made}. Fill it in, then: {command(*named(task, place))}", hanging=2)
@@ -82,7 +80,7 @@ def from_mine(task: str, folder: Path) -> str:
     """A learner's file of the task before, with this task's explanation, and empty definitions of what is new."""
     previous = before(task)
     if previous is None:
-        raise UserError(f"{task}: has no task before it; leave --mine out")
+        raise UserError(f"{task}: there is no task before it; leave out --mine")
     mine = text_of(own_file(previous, folder))
     try:
         tree = ast.parse(mine)

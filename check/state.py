@@ -1,4 +1,4 @@
-"""What a learner has passed, kept in .check.json of the folder in which they work."""
+"""What a learner has passed, saved in .check.json in the current folder."""
 
 import contextlib
 import datetime
@@ -13,7 +13,7 @@ from common.files import replace
 from exercises.catalogue import EXERCISES, PIECES, TASKS
 
 PLACE = Path(".check.json")
-NO_CHECK = "no check: it is to be read and run"  # of task 8
+NO_CHECK = "no check: read it and run it"  # of task 8
 
 
 class State:
@@ -32,13 +32,13 @@ class State:
             self.failed = {task: str(stage) for task, stage in kept.get("failed", {}).items()}
 
     def save(self) -> None:
-        """Write it, whole or not at all; where that cannot be, nothing is lost but the memory."""
+        """Write it, completely or not at all; if that fails, only the memory of earlier checks is lost."""
         kept = {"folder": str(self.folder), "results": self.results, "hints": self.hints, "failed": self.failed}
         text = json.dumps(kept, indent=1)
-        beside = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
+        partial = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
-            beside.write_text(text + "\n", encoding="utf-8")
-            replace(beside, PLACE)
+            partial.write_text(text + "\n", encoding="utf-8")
+            replace(partial, PLACE)
 
     def next_hint(self, task: str, file: Path | None = None, stage: str = "") -> int:
         """The first hint for a stage that was not asked for yet for this file (the table's by default), or the last."""
@@ -54,9 +54,9 @@ class State:
         return own_files(self.folder).get(task) or self.folder / own_name(task)
 
     def hint(self, task: str, level: int, file: Path | None = None) -> str:
-        """A hint for the stage that failed in the last check, which counts as asked for if it is not ahead of the next.
+        """A hint for the stage that failed in the last check; it is noted as given, unless it skips one.
 
-        Where that stage has none of its own, or none failed, it is one for the whole task.
+        If that stage has no hints, or no stage failed, it is a hint for the whole task.
         """
         stage = self.failed.get(self._hinted(task, file), "")
         about = EXERCISES[task].about(stage)
@@ -95,7 +95,7 @@ def failed_first(results: list[Result]) -> str:
 
 
 def notes_of(results: list[Result]) -> list[str]:
-    """In what a file that passes differs from the lesson."""
+    """How a file that passes differs from the lesson."""
     return [note for result in results for note in result.notes]
 
 

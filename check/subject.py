@@ -117,7 +117,7 @@ class Subject:
             same = same or (f"it imports {file.name}, as the repository has it" if code_of(content) in official else "")
         if same and not self.official_too:
             raise Failure(
-                what="the code is yours", expected="a file of your own", got=same, question="Which file did you write?"
+                what="the code is yours", expected="your own file", got=same, question="Which file did you write?"
             )
         return hashlib.sha256(text).hexdigest()[:12]
 
@@ -263,7 +263,7 @@ class Subject:
         if not torch.equal(given.sort().values, torch.arange(1, total + 1).double()):
             raise Failure(
                 what="official_weights gives the model's own numbers under the lesson's names",
-                expected=f"each of the model's {total} numbers once, as it is",
+                expected=f"each of the model's {total} numbers once, unchanged",
                 got=f"{len(given)} numbers, among them {int(torch.isin(order + 1, given).sum())} of the model's",
                 question="Does official_weights calculate, leave out or repeat something?",
             )

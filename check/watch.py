@@ -1,4 +1,4 @@
-"""Check a file at every save, with keys for what else one may want; until q or Ctrl-C."""
+"""Check a file at every save, with keys for other commands, until q or Ctrl-C."""
 
 import os
 import select
@@ -22,7 +22,7 @@ from common.terminal import keyboard_without, say
 
 POLL_SECONDS = 0.5  # notices of changes fail on network drives and in WSL
 WINDOWS_PREFIXES = ("\0", "\xe0")  # of the code of an arrow or F1, which is a letter
-KEYS = "Keys: h a hint, n the next task, r run it, c compare it with the official file, q quit."
+KEYS = "Keys: h hint, n next task, r run, c compare with the official file, q quit."
 
 
 class Watch:
@@ -37,7 +37,7 @@ class Watch:
         self.task, self.file, self.seen = task, file, ""
         self.before: list[Result] | None = None
         progress.where = f"while it watched {file}"
-        say(f"Watching {file}: it is checked at every save.")
+        say(f"Watching {file}: the check runs at every save.")
 
     def look(self) -> None:
         """Check the file if it was saved, and show what changed since the check before."""
@@ -87,7 +87,7 @@ class Watch:
         say(f"Watching {self.file}.")
 
     def compare(self) -> None:
-        say(compare.beside(self.task, text_of(self.file)).rstrip("\n"), hanging=4)
+        say(compare.compare(self.task, text_of(self.file)).rstrip("\n"), hanging=4)
 
 
 def watch(task: str, file: Path, options) -> None:

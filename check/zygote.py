@@ -1,4 +1,4 @@
-"""The process that has imported PyTorch, from which learners' processes are forked; seen from the check."""
+"""The process that has imported PyTorch and forks learners' processes, from the check's side."""
 
 import contextlib
 import dataclasses

@@ -30,13 +30,13 @@ RUN_PARTS = {"text": str, "seed": int, "threads": int, "trial": torch.Tensor, "o
 
 
 def check_place(path: Path) -> None:
-    """Raise UserError where `save` could not write, or would replace a file that is not such a checkpoint."""
+    """Raise UserError if `save` cannot write, or would replace a file that is not a checkpoint."""
     place = path.resolve()
     if place.exists():
         if not place.is_file():
             raise UserError(f"{path}: not a regular file; a checkpoint cannot be saved there")
         if place.stat().st_size:
-            load(path)  # or say what it is
+            load(path)  # or say what is wrong with it
     _remove_leftovers(place)
     trial = _beside(place)
     try:
@@ -49,8 +49,8 @@ def check_place(path: Path) -> None:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists and dicts of them) to `path`, atomically.
 
-    The bytes go to a temporary file next to it and to the disk before the name is moved over, so that at any moment
-    `path` holds the old checkpoint or the new one, whole. Links are followed. Raises OSError where it cannot write.
+    The bytes go to a temporary file next to it and to the disk before the file is renamed. So at any moment `path`
+    holds the whole old checkpoint or the whole new one. Links are followed. Raises OSError if it cannot write.
     """
     place = path.resolve()
     file = _beside(place)
@@ -82,7 +82,7 @@ def _remove(file: Path) -> None:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """What a killed run left next to a checkpoint."""
+    """Delete the temporary files that a killed run left next to a checkpoint."""
     for file in place.parent.glob(f".{place.name}.*.saving"):
         if os.name != "nt":  # there 0 is Ctrl-C, and an open file stays
             with contextlib.suppress(OSError, ValueError):
@@ -111,7 +111,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     except UserError:
         raise
     except Exception as error:  # of the zip format, of the pickle in it, of PyTorch: whatever a damaged file leads to
-        raise UserError(f"{path}: not a checkpoint, or not all of one") from error
+        raise UserError(f"{path}: not a checkpoint, or an incomplete one") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of these scripts, or of an earlier version of them")
     return state
@@ -126,7 +126,7 @@ def model_name(model: nn.Module) -> str:
 
 
 def save_model(path: Path, model: nn.Module, corpus: Corpus, config: Any, **more: Any) -> None:
-    """Write a trained model, and what more a run needs. Raises OSError as `save` does."""
+    """Save a trained model, and more values of a run. Raises OSError as `save` does."""
     state = {
         "model_name": model_name(model),
         "step": config.max_steps,
@@ -147,7 +147,7 @@ def save_run(
     step: int,
     seed: int = 0,
 ) -> None:
-    """Write all that a run needs to go on from `step` as if it had never stopped. Raises OSError as `save` does."""
+    """Save all that a run needs to continue from `step` as if it had never stopped. Raises OSError as `save` does."""
     if parallel.rank():
         return
     random = {"cpu": torch.get_rng_state()}
@@ -177,15 +177,15 @@ def restore_run(
     config: TrainingConfig,
     seed: int = 0,
 ) -> int:
-    """Put back what `save_run` wrote; the step to go on with. Raises UserError where it is another run's."""
+    """Restore what `save_run` wrote; returns the next step. Raises UserError if it is from another run."""
     state = load_model_state(path, model_name(model))
     if not state.keys() & (RUN_PARTS.keys() - {"trial"}):
-        raise UserError(f"{path}: holds weights alone, no run to resume")
+        raise UserError(f"{path}: holds only weights, not a run to resume")
     _expect(path, state, RUN_PARTS)
     if state["vocabulary"] != corpus.vocabulary:
-        raise UserError(f"{path}: saved with another text, of other symbols")
+        raise UserError(f"{path}: saved with another text, which has other symbols")
     if state["text"] != corpus.text_hash:
-        raise UserError(f"{path}: saved with another text, of the same symbols")
+        raise UserError(f"{path}: saved with another text, which has the same symbols")
     if state["seed"] != seed:
         raise UserError(f"{path}: saved with --seed {state['seed']}, but this run has {seed}")
     defaults = {field.name: field.default for field in fields(config)}
@@ -214,14 +214,14 @@ def restore_run(
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer, saved: dict, step: int) -> None:
-    """Raise ValueError where a saved state is none of this optimizer's parameters."""
+    """Raise ValueError if a saved state does not fit this optimizer's parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states = saved["state"]
     if states.keys() != (set(range(len(parameters))) if step else set()):
         raise ValueError("other parameters")
     for index, parameter in enumerate(parameters if step else []):
         if states[index].keys() != states[0].keys() or not states[0]:
-            raise ValueError("not all of a state")
+            raise ValueError("a part of the state is missing")
         for name, value in states[index].items():
             if value.shape != (() if name == "step" else parameter.shape) or not value.isfinite().all():
                 raise ValueError("another shape, or numbers that are not finite")
@@ -230,8 +230,8 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: dict, step: int) -
 def put_weights(path: Path, model: nn.Module, state: dict[str, Any]) -> None:
     """Load the weights of a checkpoint.
 
-    Raises UserError where their names, shapes or numbers are none of the model's, and where the model does not compute
-    with them what the one that was saved did (ReLU became GELU, say).
+    Raises UserError if names, shapes or numbers do not fit the model, or if the model computes something else with
+    them than the saved model did (for example, if ReLU became GELU).
     """
     weights, own = state["model"], model.state_dict()
     if not isinstance(weights, dict) or weights.keys() != own.keys():
@@ -248,7 +248,7 @@ def put_weights(path: Path, model: nn.Module, state: dict[str, Any]) -> None:
         try:
             off = (_trial(model, *logits.shape) - logits).abs().max() / (1 + logits.abs().max())
         except (TypeError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{path}: not all of a checkpoint: trial is unreadable") from error
+            raise UserError(f"{path}: an incomplete checkpoint: trial is unreadable") from error
         if not off < 1e-3:
             raise UserError(f"{path}: weights of another model: {model_name(model)} computes something else with them")
 
@@ -276,9 +276,9 @@ def load_model_state(path: Path, *names: str) -> dict[str, Any]:
 
 
 def _expect(path: Path, state: dict[str, Any], parts: dict[str, type]) -> None:
-    """Raise UserError where a part of a checkpoint is missing, or of another type."""
+    """Raise UserError if a part of a checkpoint is missing, or has another type."""
     for name, kind in parts.items():
         if name not in state:
-            raise UserError(f"{path}: not all of a checkpoint: {name} is missing")
+            raise UserError(f"{path}: an incomplete checkpoint: {name} is missing")
         if not isinstance(state[name], kind):
-            raise UserError(f"{path}: not a checkpoint: {name} is no {kind.__name__}")
+            raise UserError(f"{path}: not a checkpoint: {name} is not a {kind.__name__}")

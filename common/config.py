@@ -20,7 +20,7 @@ class TrainingConfig:
     eval_interval: int = 500  # steps between two lines of the log; 0: no such lines
     eval_batches: int = 200  # random batches a loss is the mean of
     whole_split: bool = False  # True: losses over the whole validation text instead of random batches
-    eval_every: int = 1  # of that text, on the way, every block or every n-th; all of it at the end
+    eval_every: int = 1  # of that text, during the run, every block or every n-th; at the end, all of it
     accumulate: int = 1  # batches a step, their gradients averaged
     optimizer: str = "adamw"  # or "muon": for the blocks' matrices, and AdamW for the rest
     muon_learning_rate: float = 0.02  # Muon's, at its peak
@@ -32,7 +32,7 @@ class TrainingConfig:
     init_std: float = 0.0  # of normal initial weights; 0: PyTorch's own
 
     def __post_init__(self) -> None:
-        """Raise UserError for sizes that make no model."""
+        """Raise UserError for sizes that do not make a model."""
         check_sizes(self)
 
 

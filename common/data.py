@@ -9,7 +9,7 @@ from common.run import UserError
 
 import torch
 
-TRAIN_FRACTION = 0.9  # the first part trains, the rest validates
+TRAIN_FRACTION = 0.9  # the first part is for training, the rest for validation
 LARGEST = 10**9  # bytes of a text
 CODES_AT_ONCE = 2**22  # characters
 
@@ -74,11 +74,11 @@ class Tokens:
         return self.windows(tokens, starts)
 
     def next_batch(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the next step is to learn from: tokens and targets (B, T) of the training split, here random ones."""
+        """The next training batch: tokens and targets (B, T) of the training split, here random ones."""
         return self.batch("train", batch_size)
 
     def skip(self, windows: int) -> None:
-        """Go on as after that many windows of `next_batch`; random ones do not depend on earlier ones."""
+        """Continue as after that many windows of `next_batch`; random windows do not depend on earlier ones."""
 
     def windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The windows that begin at `starts` (B) of a row of tokens: inputs and targets, int64, (B, T) each."""

@@ -60,7 +60,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Between how many equally likely characters the model hesitates."""
+        """The number of equally likely characters that would give the same loss."""
         return math.exp(self.nats)
 
 
@@ -75,7 +75,7 @@ def score_split(
 ) -> Score:
     """Predict every character of the validation text (but its first) once; of the training text, as many.
 
-    By default in blocks that do not overlap, so that a block's first characters have little to go by.
+    By default in blocks that do not overlap, so that a block's first characters have little context.
     With a stride, blocks overlap and only the last `stride` characters of each count: with half a
     block, every character has at least half a block of context (save at the text's start).
     `every` takes each n-th block only: an estimate in less time.

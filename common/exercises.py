@@ -1,4 +1,4 @@
-"""What the exercises' files say between their +++ lines: names and arguments. A learner's process has no more of them.
+"""Names and arguments of the exercises: what their files say between the +++ lines. A learner's process sees only that.
 
 The files are exercises/NAME.md of this repository, and those of the folders in the variable EXERCISES (several as in
 PATH): a teacher's own. One of the same name takes the place of the repository's.

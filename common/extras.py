@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def optional(package: str, group: str) -> Any:
-    """The imported package. Raises UserError with the command that installs its group where it is missing."""
+    """The imported package. If it is missing, raises UserError with the command that installs its group."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ PATIENCE = 2.0  # seconds: on Windows a scanner may hold a new file for a moment
 
 
 def replace(new: Path, place: Path) -> None:
-    """Move a file over another, in one step. Raises OSError where that cannot be, also some moments later."""
+    """Move a file over another, in one step. Raises OSError if that fails, also when tried again."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

@@ -56,7 +56,7 @@ def parse_options(
         type=_device,
         default="auto",
         metavar="NAME",
-        help="auto, cuda, mps or cpu (default: %(default)s, the first of these three that is there)",
+        help="auto, cuda, mps or cpu (default: %(default)s, the first of the other three that this machine has)",
     )
     parser.add_argument(
         "--data",
@@ -78,7 +78,7 @@ def parse_options(
         "--save",
         type=_file_to_write,
         metavar="PATH",
-        help="write checkpoints here, also at Ctrl-C" if trains_long else "write the weights here at the end",
+        help="save checkpoints here, also at Ctrl-C" if trains_long else "save the weights here at the end",
     )
     if trains_long:
         _add_training_flags(parser, presets)
@@ -100,7 +100,7 @@ def parse_options(
 
 
 def save_weights(model: nn.Module, corpus: Corpus, options: argparse.Namespace) -> None:
-    """Write a trained model where --save says, if it does. Raises OSError where it cannot."""
+    """Save a trained model to the file of --save, if there is one. Raises OSError if that fails."""
     if options.save:
         from common.checkpoint import save_model
 
@@ -124,7 +124,7 @@ def _start_training(options: argparse.Namespace, presets: dict[str, dict]) -> di
 
 
 def _check_free(place: Path, resumed: Path | None, remedy: str) -> None:
-    """Raise UserError where nothing can be saved, or where another run's checkpoint would be lost."""
+    """Raise UserError if the file cannot be written, or if another run's checkpoint would be lost."""
     from common.checkpoint import check_place
 
     check_place(place)
@@ -155,15 +155,13 @@ def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict
         metavar="N",
         help="steps between them (default: %(default)s)",
     )
-    parser.add_argument(
-        "--track", choices=track.KINDS, help="note the log's numbers, perplexity and accuracy there too"
-    )
-    parser.add_argument("--resume", type=path, metavar="PATH", help="go on from a checkpoint")
+    parser.add_argument("--track", choices=track.KINDS, help="also log the losses, perplexity and accuracy there")
+    parser.add_argument("--resume", type=path, metavar="PATH", help="continue from a checkpoint")
 
 
 def _file_to_write(name: str) -> Path:
     place = path(name)
-    if place.is_dir() or not place.parent.is_dir():  # said now, not when the first save is due
+    if place.is_dir() or not place.parent.is_dir():  # reported now, not at the first save
         raise argparse.ArgumentTypeError(f"expected a file in a folder that exists, got '{name}'")
     return place
 

@@ -1,4 +1,4 @@
-"""argparse as every command here uses it. It does without PyTorch, so that a command may."""
+"""argparse as every command here uses it. It does not import PyTorch, so that commands can do without it."""
 
 import argparse
 import difflib
@@ -15,9 +15,9 @@ MOST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but its complaints are one line, and its help is cut between words.
+    """argparse with messages of one line, and with help that is wrapped between words.
 
-    Raises UserError where the command line cannot be read.
+    Raises UserError if the command line cannot be read.
     """
 
     def __init__(self, **options):
@@ -77,7 +77,7 @@ def path(text: str) -> Path:
             raise ValueError("expected a path, got ''")
         os.stat(text)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # what uses the path says so
+        pass  # reported by the code that uses the path
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise argparse.ArgumentTypeError(f"{_short(text)}: {reason}" if text else reason) from error

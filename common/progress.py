@@ -1,4 +1,4 @@
-"""What a run tells: the documented log on stdout, how far it got on a terminal's stderr or below a notebook's cell."""
+"""The output of a run: the documented log on stdout, its progress on a terminal's stderr or below a notebook's cell."""
 
 import datetime
 import math
@@ -20,7 +20,7 @@ DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class Clock:
-    """How far a run got, and when it will be there: steps by their mean, evaluations by what they took so far."""
+    """How far a run is, and when it will end, estimated from the times of steps and evaluations so far."""
 
     def __init__(self, total: int, first: int):
         self.total, self.first, self.step = total, first, first
@@ -33,7 +33,7 @@ class Clock:
         return seconds / (self.step - self.first) if self.step > self.first else None
 
     def left(self) -> float:
-        """Seconds; evaluations count from the second on, which tells how often they come."""
+        """Seconds left; evaluations count from the second one on, because that one shows how often they come."""
         left = self.total - self.step
         seconds = left * (self.seconds_a_step() or 0.0)
         if len(self.evaluated) > 1:
@@ -92,7 +92,7 @@ def evaluation_parts(parts: range) -> Iterator[int]:
 
 
 def speed(seconds: float, unit: str) -> str:
-    """Units a second, or seconds a unit where that is more than one."""
+    """Units a second, or seconds a unit if that is more than one."""
     if seconds > 1:
         return f"{seconds:.1f} s/{unit}"
     return f"{1 / max(seconds, 1e-9):.{0 if seconds < 0.1 else 1}f} {unit}s/s"
@@ -114,7 +114,7 @@ def _show(text: str) -> None:
 def log_losses(step: int, train_loss: float, val_loss: float) -> None:
     """Print one line of the documented log; losses in nats per character. It says "Epoch" for a step.
 
-    Raises UserError where one is not a finite number.
+    Raises UserError if one is not a finite number.
     """
     stop_if_not_finite(f"the loss at step {step}", train_loss, val_loss)
     if is_terminal(sys.stdout):  # the line takes the place of the bar
@@ -152,7 +152,7 @@ def log_whole_split(score: Any) -> None:
 
 
 def hint(text: str) -> None:
-    """Tell a person at a terminal something that is not a result; piped and redirected runs stay silent."""
+    """Show a person at a terminal something that is not a result; piped and redirected runs stay silent."""
     if is_terminal(sys.stderr):
         text = wrapped(text, sys.stderr, hanging=2)
         print(f"{DIM}{text}{PLAIN}" if has_codes(sys.stderr) else text, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""PyTorch, imported before anything else needs it: it takes seconds, may be missing, and Ctrl-C may come meanwhile.
+"""PyTorch, imported first: the import takes seconds, PyTorch may be missing, and Ctrl-C may come meanwhile.
 
-Nothing is installed for good: the line that says so is for a script, and a session gets its own errors.
+Handlers are removed again. A script gets one line for each error; an interactive session gets its own errors.
 """
 
 import os

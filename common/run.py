@@ -1,4 +1,4 @@
-"""Run a script's main() so that it ends with a result, or with one line that says why not."""
+"""Run a script's main() so that it ends with a result, or with one line that says why there is none."""
 
 import atexit
 import contextlib
@@ -18,7 +18,7 @@ EXIT_OS_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-TOGETHER = 1.0  # seconds in which two signals are one wish
+TOGETHER = 1.0  # seconds in which two signals count as one
 
 
 class UserError(Exception):
@@ -26,21 +26,21 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """A run that stopped at a signal and has put its work in safety. The message says how far it got."""
+    """A run that stopped at a signal and has saved its work. The message says how far it got."""
 
 
 def run(main: Callable[[], Any]) -> Any:
     """Call `main` and end the process: exit code 0, or a line on stderr instead of a traceback.
 
     Ctrl-C ends with 130, bad input (`UserError`) with 2, a failed write or too little memory with 1. A pipe whose
-    reader left (`python task01.py | head -3`) ends quietly with 0. Of torchrun's processes only the first prints.
+    reader has ended (`python task01.py | head -3`) ends silently with 0. Of torchrun's processes only the first prints.
     A signal that is ignored (`nohup`) stays ignored. In a session that goes on afterwards (Jupyter, `python -i`) it
     prints the same line and returns what `main` returned, if it came to its end, and leaves signals as they were; an
     error other than `UserError` is the session's.
     """
     before = handle([signal.SIGINT, *ENDING], _once(_terminate))
     if before and not is_interactive():
-        atexit.register(_ignore_signals)  # no traceback out of the interpreter's own end
+        atexit.register(_ignore_signals)  # no traceback while the interpreter shuts down
     try:
         return _run(main)
     finally:
@@ -73,7 +73,7 @@ def _run(main: Callable[[], Any]) -> Any:
         if is_interactive():
             raise
         _end(EXIT_OS_ERROR, str(error))
-    except (MemoryError, RuntimeError) as error:  # PyTorch has words of its own for too little memory
+    except (MemoryError, RuntimeError) as error:  # PyTorch has its own message for too little memory
         asked = re.search(r"allocate (\d+ bytes|[\d.]+ .iB)", str(error))
         if is_interactive() or (not isinstance(error, MemoryError) and not asked):
             raise
@@ -94,7 +94,7 @@ def _terminate(number: int) -> None:
 
 
 def _once(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
-    """A handler that is deaf for a moment after each signal, so that what cleans up comes to its end."""
+    """A handler that ignores signals for a moment after each one, so that the clean-up can finish."""
     last = -TOGETHER
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -143,7 +143,7 @@ def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
 
 
 def _readable(amount: str) -> str:
-    """A number of bytes as people say it; GPUs' allocators say it already."""
+    """A number of bytes in readable units; GPUs' allocators give such units already."""
     number, unit = amount.split()
     return f"{int(number) / 1e6:,.0f} MB" if unit == "bytes" else amount
 
@@ -163,10 +163,10 @@ def _end(code: int, message: str = "") -> None:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        # What is still in stdout's buffer has no reader or no room: the interpreter must not try again.
+        # The rest of stdout's buffer has no reader, or the disk is full: the interpreter must not try again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if is_terminal(sys.stderr):
-        # Go below the echoed ^C, or take the place of a progress line.
+        # Go below the echoed ^C, or overwrite a progress line.
         line = ("\n" if code == EXIT_INTERRUPTED else ERASE * has_codes(sys.stderr)) + line
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(line + "\n" * bool(message and line))

@@ -1,4 +1,4 @@
-"""What a training run does besides learning: it resumes, saves, notes its numbers, and stops when asked to."""
+"""What a training run does besides learning: it resumes, saves, logs its numbers, and stops at a signal."""
 
 import shlex
 import sys
@@ -43,20 +43,20 @@ class Session:
         self.since = time.perf_counter()
 
     def track(self, step: int, scores: tuple[Score, Score]) -> None:
-        """Note the numbers of an evaluation."""
+        """Log the numbers of an evaluation."""
         windows = (step - self.first) * self.config.batch_size * self.config.accumulate
         speed = windows * self.config.block_size / max(self.seconds, 1e-9)
         self.note(step, tracked(scores, get_lr(step, self.config) * self.config.learning_rate, speed))
         self.since = time.perf_counter()
 
     def end_step(self, step: int, loss: torch.Tensor) -> None:
-        """Save where it is due. Raises UserError for a run that diverged, Interrupted for one that is to stop."""
+        """Save if it is time to. Raises UserError if the run diverged, Interrupted if it was asked to stop."""
         stop_if_not_finite(f"the loss at step {step}", loss.item())
         self.seconds += time.perf_counter() - self.since
         stop, is_last = self._must_stop(), step + 1 == self.config.max_steps
         if self.path and (stop or is_last or (step + 1) % self.every == 0):
             self._save_or_warn(step + 1, stop or is_last)
-            stop = stop or self._must_stop()  # Ctrl-C while it saved
+            stop = stop or self._must_stop()  # Ctrl-C during saving
         if stop:
             where = f"after step {step} of {self.config.max_steps}, saved to {self.path}"
             raise Interrupted(where + going_on(self.path))
@@ -66,7 +66,7 @@ class Session:
         return any(parallel.total(self.stop_requested()))  # all processes or none
 
     def _save_or_warn(self, steps: int, is_last: bool) -> None:
-        """Save; where that fails in mid-run (a full disk), say so and go on: the next save may succeed."""
+        """Save; if that fails during the run (a full disk), say so and go on: the next save may succeed."""
         try:
             self.save(steps)
         except OSError as error:
@@ -83,13 +83,13 @@ def session(
     config: TrainingConfig,
     options: Namespace,
 ) -> Iterator[Session]:
-    """A run that saves, resumes and tracks as `options` say. Raises UserError for a checkpoint that does not fit."""
+    """A run that saves, resumes and tracks as `options` say. Raises UserError if a checkpoint does not fit."""
     seed = getattr(options, "seed", 0)
     first = restore_run(options.resume, model, optimizers, corpus, config, seed) if options.resume else 0
     corpus.skip(first * config.accumulate * config.batch_size)
     save = partial(save_run, options.save, model, optimizers, corpus, config, seed=seed)
     if options.save and parallel.size() > 1:
-        save(first)  # a restart finds this run's file, no older one
+        save(first)  # a restart finds this run's file, not an older one
     kind = getattr(options, "track", None) if parallel.rank() == 0 else None
     notice = partial(hint, f"Stopping after this step, to save {options.save}. Ctrl-C again stops at once, without.")
     with (
@@ -113,7 +113,7 @@ def going_on(saved: Path) -> str:
 
 
 def tracked(scores: tuple[Score, Score], lr: float, tokens_per_second: float) -> dict[str, float]:
-    """What --track notes at a line of the log: a name for each number."""
+    """The numbers that --track logs with a line of the log, by name."""
     numbers = {"learning rate": lr, "tokens per second": tokens_per_second}
     for name, score in zip(("train", "val"), scores, strict=True):
         numbers |= {f"{name} loss": score.nats, f"{name} perplexity": score.perplexity}

@@ -26,10 +26,10 @@ def parse_options(description: str | None) -> argparse.Namespace:
     """Read the command line and set one thread: a single position's work is too small to share.
 
     Returns a namespace with `prompt`, `seed`, `tokens` (how many), `speed` (characters a second, or None), `weights`
-    and `sampling` (temperature, top_k and top_p). Raises UserError where a value is unusable.
+    and `sampling` (temperature, top_k and top_p). Raises UserError if a value is unusable.
     """
     parser = Parser(description=description)
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="how the text begins (default: with a new line)")
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text (default: a new line)")
     parser.add_argument(
         "--temperature",
         type=number(0, 100),
@@ -55,7 +55,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
         "--seed",
         type=whole_number(0, MOST_SEED),
         metavar="N",
-        help="the same seed writes the same text (default: another text each time)",
+        help="the same seed gives the same text (default: a different text each time)",
     )
     parser.add_argument(
         "--tokens",
@@ -68,14 +68,14 @@ def parse_options(description: str | None) -> argparse.Namespace:
         "--speed",
         type=number(0.1, 1e6),
         metavar="CPS",
-        help="at most that many characters a second; 30 is pleasant to read along (default: as fast as they come)",
+        help="at most that many characters a second; 30 is a pleasant reading speed (default: no limit)",
     )
     parser.add_argument(
         "--weights",
         type=path,
         default=WEIGHTS,
         metavar="PATH",
-        help="what `--save` of task 7 or 6 wrote (default: weights/shakespeare.pt)",
+        help="a file that task 7 or 6 wrote with `--save` (default: weights/shakespeare.pt)",
     )
     options = parser.parse_args()
     if options.seed is None:
@@ -89,7 +89,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
 
 
 def load_model(place: Path, model_class: type, config_class: type) -> tuple[nn.Module, str]:
-    """The trained model that a checkpoint of task 7 or 6 holds, in evaluation mode, and its vocabulary.
+    """The trained model of a checkpoint of task 7 or 6, in evaluation mode, and its vocabulary.
 
     Raises UserError for a file that is missing, or that holds another model.
     """
@@ -99,15 +99,15 @@ def load_model(place: Path, model_class: type, config_class: type) -> tuple[nn.M
     try:
         model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
     except (UserError, TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
-        raise UserError(f"{place}: its sizes make no model: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{place}: its sizes do not make a model: {str(error).splitlines()[0]}") from error
     put_weights(place, model, state)
     return model.eval(), state["vocabulary"]
 
 
 def encode(prompt: str, vocabulary: str) -> torch.Tensor:
-    """A prompt's tokens (1, T); an empty one begins with a line break, or with the first symbol where there is none.
+    """A prompt's tokens (1, T). An empty prompt begins with a line break, or else with the first symbol.
 
-    Raises UserError for a symbol that the model never met.
+    Raises UserError for a symbol that the model does not know.
     """
     for symbol in prompt:
         if symbol not in vocabulary:
@@ -137,7 +137,7 @@ def keep_likely(logits: torch.Tensor, temperature: float, top_k: int, top_p: flo
 def write(tokens: Iterator[torch.Tensor], vocabulary: str, options: argparse.Namespace) -> None:
     """Print the prompt and then each token (1, 1) as it comes. Ctrl-C ends the text with a line break.
 
-    A person at a terminal is told how much it was, and how fast it came.
+    At a terminal, a last line says how many characters there were, and how fast they came.
     """
     written, start = 0, time.monotonic()
     with keyboard_without("ECHO"):  # no ^C in the text

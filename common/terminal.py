@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: text that is cut between words, and a line that is written over."""
+"""What a person at a terminal sees: text that is wrapped between words, and a line that is overwritten."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # what it puts into the environment
+TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # variables that torchrun sets
 NARROWEST = 20  # columns
-LEAST_COLUMN = 24  # columns that the right side of a table is worth having
+LEAST_COLUMN = 24  # columns that the right side of a table needs at least
 ERASE = "\r\x1b[2K"  # the cursor's line
 
 
@@ -25,7 +25,7 @@ def is_silent() -> bool:
 
 
 def is_interactive() -> bool:
-    """Whether this process lives on when a script in it has ended: a notebook's, or of `python -i`."""
+    """Whether this process goes on after a script in it has ended: a notebook, or `python -i`."""
     return bool(sys.flags.interactive) or hasattr(sys, "ps1")
 
 
@@ -128,7 +128,7 @@ class Status:
         self.shown = text
 
     def clear(self) -> None:
-        """Make room for another line."""
+        """Clear the line, so that another can be printed."""
         if self.shown:
             self.show("")
 

@@ -1,4 +1,4 @@
-"""The training loop from task 7 on: task 6's with a schedule, bfloat16 and, where asked for, several batches a step."""
+"""The training loop from task 7 on: task 6's with a schedule, bfloat16 and, if wanted, several batches a step."""
 
 from argparse import Namespace
 from contextlib import AbstractContextManager
@@ -22,8 +22,8 @@ def train(
 ) -> None:
     """Train in place and print the log; save and resume as `options` (`save`, `save_every`, `resume`) say.
 
-    Losses are in nats per character, of `judged`, the model itself by default. Where the log is of blocks of the
-    validation text, its last line is of the whole text.
+    Losses are in nats per character, of `judged` (default: the model itself). If the log is about blocks of the
+    validation text, its last line is about the whole text.
     A run that is stopped and resumed prints the same later lines.
     Raises UserError for a checkpoint that does not fit, Interrupted after a signal, once the run is saved.
     """
@@ -79,12 +79,12 @@ def update(
 
 
 def is_logged(step: int, config: TrainingConfig) -> bool:
-    """Whether the log has a line for a step: for each `eval_interval`-th and the last; for none where that is 0."""
+    """Whether the log has a line for a step: for every `eval_interval`-th and the last; if that is 0, for none."""
     return config.eval_interval > 0 and (step % config.eval_interval == 0 or step == config.max_steps - 1)
 
 
 def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[Score, Score]:
-    """Scores of training and validation text: random batches, or blocks of the latter and as many of the former."""
+    """Scores of training and validation text: over random batches, or over as many blocks of each."""
     if config.whole_split:
         every = config.eval_every
         return score_split(model, corpus, "train", every=every), score_split(model, corpus, "val", every=every)

@@ -184,7 +184,7 @@ def test_another_runs_checkpoint_is_refused_with_its_reason(corpus, tmp_path):
         nine = dataclasses.replace(task09_rope.Config(), **SMALL)
         run(corpus, nine, resume=path, model_class=task09_rope.GPT)
     (tmp_path / "other.txt").write_text(TEXT[::-1])
-    with pytest.raises(UserError, match="saved with another text, of the same symbols"):
+    with pytest.raises(UserError, match="saved with another text, which has the same symbols"):
         run(Corpus(tmp_path / "other.txt", 16), resume=path)
 
 

@@ -183,7 +183,7 @@ def test_given_files_and_missing_ones_have_a_row_and_no_points(tmp_path, call):
     code, out, _ = call(grade, tmp_path, "--seed", 0)
     rows = [re.split("  +", line) for line in out.partition("\n\n")[0].splitlines()[1:]]
     most = len(names_of("schedule"))
-    given = ["the untouched starter", "the repository's own file", "an empty file"]
+    given = ["the unchanged starter", "the repository's own file", "an empty file"]
     assert [row[0] for row in rows] == ["anna", "bo", "cy", "dora", "eve"]
     assert all(f"0 of {most}" in row for row in rows) and [row[-1] for row in rows[:3]] == given
     assert [row[2] for row in rows[3:]] == ["missing", "missing"] and code == 1
@@ -281,7 +281,7 @@ def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
     (class_room / "marks.json").unlink()
     call(grade, *command)
     monkeypatch.setattr(sys, "argv", ["grade", str(class_room / "other"), "--json", str(class_room / "marks.json")])
-    with pytest.raises(UserError, match="holds the marks of"):
+    with pytest.raises(UserError, match="contains the marks of"):
         grade.main()
 
 

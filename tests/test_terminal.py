@@ -131,7 +131,7 @@ def test_a_narrow_table_drops_the_date_and_keeps_the_name(monkeypatch):
 def watched(desk, capsys):
     Path("my_schedule.py").write_text("x = 1\n")
     found = watch.Watch("schedule", Path("my_schedule.py"), Namespace(), None)
-    assert capsys.readouterr().out == "Watching my_schedule.py: it is checked at every save.\n"
+    assert capsys.readouterr().out == "Watching my_schedule.py: the check runs at every save.\n"
     return found
 
 
@@ -201,8 +201,8 @@ def test_keys_of_several_bytes_do_nothing(monkeypatch, typed, keys):
 def test_heads_are_side_by_side_as_the_width_allows():
     panel = look.drawn("ab", torch.tensor([[1.0, 0.0], [0.5, 0.5]]), "head")
     assert panel == ["head   ", "   a b ", " a ██  ", " b ▒▒▒▒"]
-    assert look.beside([panel] * 3, 17).splitlines()[0] == "head      head"
-    assert look.beside([panel] * 3, 0).count("head\n") == 3
+    assert look.side_by_side([panel] * 3, 17).splitlines()[0] == "head      head"
+    assert look.side_by_side([panel] * 3, 0).count("head\n") == 3
 
 
 def test_next_knows_what_has_passed_and_is_quoted(desk):

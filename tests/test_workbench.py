@@ -132,7 +132,7 @@ def test_a_broken_memory_is_an_empty_one(desk, call, kept):
 def test_a_start_never_writes_over_a_file(desk):
     Path("my_task01.py").write_text("precious")
     sys.argv = ["check", "task01"]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         start.main()
     assert Path("my_task01.py").read_text() == "precious"
 
@@ -172,11 +172,11 @@ def test_a_task_without_one_before_cannot_begin_with_it(desk):
 
 def test_what_differs_in_kind_is_said_before_the_diff():
     mine = in_styles("task02", build.source("task02"))["separate_with_biases"]
-    text = compare.beside("task02", mine)
+    text = compare.compare("task02", mine)
     assert "# linear layers written down: yours 4, the official file 2" in text
     assert "--- yours\n+++ task02.py\n" in text
     assert compare.differences(build.source("task02"), build.source("task02")) == []
-    assert "cannot be read" in compare.beside("task02", "def f(:\n")
+    assert "cannot be read" in compare.compare("task02", "def f(:\n")
 
 
 STEPS = [[0, 4.2, 4.3], [500, 2.7, 2.8]]
@@ -203,7 +203,7 @@ def test_a_file_in_any_folder_can_be_run(desk, call):
     (desk / "far" / "my_task01.py").write_text(right("task01"))
     code, out, err = call(own, "far/my_task01.py", "--steps", 1)
     assert code == 0 and out.startswith("Epoch 0: avg train loss 4.2495 | avg val loss 4.2491\n")
-    assert err.endswith("Next to the documented log: 1 of 10 lines are the same, digit for digit.\n")
+    assert err.endswith("Compared with the documented log: 1 of 10 lines are the same, digit for digit.\n")
     (desk / "far" / "my_task02.py").write_text("x = 1\n")
     sys.argv = ["check", "far/my_task02.py"]
     with pytest.raises(UserError, match="nothing to run"):
@@ -286,7 +286,7 @@ def test_watching_shows_what_changed_survives_errors_and_ends_with_ctrl_c(tmp_pa
     ("words", "said"),
     [
         (["nothing.py"], "no such file"),
-        (["notes.txt"], "its name holds no task or piece"),
+        (["notes.txt"], "its name does not contain a task or piece"),
         (["--watch"], "expected a file"),
         (["--hint", "1"], "for which task"),
         (["my_task01.py"], "no such file"),
@@ -402,14 +402,14 @@ def test_the_next_hint_has_the_factor_that_fails(desk, task, got, level):
 
 def test_the_table_says_that_task_8_is_read_and_run():
     names = [row[0] for row in rows(State())]
-    assert names[6:9] == ["task07", "task08", "task09_rope"] and rows(State())[7][2].startswith("no check: it is")
+    assert names[6:9] == ["task07", "task08", "task09_rope"] and rows(State())[7][2].startswith("no check: read it")
 
 
 @pytest.mark.parametrize(
     ("command", "file", "said"),
     [
         (look, "chapter1.py", "look needs a task's file, with Config and GPT; for a transformer: python -m studies"),
-        (own, "03_training.ipynb", "a notebook is run in Jupyter"),
+        (own, "03_training.ipynb", "run a notebook in Jupyter"),
     ],
 )
 def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file, said):

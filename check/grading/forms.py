@@ -1,4 +1,4 @@
-"""The forms in which marks are written: CSV, JSON, a page for each student, and the platforms' own tables."""
+"""Writes marks as CSV, JSON, a page for each student, and the platforms' own tables."""
 
 import csv
 import hashlib
@@ -75,7 +75,7 @@ def _table(rows: list[list]) -> str:
 
 
 def _harmless(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, whatever it takes for the separator."""
+    """A cell that no spreadsheet reads as a formula, whatever its separator is."""
     return re.sub(r"(^|[;,\t\r\n|])(\s*)(?=[=+\-@])", r"\1\2'", cell) if isinstance(cell, str) else cell
 
 
@@ -194,7 +194,7 @@ def feedback(student: str, marks: list[Mark], left: dict[str, str]) -> str:
         late = ", handed in late" if m.late else ""
         file = f" File: {_markdown(m.file)}." if m.file else ""
         lines += [f"{m.points:g} of {m.most:g} points{late}.{file}", ""]
-        lines += ["| stage | what it looks at | | points |", "|---|---|---|---|"]
+        lines += ["| stage | what it tests | | points |", "|---|---|---|---|"]
         lines += [
             f"| {stage} | {_markdown(meaning(m.task, stage))} | {status} | {m.worth[stage]:g} |"
             for stage, status in m.said.items()
@@ -212,7 +212,7 @@ def feedback(student: str, marks: list[Mark], left: dict[str, str]) -> str:
 
 
 def _told(task: str, stage: dict) -> list[str]:
-    """What a stage that does not hold says."""
+    """The message of a stage that fails."""
     lines = ["", f"**{stage['stage']}**: {_markdown(stage.get('what') or stage.get('detail', ''))}", ""]
     words = {"expected": "expected", "got": "got", "sizes": "sizes", "source": "your line", "hint": "a question"}
     lines += [f"- {word}: {_markdown(str(stage[key]))}" for key, word in words.items() if stage.get(key)]
@@ -221,7 +221,7 @@ def _told(task: str, stage: dict) -> list[str]:
     lines += [f"- the first hint: {_markdown((EXERCISES[task].about(stage['stage']) or EXERCISES[task].hints)[0])}"]
     if EXERCISES[task].idea:
         lines += [f"- read: {EXERCISES[task].paper}"]
-    return [*lines, "- what each stage looks at: docs/check.md, The stages of a task"]
+    return [*lines, "- what each stage tests: docs/check.md, The stages of a task"]
 
 
 def _markdown(text: str) -> str:

@@ -1,11 +1,11 @@
-"""A folder of submissions, marked: python -m check grade DIR
+"""Mark a folder of submissions: python -m check grade DIR
 
-Reads files, notebooks and zips, in a folder or a zip for each student or named as Moodle, Canvas and Blackboard name
-them, several tasks a student. Prints a table, a summary, and all that was not graded, with the reason. Every stage is
-looked at that does not need one that fails; a mark is the points of the stages that hold.
+Reads files, notebooks and zip files, with several tasks for each student. Each student has a folder or a zip file, or
+files are named as Moodle, Canvas and Blackboard name them. Prints a table, a summary, and all files that were not
+graded, with the reason. A mark is the points of the stages that pass. A stage is skipped if it needs one that failed.
 
-With `--json FILE` a stopped run goes on where it stopped, and a later one checks only what is new. Exit code 0: all was
-graded; 1: something was not, or could not be checked. How to set up a course: docs/teaching.md.
+With `--json FILE` a stopped run continues where it stopped, and a later run checks only new files. Exit code 0: all
+files were graded; 1: some were not, or could not be checked. How to set up a course: docs/teaching.md.
 """
 
 import hashlib
@@ -54,23 +54,27 @@ HEAD = ["student", "task", "mark", "points", "stage", "notes"]
 def main() -> None:
     parser = Parser(prog="python -m check grade", description=__doc__)
     parser.add_argument("folder", type=path, metavar="DIR", help="of submissions")
-    parser.add_argument("--task", type=task_named, metavar="TASK", help="of files whose names hold none (hw3.py)")
-    parser.add_argument("--jobs", type=whole_number(1, 256), default=1, metavar="N", help="at a time (default: 1)")
-    parser.add_argument("--points", type=path, metavar="FILE", help="TOML: what each stage is worth (default: 1)")
+    parser.add_argument("--task", type=task_named, metavar="TASK", help="of files whose names do not say it (hw3.py)")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, 256), default=1, metavar="N", help="files at a time (default: 1)"
+    )
+    parser.add_argument("--points", type=path, metavar="FILE", help="TOML: the points of each stage (default: 1)")
     parser.add_argument("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
     parser.add_argument("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
     parser.add_argument("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
-    parser.add_argument("--json", type=path, metavar="FILE", help="write all that was found, and go on from it")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write all results, and continue from them")
     parser.add_argument("--feedback", type=path, metavar="DIR", help="write a page for each student")
     parser.add_argument("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
-    parser.add_argument("--unconfined", action="store_true", help="run the files even where nothing confines them")
-    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: drawn)")
+    parser.add_argument("--unconfined", action="store_true", help="run the files even without a sandbox")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: a new one)"
+    )
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: {'not a folder' if options.folder.exists() else 'no such folder'}")
     written = [form for form in (options.csv, options.json, options.gradescope, options.feedback) if form]
     if len(set(written)) < len(written):
-        raise UserError("two forms cannot be written to one file")
+        raise UserError("two of the outputs have the same file")
     points = Points(options.points)
     sandbox.need(options.unconfined)
     handed_in = collect(options.folder, options.task, one_student=bool(options.gradescope))
@@ -137,9 +141,9 @@ def _known(file: Path | None, settings: dict) -> dict[tuple, Mark]:
         before = {**kept["settings"]}
         other = before["folder"] if before["folder"] != settings["folder"] else ""
     except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise UserError(f"{file}: is there, but no result of an earlier run; remove it or write elsewhere") from error
+        raise UserError(f"{file}: exists, but is not an earlier run's; remove it or write elsewhere") from error
     if other:
-        raise UserError(f"{file}: holds the marks of {other}; write those of another folder elsewhere")
+        raise UserError(f"{file}: contains the marks of {other}; write those of another folder elsewhere")
     if settings["seed"] is None and isinstance(before.get("seed"), int):
         settings["seed"] = before["seed"]
     if before != settings:
@@ -211,7 +215,7 @@ def _worker(parent: int) -> None:
 
 
 def look(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
-    """Check a submission, every stage. Whatever goes wrong is this file's mark, and ends nobody else's."""
+    """Check a submission, every stage. Any error is in this file's mark, and does not affect other students."""
     start = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:

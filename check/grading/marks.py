@@ -68,7 +68,7 @@ class Mark:
 
 
 class Points:
-    """What each stage is worth: 1, or what a TOML file says; what a late file keeps, and a stage not reached gives.
+    """The points of each stage, 1 by default; and the shares for late files and for stages that were not reached.
 
     late = 0.5              # the share of its points that a late file keeps (default: all)
     not_reached = 0.5       # the share that a stage gives that could not be looked at (default: 0)
@@ -108,7 +108,7 @@ class Points:
         return self.tables.get(task, {}).get(stage, self.tables.get("default", {}).get(stage, 1.0))
 
     def give(self, mark: Mark) -> None:
-        """Set a mark's points. A file that was handed out has none, whatever holds in it."""
+        """Set a mark's points. A file that everybody was given has none, whatever passes."""
         if not mark.task:
             return
         mark.worth = {stage: self.of(mark.task, stage) for stage in names_of(mark.task)}
@@ -129,6 +129,6 @@ def names_of(task: str) -> list[str]:
 
 
 def meaning(task: str, stage: str) -> str:
-    """What a stage looks at, in a line."""
+    """What a stage tests, in a line."""
     found = next(each for each in stages_of(task) if each.__name__ == stage)
     return (found.__doc__ or "").strip().split("\n")[0]

@@ -1,4 +1,4 @@
-"""Which files were given to everybody: the repository's own, of this version or an earlier one, and its starters."""
+"""Recognizes files that everybody was given: the repository's own, of this version or an earlier one, and starters."""
 
 import hashlib
 import io

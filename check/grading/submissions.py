@@ -1,12 +1,12 @@
-"""What was handed in: the files of a folder, of its subfolders and zips, by student and task.
+"""The submissions: the files of a folder, of its subfolders and zip files, by student and task.
 
-Names as platforms write them are understood. A folder that names the student wins over a file's name.
+It knows how platforms name files. If a folder and a file name different students, the folder decides.
   a folder for each student   anna/my_task03.py, anna/week1.zip; or a zip for each, anna.zip
   Moodle                      Anna Ek_12345_assignsubmission_file_/my_task03.py, or the same before a file's name;
-                              Participant_12345_… where marking is blind
-  Canvas                      ekanna_late_1010_20456_my_task03-1.py: LATE where it was, -1 and up for a new version
+                              Participant_12345_… if marking is anonymous
+  Canvas                      ekanna_late_1010_20456_my_task03-1.py: LATE if it was, -1 and up for a new version
   Blackboard                  Homework_annaek_attempt_2026-11-26-10-00-00_my_task03.py
-A folder or zip that holds nothing but such names, or folders of several students, is a class's download: looked into.
+A folder or zip that contains only such names, or folders of several students, is the download of a class.
 """
 
 import hashlib
@@ -223,7 +223,7 @@ def _in_zip(stream, parts: tuple[str, ...], when: float, room: list[int], depth:
                 if packed and depth < DEEPEST:
                     found += _in_zip(io.BytesIO(content), below, when, room, depth + 1)
                 else:
-                    found.append(Found(below, "a zip too deep in zips" if packed else content, when))
+                    found.append(Found(below, "too many zips inside each other" if packed else content, when))
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError, OSError) as error:
         yield Found(parts, f"cannot be unpacked: {error}", 0.0)
     except Exception as error:  # whatever else a damaged archive leads to
@@ -310,7 +310,7 @@ def _submission(
     path, lower = Path(place), place.lower()
     if not lower.endswith(SUFFIXES):
         if lower.endswith(ARCHIVES):
-            raise UserError("an archive of another kind: unpack it first")
+            raise UserError("another kind of archive: unpack it first")
         if path.suffix.lower() == ".txt" and task_of(path):
             raise UserError("a text: rename it to .py to have it graded")
         return None
@@ -322,11 +322,11 @@ def _submission(
     if task is None:
         if in_clone:
             return None
-        raise UserError("its name holds no task or piece")
+        raise UserError("its name does not contain a task or piece")
     code = _code(found.content, path)
     given = "an empty file" if not code.strip() else ""
     if is_starter(task, code):
-        given = "the untouched starter"
+        given = "the unchanged starter"
     elif is_released(task, code):
         given = "the repository's own file"
     if given and in_clone:
