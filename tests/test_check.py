@@ -372,7 +372,7 @@ def test_bad_input_takes_one_line(tmp_path):
         (["task33", "x.py"], "'task33' is not a task or piece; expected one of task01, task02"),
         (["task01", "--json"], "no file for task01 in this folder: python -m check start task01 writes my_task01.py"),
         (["task01", "none.py"], "none.py: no such file"),
-        (["task01", tmp_path], "a folder; expected a file of it"),
+        (["task01", tmp_path], "a folder; expected a file in it"),
         (["task01", "README.md"], "README.md: expected a .py file"),
         (["grade", "none"], "none: no such folder"),
         (["grade", tmp_path / "empty"], "empty: nothing was handed in there"),

@@ -274,7 +274,7 @@ def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
     call(grade, *command, "--seed", 1)
     assert len(looked) == 7
     (class_room / "marks.json").write_text("my thesis")
-    with pytest.raises(UserError, match="no result of an earlier run"):
+    with pytest.raises(UserError, match="is not an earlier run's"):
         grade._known(class_room / "marks.json", {})
     (class_room / "other").mkdir()
     (class_room / "other" / "task01.py").write_text("x = 1")

@@ -1,1 +1,1 @@
-"""What the check looks at in a model, one file for each property or two."""
+"""What the check tests in a model, one file for each property or two."""

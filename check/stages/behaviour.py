@@ -68,12 +68,12 @@ def _follows_n_layer(subject: Subject, model: Model) -> None:
             what="the model has n_layer blocks",
             expected="as many as n_layer says",
             got=got,
-            question="Which line counts the blocks with a number of its own, where n_layer belongs?",
+            question="Which line has a fixed number of blocks, where n_layer belongs?",
         )
 
 
 def steadiness(subject: Subject) -> str:
-    """Finite numbers, the same each time in evaluation mode, each row by itself."""
+    """Finite numbers, the same each time in evaluation mode; rows do not influence each other."""
     small = subject.small_model()
     lists = subject.session.ask("unregistered", model=small.number)
     if lists:
@@ -102,7 +102,7 @@ def steadiness(subject: Subject) -> str:
         if not close(alone, logits[row]):
             raise Failure(
                 what="a row does not depend on the rest of the batch",
-                expected=f"row {row} as it is alone",
+                expected=f"row {row} as without the other rows",
                 got=off(alone, logits[row]) + ": it depends on the rows before it" * (row > 0),
                 question=ROWS if row else "Which operation mixes along the first axis?",
             )
@@ -120,9 +120,7 @@ def steadiness(subject: Subject) -> str:
     return "finite, deterministic, rows independent"
 
 
-ROWS = (
-    "Which axis counts rows, and which positions: is the first, of B rows, taken for that of T positions (batch_first)?"
-)
+ROWS = "Which axis is for rows, and which for positions? Does a layer expect positions first (batch_first)?"
 
 
 def _of_many_rows(subject: Subject, model: Model, batch: torch.Tensor) -> torch.Tensor:
@@ -142,13 +140,13 @@ def _other_in_training(subject: Subject, model: Model, batch: torch.Tensor, trai
     ahead = {mode: leak(subject, model, model.sizes.T, mode == "training") for mode in ("training", "evaluation")}
     if not torch.equal(trained, subject.logits(model, batch, training=True)):
         said += ", and others each time in training mode: something is dropped"
-        question = "Which dropout has a rate of its own: a default, or a number in the code?"
+        question = "Which dropout has another rate: a default, or a number in the code?"
     elif len([mode for mode in ahead if ahead[mode]]) == 1:
         seeing, blind = sorted(ahead, key=lambda mode: not ahead[mode])
         said += f": later tokens are seen in {seeing} mode, and hidden in {blind} mode"
         question = MODE
     return Failure(
-        what="where nothing is dropped, training and evaluation compute the same",
+        what="without dropout, training and evaluation compute the same",
         expected="equal logits in both modes" + " at dropout 0" * subject.task.dropout,
         got=said,
         question=question,
@@ -159,7 +157,7 @@ def _finite(subject: Subject, logits: torch.Tensor, mode: str) -> None:
     wrong = int((~logits.isfinite()).sum())
     if wrong:
         said = f"{wrong} of {logits.numel()} infinite or not a number"
-        question = "What becomes of a masked score, -inf, where dropout multiplies it by zero?"
+        question = "What is the result if dropout multiplies a masked score, -inf, by zero?"
         if mode == "evaluation":
             block = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=1)))
             where, question = where_not_finite(subject.logits(block, subject.tokens(B, block.sizes.T, block.sizes.V)))
@@ -185,7 +183,7 @@ def causality(subject: Subject) -> str:
         question = "Which columns may query t look at: all up to t?"
         example = _what_is_read(subject, small)
         if example == side_by_side(READ, torch.ones(3, 3).tril(), torch.eye(3)):
-            question = "Which axes has the product of queries and keys: are positions the last but one of both?"
+            question = "Which axes does the product of queries and keys join: are positions the last but one of both?"
         elif subject.task.n_head and not _blind(subject, _with_one_head(subject)):
             question = HEADS
         raise Failure(
@@ -195,7 +193,7 @@ def causality(subject: Subject) -> str:
             question=bug.question if bug else question,
             example=bug.example if bug else example,
         )
-    return f"no position sees ahead, each sees the whole past (T = {T})"
+    return f"no position sees ahead, and each sees the whole past (T = {T})"
 
 
 def _sees_ahead(subject: Subject, model: Model, found: tuple[int, int, float], loud: bool) -> Failure:
@@ -213,7 +211,7 @@ def _sees_ahead(subject: Subject, model: Model, found: tuple[int, int, float], l
         said, question = what_it_sees(subject)
     return Failure(
         what="logits do not depend on later tokens",
-        expected=f"position {first} blind to position {later} and on",
+        expected=f"position {first} does not see position {later} and later ones",
         got=f"its logits change by {change:.2g}" + f": {said}" * bool(said),
         question=question,
         example="" if loud else bug.example if bug else _what_is_read(subject, model),
@@ -260,7 +258,7 @@ def _reads_past(subject: Subject, model: Model) -> bool:
 
 
 def position(subject: Subject) -> str:
-    """The model knows the order of its past."""
+    """The model knows the order of earlier tokens."""
     model = subject.small_model()
     if subject.is_free:  # the mask of a second layer shows the order by itself
         single = subject.fill(subject.build(dataclasses.replace(model.sizes, L=1)))
@@ -278,14 +276,14 @@ def position(subject: Subject) -> str:
             what="the model knows the order of the past",
             expected="other logits when two earlier tokens change places",
             got="the same" + (f": {' and '.join(unused)} changes nothing" if unused else ""),
-            question="What tells the model where a token is: has each position a row, or an angle, of its own?",
+            question="How does the model know where a token is: does each position have its own row, or its own angle?",
         )
     if subject.task.rotary or subject.is_free:
         return "the model knows the order of the past"
     logits = subject.logits(model, torch.full((1, T), 3))[0]
     if close(logits[0], logits[1], 1e-5):
         raise Failure(
-            what="equal tokens at different positions are told apart",
+            what="equal tokens at different positions give different logits",
             expected="other logits at each position",
             got="the same",
             question="Is the position table looked up with the position, or with the token?",

@@ -12,7 +12,7 @@ from check.subject import Subject, close
 
 import torch
 
-RATE = 1 / 64  # so low that often nothing is dropped, or one number alone
+RATE = 1 / 64  # so low that often nothing is dropped, or only one number
 CALLS, ROWS = 16, 300  # a number alone is dropped in 18 rows of all, so 1 in 10⁷ of them is never seen
 Cell = tuple[str, int]  # a place in a block
 
@@ -71,10 +71,10 @@ def dropout(subject: Subject) -> str:
     groups = {name: _seen(drawn, expected(gains | masks)) for name, masks in _groups(cell, sizes).items()}
     likeliest = max(groups, key=groups.__getitem__)
     raise Failure(
-        what="dropout hides single numbers, each row's own",
+        what="dropout hides single numbers, different ones in each row",
         expected=f"single numbers dropped {_named([cell], sizes.L)}",
-        got=f"{likeliest} dropped there" if groups[likeliest] > 0.5 else "no number dropped alone there",
-        question="Which shape has what dropout draws there: one draw for each number?",
+        got=f"{likeliest} dropped there" if groups[likeliest] > 0.5 else "no single number dropped there",
+        question="What is the shape of dropout's input there: one draw for each number?",
     )
 
 
@@ -89,10 +89,10 @@ def _nothing_dropped(task: Task, calls: list[torch.Tensor]) -> torch.Tensor:
         found.append(alike.median(dim=0).values)
     if not all(close(each, found[0], 1e-3) for each in found):
         raise Failure(
-            what="dropout hides single numbers, each row's own",
-            expected="other numbers hidden in each row of a batch",
+            what="dropout hides single numbers, different ones in each row",
+            expected="different numbers hidden in each row of a batch",
             got="the same in all rows of a batch",
-            question="Which shape has what dropout draws: is the batch one of its axes?",
+            question="What is the shape of dropout's input: is the batch one of its axes?",
         )
     return found[0]
 
@@ -103,7 +103,7 @@ def _elsewhere(task: Task, scores: bool = False, tokens_alone: bool = False) -> 
             what=WHAT,
             expected=_listed(_places(task)),
             got="on the token embeddings, before positions are added",
-            question="Which sum is dropped from, and what has been added to it by then?",
+            question="To which sum is dropout applied, and what has been added to it before?",
         )
     if scores and task.attention:
         return Failure(
@@ -116,7 +116,7 @@ def _elsewhere(task: Task, scores: bool = False, tokens_alone: bool = False) -> 
         what=WHAT,
         expected=_listed(_places(task)),
         got="somewhere else, or at another rate than config.dropout",
-        question="Which places has dropout, and which rate?",
+        question="In which places is dropout, and at which rate?",
     )
 
 
@@ -200,7 +200,7 @@ def _judge(task: Task, found: list[Cell], layers: int) -> str:
             what=WHAT,
             expected=_listed(_places(task)),
             got=f"one {_named(extra, layers)}" if extra else f"none {_named(missing, layers)}",
-            question="In which places does the paper's dropout, or the lesson's, act?",
+            question="In which places does the dropout of the paper, or of the lesson, act?",
         )
     if not found:
         return "none; the lesson's acts on the attention weights and after the projection"

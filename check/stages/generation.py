@@ -44,7 +44,7 @@ def generation(subject: Subject) -> str:
             what="writing keeps no gradients",
             expected="torch.no_grad() or inference_mode()",
             got="gradients are recorded for every token",
-            question="What grows with every token, for a backward pass that never comes?",
+            question="What grows with every token, for a backward pass that is never run?",
         )
     if made["gradients"]:
         subject.note("generate keeps gradients for every token")
@@ -63,10 +63,10 @@ def _sets_mode(source: bytes) -> bool:
     return before.rfind(b".eval()") > before.rfind(b".train()")
 
 
-RANKS = "Is what is drawn a token, or its place in a sorted list?"
+RANKS = "What is drawn: a token, or its place in a sorted list?"
 CONTEXT = "Which position's logits tell the next token, and which end of the text is cut off?"
 TEMPERATURE = (
-    "Does each row draw from all of the softmax of logits / temperature? Noise in place of a draw is -log(-log(u))."
+    "Does each row draw from all of the softmax of logits / temperature? Noise instead of a draw is -log(-log(u))."
 )
 TOLD_BY, HIGH = (2.0, 0.1), 1e4  # temperatures at which draws are told apart, and all tokens come
 KNOWN: list[tuple[str, str, Callable]] = [  # logits (T, V), temperature → how often each token comes
@@ -78,11 +78,11 @@ KNOWN: list[tuple[str, str, Callable]] = [  # logits (T, V), temperature → how
     ),
     (
         "as at temperature 1, whatever the temperature",
-        "Does the temperature act before the softmax? What divides all probabilities changes none.",
+        "Does the temperature act before the softmax? Dividing all probabilities by a number changes nothing.",
         lambda z, _: z[-1].softmax(-1),
     ),
     *(
-        ("from a softmax of a softmax", "Which line is given probabilities, and takes them for logits?", twice)
+        ("from a softmax of a softmax", "Which line gets probabilities, and treats them as logits?", twice)
         for twice in (
             lambda z, t: (z[-1] / t).softmax(-1).softmax(-1),
             lambda z, t: (z[-1].softmax(-1) / t).softmax(-1),
@@ -109,7 +109,7 @@ def named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> 
         return "always the likeliest", "Is the likeliest token taken, where each row should draw from the softmax?"
     if often.max() == 1:
         return "the same in all rows", (
-            "Does each row draw a number of its own, and is it a token or its place in a sorted list?"
+            "Does each row draw its own number, and is the number a token, or its place in a sorted list?"
         )
     wide = draw(HIGH)
     some = (*left_out(logits[-1], wide), lambda z, t: (z[-1] / t).where(wide > 0, -math.inf).softmax(-1))
@@ -126,8 +126,8 @@ def left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
     """Which tokens are never drawn, and the question that leads to why, for logits (V) and how often each comes (V)."""
     missing, kept = (drawn == 0).nonzero()[:, 0].tolist(), int(drawn.count_nonzero())
     if logits[drawn > 0].min() >= logits.topk(kept).values[-1]:
-        return f"from the {kept} likeliest alone, whatever the temperature", (
-            "Which default keeps some tokens alone: has top_k, or top_p, a value where none is asked for?"
+        return f"only from the {kept} likeliest, whatever the temperature", (
+            "Which default keeps only some tokens: does top_k, or top_p, have a value if the caller gives none?"
         )
     said = f"never {', '.join(map(str, missing[:8]))}{' and others' * (len(missing) > 8)}"
     return said, "Which line leaves these tokens out: is one of them an end, or a mark?"
@@ -141,7 +141,7 @@ def returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
     (rows, length), got = prompt.shape, str(tuple(text.shape))
     begins = torch.equal(text[:, :length], prompt[:, : text.shape[1]])
     if not begins and text.shape == (rows, count):
-        return f"{got}: the new tokens alone", question
+        return f"{got}: only the new tokens", question
     if begins and text.shape[1] < length + count:
         counted = text.shape[1] == max(length, count)
         return f"{got}: {text.shape[1] - length} new tokens of {count}" + ", the prompt counted among them" * counted, (
@@ -255,7 +255,7 @@ def _draws(subject: Subject) -> None:
             what="generate draws from PyTorch's global generator, and does not seed it",
             expected="other texts after other seeds",
             got="the same",
-            question="Which line sets a seed, or makes a generator of its own?",
+            question="Which line sets a seed, or makes its own generator?",
         )
 
 

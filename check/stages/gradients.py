@@ -37,7 +37,7 @@ def _compared(subject: Subject, model: Model, tokens: torch.Tensor, targets: tor
             what="every parameter gets a gradient",
             expected="all of them",
             got=f"none for {', '.join(still)}",
-            question="Is each layer used in forward, and nothing detached?",
+            question="Is each layer used in forward, and is something detached?",
         )
     for name, expected, own in zip(model.names, wanted, got["gradients"], strict=True):
         if own is not None and not (own - expected).abs().max() <= 2e-3 * largest:
@@ -45,7 +45,7 @@ def _compared(subject: Subject, model: Model, tokens: torch.Tensor, targets: tor
                 what="every parameter gets the gradient that the formula gives",
                 expected="an equal gradient",
                 got=f"{name} {off(own, expected)}",
-                question="Is nothing detached, copied, rounded or computed under no_grad on the way?",
+                question="Is something detached, copied, rounded or computed under no_grad on the way?",
             )
     return f"all {len(got['gradients'])} tensors get their gradients"
 
@@ -75,10 +75,12 @@ def loss_is_right(
     each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
     shifted = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
     if may_shift and close(got, shifted):
-        subject.note("the loss shifts its targets by one, as Hugging Face's models do: give it the tokens themselves")
+        subject.note(
+            "the loss shifts its targets by one, as Hugging Face's models do: its targets are the tokens themselves"
+        )
         return
     known = {
-        "of targets that are shifted once more": (shifted, "Are the targets that it is given one ahead already?"),
+        "of targets that are shifted once more": (shifted, "Are the targets already shifted by one?"),
         "of the last position alone": (each[:, -1].mean(), "Which positions have a target?"),
         "of all positions but the last": (each[:, :-1].mean(), "Which positions have a target?"),
         "as a sum": (each.sum(), "Is the loss a mean over all B · T targets?"),
@@ -86,7 +88,7 @@ def loss_is_right(
             F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten()),
             "What does cross_entropy expect: logits or probabilities?",
         ),
-        "of logits in the order of positions, and targets in that of rows": (
+        "of logits in the order of positions, and targets in the order of rows": (
             F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten()),
             "Have logits and targets the same order when they are flattened?",
         ),

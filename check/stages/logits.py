@@ -95,8 +95,8 @@ def _zero_scores(subject: Subject, model: Model, batch: torch.Tensor) -> None:
     if not close(got, expected):
         shown = "not a number" if not got.isfinite().all() else off(got, expected)
         raise Failure(
-            what="scores of exactly 0 are scores like others",
-            expected="an even average of the past where all queries are 0",
+            what="scores of exactly 0 are treated like other scores",
+            expected="an even average of the past if all queries are 0",
             got=shown,
             question="Does the mask hide by position, or does it hide whatever is 0?",
         )
@@ -129,14 +129,14 @@ def _wrong_at(got: torch.Tensor, expected: torch.Tensor, length: int) -> Failure
     wrong |= ~got.isfinite().all(dim=-1)
     row, place = (int(n) for n in wrong.nonzero()[0])
     rows = wrong.any(dim=1)
-    question = "Which number in the code is a size that was right for short texts only?"
+    question = "Which number in the code is a size that is right only for short texts?"
     got_text = f"wrong from position {int(wrong.any(dim=0).nonzero()[0])} on"
     if place == 0:
         question = "Which size in the code is written as a number, or taken from the wrong axis?"
         got_text = f"wrong at position 0 of row {row}"
         if not rows.all() and int(rows.nonzero()[0]) > 0:
             got_text = f"rows 0 to {int(rows.nonzero()[0]) - 1} right, row {int(rows.nonzero()[0])} wrong"
-            question = "What treats later rows of a batch otherwise than the first ones?"
+            question = "Which line treats later rows of a batch differently from the first ones?"
     return Failure(
         what="the lesson's logits at real sizes, too",
         expected=f"equal logits for a text of {length}",

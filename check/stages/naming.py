@@ -1,4 +1,4 @@
-"""What a model does that the lesson's does not: a known bug, two of them, a factor, or the part in which it differs."""
+"""How a model differs from the lesson's: by a known bug, by two bugs, by a factor; or the part in which it differs."""
 
 import contextlib
 import dataclasses
@@ -142,8 +142,8 @@ def _with_idle(idle: list[str], bug: Named | None) -> Failure:
     question = "Where should forward use what changes nothing, and what does it use instead?"
     return Named(
         changes=bug.changes if bug else None,
-        what="every parameter has a part in the logits",
-        expected="logits that depend on all of them",
+        what="the logits depend on every parameter",
+        expected="logits that depend on each",
         got=f"{_few(idle)} change{'s' * (len(idle) == 1)} nothing" + (f": {bug.got}" if bug else ""),
         question=(bug and bug.question) or question,
         example=bug.example if bug else "",
@@ -283,17 +283,15 @@ def _region_of_scores(seen: Seen, reading: Reading, bases: list[Form], turned: b
     )
     got, expected = with_queries_of_zero(seen.subject, seen.model, seen.batch, reading.how, bases[0])
     if turned:
-        part = "the rotation: where only the slowest pair of numbers is turned, the logits are right"
-        question = "Which of q and k are turned, by which angle has each pair, and which numbers are a pair?"
+        part = "the rotation: if only the slowest pair of numbers is turned, the logits are right"
+        question = "Which of q and k are turned, what is the angle of each pair, and which numbers are a pair?"
     elif close(got, expected):
-        part = "the scores: where all queries are 0, the logits are right"
-        question = (
-            "What is done to queries and keys before the softmax: which of them, scaled how often, with which biases?"
-        )
+        part = "the scores: if all queries are 0, the logits are right"
+        question = "How do queries and keys become scores: with which biases, and how often is the scale applied?"
     return Failure(
         what=WHAT,
         expected="equal logits at all positions",
-        got=f"equal for a text of one token, others in a longer one. The difference is in {part}",
+        got=f"equal for a text of one token, different for a longer one. The difference is in {part}",
         question=question,
     )
 
@@ -415,7 +413,7 @@ def _logits_scaled(seen: Seen, readings: list[Reading]) -> Failure | None:
                 what=WHAT,
                 expected="logits as the output layer gives them",
                 got=f"the lesson's model with logits {factor:.3g} times as large",
-                question="What is multiplied after the last layer, or before it?",
+                question="What is multiplied by a number, before or after the last layer?",
             )
     return None
 
@@ -458,19 +456,19 @@ def _region(seen: Seen, readings: list[Reading]) -> Failure:
     part, question = _differing_part(seen, _told_apart(seen, readings))
     return Failure(
         what=WHAT,
-        expected="equal logits, under some reading of your parameters",
-        got=f"others, already for a text of one token. The difference is in {part}",
+        expected="equal logits, for some assignment of your parameters",
+        got=f"different, already for a text of one token. The difference is in {part}",
         question=question,
     )
 
 
 ATTENTION = ("attention", "Are values, heads and projection put together as in the lesson?")
 ACTIVATIONS = (
-    "the activation: where all that it reads is large, the logits are right",
-    "Which formula has the activation? GELU is x · Φ(x), or 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).",
+    "the activation: if all its inputs are large, the logits are right",
+    "What is the formula of the activation? GELU is x · Φ(x), or 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).",
 )
-FEED_FORWARD = ("the feed-forward part", "Which layers has the feed-forward part, in which order?")
-TOGETHER = ("how a block's parts are put together", "In which order come the parts, the norms and the sums?")
+FEED_FORWARD = ("the feed-forward part", "Which layers does the feed-forward part have, and in which order?")
+TOGETHER = ("how a block's parts are put together", "In which order are the parts, the norms and the sums?")
 
 
 def _differing_part(seen: Seen, readings: list[Reading]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from common.exercises import CLASSES, WHOLE
 
 
 def parameters(subject: Subject) -> str:
-    """As many as the lesson's model, give or take biases that do not matter."""
+    """As many as in the lesson's model, except for biases that do not matter."""
     model = subject.small_model()
     expected, got = count(subject, model.sizes), model.count()
     allowed = got - expected in allowed_differences(subject.task, model.sizes)
@@ -32,7 +32,7 @@ def parameters(subject: Subject) -> str:
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
             got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(subject, model)}",
-            question="Is each of them made by a call of its own, or is one made, and held twice, as by [module] * n?"
+            question="Is each of them made separately, or is one used several times, as by [module] * n?"
             if shared
             else _question_of_norms(named) or _question_of_count(subject, model.sizes, got - expected),
         )
@@ -73,7 +73,7 @@ def _parts(subject: Subject, model: Model) -> str:
 
 
 def _question_of_norms(named: list[str]) -> str:
-    question = "Which sums does the lesson normalize, and does each of them have a norm of its own?"
+    question = "Which sums does the lesson normalize, and does each of them have its own norm?"
     return question if any("norm" in each for each in named) else ""
 
 
@@ -82,14 +82,14 @@ def _question_of_count(subject: Subject, sizes: Sizes, difference: int) -> str:
     V, C = sizes.V, sizes.C
     biases = {extra * sizes.L * C for extra in range(4)}
     if subject.task.rotary and difference != 0 and sizes.T * C in _numbers(subject):
-        return "Task 9 is checked with rotary positions alone: has yours another feature? There is no check for it."
+        return "Does your model have another feature than rotary positions? There is no check for it."
     if subject.task.tied and difference in {V * C + more for more in biases | {V}}:
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
     if subject.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
-        return "Which layer mixes the heads after they are set side by side?"
+        return "Which layer mixes the heads after they are put side by side?"
     for what, fewer in _shared(subject, sizes).items():
         if fewer and -difference in {fewer - more for more in biases}:
-            return f"Is each {what} made by itself, or one of them used again and again, as by [{what}] * n?"
+            return f"Is each {what} made separately, or is one of them used several times, as by [{what}] * n?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
 
 

@@ -13,7 +13,7 @@ import torch
 READ = "1 where a position (row) depends on another (column)"
 NO_MASK = "Do the scores of later positions become -inf before the softmax: does every layer get the mask, or its flag?"
 DIAGONAL = "At which diagonal does the mask begin?"
-FLAG = "Is causal handed on, from the model to each layer?"
+FLAG = "Is causal passed on, from the model to each layer?"
 VALUE = "Which value of causal hides later positions?"
 MODE = "Which line makes the mask depend on self.training, or on the call?"
 TEXTS = 16
@@ -52,7 +52,7 @@ def what_it_sees(subject: Subject) -> tuple[str, str]:
     model = subject.fill(subject.build(dataclasses.replace(subject.small_sizes, L=1)))
     length = model.sizes.T
     if not leak(subject, model, length):
-        return "one block alone hides later positions, several do not", "Which of the blocks get the mask, or its flag?"
+        return "a single block hides later positions, several do not", "Which of the blocks get the mask, or its flag?"
     seen = (influence(subject, model, length) > 1e-6).float() + torch.eye(length) > 0
     for name, question, pattern in _patterns(length):
         if torch.equal(seen, pattern):
@@ -60,7 +60,7 @@ def what_it_sees(subject: Subject) -> tuple[str, str]:
     slopes = _of_one_token(subject, model)
     gains = [bool((first == 1).all()) and first.numel() == model.sizes.C for first in model.first_values]
     if any(gains) and all(_idle(slope) for slope, is_gain in zip(slopes, gains, strict=True) if is_gain):
-        return "norms average over the positions, later ones among them", "Over which axis does each norm average?"
+        return "norms average over the positions, with later ones", "Over which axis does each norm average?"
     with _without_scores(subject, model, slopes):
         if not leak(subject, model, length):
             return _by_weights(influence(subject, model, length))
@@ -85,7 +85,7 @@ def _patterns(length: int) -> Iterator[tuple[str, str, torch.Tensor]]:
     whole = torch.ones(length, length, dtype=torch.bool)
     for ahead in range(1, length - 1):
         yield f"position t sees all up to t + {ahead}", DIAGONAL, whole.tril(ahead)
-    yield "the past is hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", whole.triu()
+    yield "the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}", whole.triu()
 
 
 def _of_one_token(subject: Subject, model: Model) -> list[torch.Tensor | None]:
@@ -143,7 +143,7 @@ def where_not_finite(output: torch.Tensor) -> tuple[str, str]:
     T = output.shape[-2]
     lost = (~output.isfinite()).flatten(0, -3).any(dim=-1).any(dim=0).nonzero()[:, 0].tolist()
     if lost == [0] and T > 1:
-        return "at position 0 alone, which may look at nothing, not even at itself", DIAGONAL
+        return "only at position 0, which may look at nothing, not even at itself", DIAGONAL
     if lost == [T - 1]:
         return "at the last position alone, from which all are hidden: the past is, and it itself", (
             f"Which triangle is hidden? {DIAGONAL}"

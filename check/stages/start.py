@@ -1,4 +1,4 @@
-"""The file itself: whose it is, and what it defines."""
+"""The file itself: whether it is the learner's own, and what it defines."""
 
 import contextlib
 import difflib

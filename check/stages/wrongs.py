@@ -1,4 +1,4 @@
-"""Forms that are right, and those that learners write: what each is called, and the question that leads to it."""
+"""Correct forms, and wrong ones that learners write: their names, and the question that leads to each."""
 
 import dataclasses
 import itertools
@@ -53,17 +53,15 @@ def wrong(name: str, question: str, **changes: Any) -> Wrong:
 NORMS = "What does each norm read: the branch's input, or a sum?"
 BETWEEN = "What comes between the feed-forward part's layers, or after them?"
 NO_SKIPS = "Does this task have skips yet?"
-ACTIVATION = "Which activation has this task?"
-EXPONENT = "Which exponent has pair i: -2i/D or another?"
+ACTIVATION = "Which activation does this task have?"
+EXPONENT = "What is the exponent of pair i: -2i/D or another?"
 TURNED = "Which of q, k and v are turned?"
 SPLIT = "How are heads split: view to (B, T, n_head, head_size), then transpose(1, 2)?"
 MERGED = "How are heads merged: transpose(1, 2), then view to (B, T, n_head · head_size)?"
 OPEN = "What does True, or 1, mean in the mask: may look, or hidden?"
-MINUS_INFINITY = (
-    "Which number has a hidden score before the softmax: does its weight become 0, and do the others sum to 1?"
-)
+MINUS_INFINITY = "What is a hidden score before the softmax: does its weight become 0, and do the others sum to 1?"
 AXIS = "Along which axis is the softmax: do the weights of each query sum to 1?"
-OWN_PART = "Which axes does the product with W_O sum over: is each head joined with its own part of W_O alone?"
+OWN_PART = "Which axes does the product with W_O sum over: is each head multiplied only by its own part of W_O?"
 SIGN = "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"
 SIGNS = "Which of the rotation's four products is subtracted?"
 BASE = "Which number is raised to a power: 10,000 or another?"
@@ -93,7 +91,7 @@ WRONG_PARTS = [
     wrong("with a skip around the MLP that adds the norm of x", "What does that skip carry?", skips_of_norm="2"),
     wrong("with the feed-forward part before attention", "Which comes first?", feed_forward_first=True),
     wrong("with attention and MLP side by side", "Does the MLP read what attention has added?", parallel=True),
-    wrong("without the projection", "What becomes of the heads' outputs before they are added?", projection=False),
+    wrong("without the projection", "What is done to the heads' outputs before they are added?", projection=False),
     wrong("with the sum of all heads in the place of each, before W_O", OWN_PART, heads="sum"),
     wrong("with the first head's part of W_O for all heads", OWN_PART, heads="first"),
     wrong("with keys in place of values", "What is averaged: keys or values?", same="v=k"),
@@ -122,15 +120,15 @@ WRONG_PARTS = [
     ),
     wrong("with its blocks in reverse", "In which order does the stream pass the blocks?", order="reversed"),
     wrong("with all attentions before all feed-forward parts", "What does one block consist of?", order="attentions"),
-    wrong("with its last block alone", "What does each block read, and what becomes of its output?", order="last"),
-    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged to 0"),
+    wrong("with only its last block", "What does each block read, and where does its output go?", order="last"),
+    wrong("with the past hidden, and the future visible", f"Which triangle is hidden? {OPEN}", mask="exchanged to 0"),
     wrong("without positions", "Where are positions added?", positions=False),
     wrong(
         "with positions counted from the table's end",
         "Which row of the position table does the first token get?",
         positions_end=True,
     ),
-    wrong("with a norm of the queries alone", "What do keys and values read: x, or its norm?", normed="q"),
+    wrong("with a norm only for the queries", "What do keys and values read: x, or its norm?", normed="q"),
     wrong("with norms over the positions", "Over which axis does a norm average?", norm_axis="positions"),
     wrong("with variances divided by n - 1", "Does the norm's variance divide by n, or by n - 1?", norm_correction=1),
     wrong("with token embeddings times √n_embd", "Is the token embedding scaled in this task?", token_scale="√C"),
@@ -162,7 +160,7 @@ WRONG_SCORES = [
     wrong("with queries in place of values", "What is averaged: queries or values?", same="q=v"),
     wrong(
         "with head_size heads of width n_head",
-        "In which order does the view have n_head and head_size?",
+        "In which order are n_head and head_size in the view?",
         split="exchanged",
     ),
 ]
@@ -170,19 +168,19 @@ SEES_AHEAD = {"mask", "softmax", "transposed", "split", "merged", "norm_axis"}  
 # Those with which a position sees later ones.
 WRONG_MASKS = [
     wrong("without a mask", "Where are the scores of later positions hidden?", mask="none"),
-    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="future"),
-    wrong("with the past hidden, and the future in sight", f"Which triangle is hidden? {OPEN}", mask="exchanged"),
-    wrong("with the next position in sight, too", "At which diagonal does the mask begin?", mask="ahead"),
+    wrong("with the past hidden, and the future visible", f"Which triangle is hidden? {OPEN}", mask="future"),
+    wrong("with the past hidden, and the future visible", f"Which triangle is hidden? {OPEN}", mask="exchanged"),
+    wrong("with the next position visible, too", "At which diagonal does the mask begin?", mask="ahead"),
     wrong("with each position hidden from itself", "At which diagonal does the mask begin?", mask="strict"),
     *(wrong(f"with hidden scores that are {n}, not -inf", MINUS_INFINITY, mask=n) for n in ("0", "-1", "-10")),
     wrong("with weights set to 0 after the softmax", MINUS_INFINITY, mask="after"),
     wrong("with the mask's ones added to the scores", "What must be added to a score that is hidden?", mask="added"),
     wrong("with a softmax over the queries", AXIS, softmax="queries"),
     wrong("with transposed weights", "Over which of the weights' axes are values summed: the keys'?", transposed=True),
-    wrong("with heads split by a view alone", SPLIT, split="view"),
-    wrong("with heads split and merged by a view alone", SPLIT, split="view", merged="view"),
-    wrong("with values split into heads by a view alone", SPLIT, split="view", split_of="v"),
-    wrong("with heads merged by a view alone", MERGED, merged="view"),
+    wrong("with heads split only by a view", SPLIT, split="view"),
+    wrong("with heads split and merged only by a view", SPLIT, split="view", merged="view"),
+    wrong("with values split into heads only by a view", SPLIT, split="view", split_of="v"),
+    wrong("with heads merged only by a view", MERGED, merged="view"),
     wrong("with heads merged after a transpose of positions and head_size", MERGED, merged="dims"),
     wrong("with heads merged after a transpose of heads and head_size", MERGED, merged="ends"),
 ]
@@ -207,7 +205,7 @@ WRONG_ROTATIONS = [
     wrong("with exponents i/D, or base 100", EXPONENT, exponent="i/D"),
     wrong("with exponents 2i/n_embd", "Which width divides the exponents?", exponent="2i/C"),
     wrong("with one frequency for all pairs", "Does the frequency depend on the pair?", exponent="0"),
-    wrong("with exponents 2(i + 1)/D", "Which frequency has the first pair?", exponent="2(i+1)/D"),
+    wrong("with exponents 2(i + 1)/D", "What is the frequency of the first pair?", exponent="2(i+1)/D"),
     wrong("with exponents 4i/D", EXPONENT, exponent="2i/(D/2)"),
     wrong("with a rotation in the first block only", "Do all blocks turn queries and keys?", rotary_blocks="first"),
     wrong("with a rotation in the first head only", "Do all heads turn queries and keys?", rotary_heads="first"),

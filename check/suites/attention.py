@@ -16,9 +16,9 @@ from torch.nn import functional as F
 D, E = 6, 5  # widths of keys and of values
 USES = {
     "mask": "attention takes a mask",
-    "flag": "attention takes a flag and has a mask inside",
-    "causal": "attention has a causal mask inside",
-    "none": "attention takes no mask and has none: not compared how the two work together",
+    "flag": "attention takes a flag and makes its own mask",
+    "causal": "attention makes its own causal mask",
+    "none": "attention takes no mask and makes none: the check does not compare how the two work together",
 }
 STAGES, stage = registry()
 
@@ -57,7 +57,7 @@ def shapes(subject: Subject) -> str:
                 what="a mask has a row for each query and a column for each key",
                 expected=(length, length),
                 got=tuple(mask.shape),
-                question="Which sizes has the table of all scores?",
+                question="What is the shape of the table of all scores?",
             )
         for front in ((), (B,), (B, H)):
             got = tuple(_attend(subject, _vectors(subject, length, front), mask)["value"].shape)
@@ -68,12 +68,12 @@ def shapes(subject: Subject) -> str:
                     got=got,
                     question="Which axes does each product join: the last two, whatever comes before them?",
                 )
-    return f"any axes in front, T from 1 to {T}, values of another width than keys"
+    return f"any axes in front, T from 1 to {T}, values with another width than keys"
 
 
 @stage
 def steadiness(subject: Subject) -> str:
-    """Finite numbers, each row of the batch by itself, and arguments left as they were."""
+    """All numbers are finite, rows of the batch do not influence each other, and arguments are not changed."""
     vectors = _vectors(subject, scale=30.0)
     mask = _mask(subject, T)
     answer = _attend(subject, vectors, mask)
@@ -97,7 +97,7 @@ def steadiness(subject: Subject) -> str:
     if not close(alone, got[:1]):
         raise Failure(
             what="a row does not depend on the rest of the batch",
-            expected="the output that it has alone",
+            expected="the same output as without the other rows",
             got=off(alone, got[:1]),
             question="Which operation mixes along the first axis?",
         )
@@ -106,7 +106,7 @@ def steadiness(subject: Subject) -> str:
 
 @stage
 def causality(subject: Subject) -> str:
-    """The mask tells the past from the future, and attention heeds it, also where scores are large."""
+    """The mask separates past and future, and attention follows it, also if scores are large."""
     _is_causal(subject)
     if _used(subject) == "none":
         return f"no query may look ahead (T = {T} and 300)"
@@ -123,7 +123,7 @@ def causality(subject: Subject) -> str:
                     question = "Do masked scores become -inf before the softmax, or just small?"
                 raise Failure(
                     what="outputs do not depend on later vectors",
-                    expected=f"positions before {t} blind to the rest",
+                    expected=f"positions before {t} do not see the rest",
                     got=off(got[:, :t], before[:, :t]) + (f": attention {bug.name}" if bug else ""),
                     question=bug.question if bug else question,
                 )
@@ -140,7 +140,7 @@ def _is_causal(subject: Subject) -> None:
             row, column = wrong[0] if wrong else (0, 1)
             said, question = _triangle(subject, mask)
             raise Failure(
-                what="the mask has one value for the past and itself, another for the future",
+                what="the mask has one value for the past and the position itself, and another for the future",
                 expected="a lower triangle",
                 got=f"row {row}, column {column}: {mask[row, column].item()}{said}",
                 question=question,
@@ -152,7 +152,7 @@ def _is_causal(subject: Subject) -> None:
         return
     if not torch.equal(masked.reshape(T, T)[_past()], scores[_past()]):
         raise Failure(
-            what="a mask leaves the scores of the past as they are",
+            what="a mask does not change the scores of the past",
             expected="equal scores at and below the diagonal",
             got=off(masked.reshape(T, T)[_past()], scores[_past()]),
             question="Which entries does the mask replace?",
@@ -169,8 +169,8 @@ def _triangle(subject: Subject, mask: torch.Tensor) -> tuple[str, str]:
     if diagonal is None:
         return "", "Which columns may the row of query t look at: from where, up to where?"
     if diagonal == 0 and _looks_ahead(subject):
-        return ": the past is hidden, and the future in sight", f"Which triangle is hidden? {OPEN}"
-    meant = {0: "each position is hidden from itself", 2: "the next position is in sight, too"}
+        return ": the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}"
+    meant = {0: "each position is hidden from itself", 2: "the next position is visible, too"}
     said = meant.get(diagonal, f"the triangle begins at diagonal {diagonal}")
     return f": {said}", "At which diagonal does the mask begin?"
 
@@ -235,7 +235,7 @@ def gradients(subject: Subject) -> str:
                 what=f"{name} get the gradient that the formula gives",
                 expected="an equal gradient",
                 got="none" if gradient is None else off(gradient, vector.grad),
-                question="Is nothing detached, copied or rounded on the way?",
+                question="Is something detached, copied or rounded on the way?",
             )
     return "queries, keys and values get their gradients"
 

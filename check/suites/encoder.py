@@ -1,6 +1,6 @@
 """Encoder(vocab_size, context_size, hidden_size, n_layer, n_head, dropout, causal), from torch.nn's layers or others.
 
-Norms, activations, parameters and the scale of scores are free; the check looks at what the model does.
+Norms, activations, parameters and the scale of scores are free; the check tests what the model does.
 """
 
 import dataclasses
@@ -45,32 +45,32 @@ def bidirectional(subject: Subject) -> str:
                 what="with causal=False every position sees every other",
                 expected=f"all positions see position {place}",
                 got=f"position {blind[0]} does not",
-                question="Is causal handed on to each layer, and is there no mask where it is False?",
+                question="Is causal passed on to each layer, and is there no mask if it is False?",
             )
     return "every position sees every other where causal is False"
 
 
 def layers(subject: Subject) -> str:
-    """Each layer has parameters of its own, which it uses."""
+    """Each layer has its own parameters, and uses them."""
     used, idle, made = zip(*(_used(subject, layers) for layers in (1, 2, 3)), strict=True)
     one, two = used[1] - used[0], used[2] - used[1]
     if not one == two > 0:
         several = made[2] > made[1] > made[0]
         got = f"{used[0]:,} with 1 layer, {used[1]:,} with 2, {used[2]:,} with 3"
         raise Failure(
-            what="each layer has parameters of its own, and is used",
+            what="each layer has its own parameters, and is used",
             expected="as many more parameters with a gradient for each layer",
             got=got + (f", of {made[0]:,}, {made[1]:,} and {made[2]:,} that there are" if several else ""),
             question="Is each layer called, and does it read what the one before returned, not the embeddings?"
             if several
-            else "Is a new layer made for each round, or is one called again and again?",
+            else "Is a new layer made for each round, or is one layer called several times?",
         )
     if idle[0]:
         raise Failure(
             what="every parameter learns",
             expected="a gradient for each",
             got=f"none for {', '.join(idle[0][:4])}, or a part of it",
-            question="Is it used in forward, and is nothing detached, rounded or copied on the way?",
+            question="Is it used in forward, and is something detached, rounded or copied on the way?",
         )
     return f"{one:,} parameters more for each layer; the scale of scores is free here: not compared"
 
@@ -108,7 +108,7 @@ def learning(subject: Subject) -> str:
             what=f"{STEPS} steps learn a pattern",
             expected=f"a loss below {0.6 * first:.2f}",
             got=f"{last:.2f}, after {first:.2f} at the start",
-            question="Do logits have a position's own place, and does each layer get what the one before made?",
+            question="Are logits at t computed from position t, and does each layer read the one before?",
         )
     return f"loss {first:.2f} before, {last:.2f} after {STEPS} steps"
 

@@ -46,14 +46,14 @@ def shapes(subject: Subject) -> str:
                 what="tokens are indices into the vocabulary",
                 expected="int64 from 0 to V - 1",
                 got=got.dtype,
-                question="What does the draw give: an index, or a probability?",
+                question="What does the draw return: an index, or a probability?",
             )
     return "appends to its prompt, also nothing"
 
 
 @stage
 def context(subject: Subject) -> str:
-    """The model reads the last block_size tokens, those just written among them."""
+    """The model reads the last block_size tokens, with those that it has just written."""
     for length in (1, T, T + 3):
         made = _written(subject, _prompt(subject, B, length), 4)
         for t, seen in enumerate(_steps(made["calls"]), start=length):
@@ -106,7 +106,7 @@ def sampling(subject: Subject) -> str:
             what="generate draws from PyTorch's global generator, and does not seed it",
             expected="other texts after other seeds",
             got="the same",
-            question="Which line sets a seed, or makes a generator of its own?",
+            question="Which line sets a seed, or makes its own generator?",
         )
     return "draws each row from the softmax, at any temperature"
 
@@ -132,7 +132,7 @@ def _named(subject: Subject, rows: torch.Tensor) -> tuple[str, str]:
 
 
 def _notes(subject: Subject) -> str:
-    """In which mode it writes: a course that does not ask for one is free in it."""
+    """The mode in which it writes; if a course does not ask for a mode, any is right."""
     writing = [_written(subject, _prompt(subject, B, 2), 2, training=training) for training in (True, False)]
     notes = {
         "in training mode (dropout acts while it writes)": writing[0]["trained"],

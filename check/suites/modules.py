@@ -77,7 +77,7 @@ def interface(subject: Subject) -> str:
             what=f"{EXERCISES[name].kind} takes its arguments",
             expected=signature,
             got=failure.got,
-            question="Which arguments, in which order, has the exercise?",
+            question="Which arguments does the exercise have, and in which order?",
         ) from None
     try_out(subject, model)
     return built(subject, found)
@@ -102,7 +102,7 @@ def arguments_fit(subject: Subject, model: Model, signature: str) -> None:
             what="attention has several heads",
             expected=signature,
             got="no argument for their number",
-            question="How many heads? One head alone is the exercise before: python -m check self_attention FILE",
+            question="How many heads? A single head is the exercise before: python -m check self_attention FILE",
         )
     C = model.sizes.C
     extra = model.count() - count(subject, model.sizes)
@@ -144,7 +144,7 @@ def bidirectional(subject: Subject) -> str:
             what="with causal=False every position sees all others",
             expected="the same attention without a mask",
             got="the causal one" if close(got, causal) else off(got, expected),
-            question="What does the flag switch: the mask alone?",
+            question="What does the flag switch: only the mask?",
         )
     return "with causal=False without a mask"
 
@@ -175,7 +175,7 @@ def _deviation(values: torch.Tensor, sizes: Sizes) -> tuple[str, str]:
     std, L = float(values.std()), sizes.L
     known = {
         "0.02, as other layers have": (0.02, "Which layers' deviation is divided by √(2 · n_layer)?"),
-        "0.02 / √(2 · n_layer)": (0.02 / math.sqrt(2 * L), "For which layers alone is that?"),
+        "0.02 / √(2 · n_layer)": (0.02 / math.sqrt(2 * L), "Which layers should have that?"),
         "1, as nn.Embedding draws": (1.0, "Which layers does the initialization leave as PyTorch draws them?"),
         **{
             name: (value, "What is under the root: is it 0.02 / √(2 · n_layer)?")

@@ -22,9 +22,9 @@ def parameters(subject: Subject) -> str:
     for name in axes:
         times = held.count(name)
         if times != 1:
-            question = "Which parameters does no group hold? A group may be told by what another leaves."
+            question = "Which parameters are in no group? One group may take what the other leaves."
             if times:
-                question = "What of a weight that two layers share, or that fits both groups?"
+                question = "What happens to a weight that two layers share, or that fits both groups?"
             raise Failure(
                 what="every parameter is in one group",
                 expected="each once",
@@ -33,7 +33,7 @@ def parameters(subject: Subject) -> str:
             )
     if len(held) != len(axes):
         raise Failure(
-            what="the groups hold the model's parameters alone",
+            what="the groups contain only the model's parameters",
             expected=f"{len(axes)} of them",
             got=len(held),
             question="What else is in a group: a copy, a buffer?",
@@ -50,11 +50,11 @@ def decay(subject: Subject) -> str:
     for name, axes in made["axes"].items():
         expected = SETTINGS[0] if axes >= 2 else 0.0
         if decays[name] != expected:
-            question = "How many axes has it: is that what tells the groups apart?"
+            question = "How many axes does it have: is that what separates the groups?"
             if decays[name] == 0.01:
-                question = "What is AdamW's own weight decay, where a group names none?"
+                question = "What is AdamW's default weight decay, if a group names none?"
             elif set(decays.values()) == {SETTINGS[0]}:
-                question = "Does the second group say weight_decay=0.0, or has it what AdamW is given for all groups?"
+                question = "Does the second group say weight_decay=0.0, or does it get AdamW's value for all groups?"
             elif all(decays[each] == (0.0 if n >= 2 else SETTINGS[0]) for each, n in made["axes"].items()):
                 question = "Are the two groups exchanged: which of them decays?"
             raise Failure(
@@ -75,7 +75,7 @@ def settings(subject: Subject) -> str:
             what="an AdamW",
             expected="torch.optim.AdamW",
             got=made["kind"],
-            question="Which optimizer takes its decay apart from the gradient?",
+            question="Which optimizer applies its decay separately from the gradient?",
         )
     for group in made["groups"]:
         if [group["lr"], group["betas"]] != SETTINGS[1:]:
@@ -83,7 +83,7 @@ def settings(subject: Subject) -> str:
                 what="the settings are those asked for",
                 expected=f"learning rate and betas {SETTINGS[1:]}",
                 got=[group["lr"], group["betas"]],
-                question="Which argument is not handed on?",
+                question="Which argument is not passed on?",
             )
     return "AdamW with its settings"
 
@@ -98,5 +98,5 @@ def _made(subject: Subject) -> dict:
             what="every parameter is in one group",
             expected="each once",
             got=failure.got,
-            question="What of a weight that two layers share, or that fits both groups?",
+            question="What happens to a weight that two layers share, or that fits both groups?",
         ) from None

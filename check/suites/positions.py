@@ -39,7 +39,7 @@ def shapes(subject: Subject) -> str:
 
 @stage
 def steadiness(subject: Subject) -> str:
-    """Fixed numbers; a position's row does not depend on how many there are."""
+    """Fixed numbers; a position's row does not depend on how many positions there are."""
     answer = _answer(subject, 40, C)
     rows = answer["value"]
     if not rows.isfinite().all():
@@ -54,26 +54,26 @@ def steadiness(subject: Subject) -> str:
             what="nothing is drawn",
             expected="the same numbers twice",
             got="others",
-            question="What in the formula is random?",
+            question="Which part of the formula is random?",
         )
     if not close(rows[:T], _rows(subject, T, C)):
         raise Failure(
             what="a row does not depend on T",
             expected=f"the first {T} of 40 rows, alone",
             got=off(rows[:T], _rows(subject, T, C)),
-            question="Where does the number of positions enter, besides in counting them?",
+            question="Where does the code use the number of positions, except for counting them?",
         )
     return "fixed, finite, the same row for a position whatever T"
 
 
 @stage
 def position(subject: Subject) -> str:
-    """Positions are told apart."""
+    """Positions have different rows."""
     rows = _rows(subject, 64, C).double()
     apart = (torch.cdist(rows, rows) + 9 * torch.eye(64)).min()
     if apart < 0.1:
         raise Failure(
-            what="positions are told apart",
+            what="positions have different rows",
             expected="rows at least 0.1 apart",
             got=f"{apart:.2g}",
             question="Do the angles grow with the position, in the fast pairs by much?",
@@ -100,15 +100,15 @@ def formula(subject: Subject) -> str:
 PAIRS = torch.arange(0, C, 2, dtype=torch.float64) / C  # 2i / C
 KNOWN = {  # what learners write: the question, the angle from one position to the next, the first position
     "exponents i / C, or base 100": (
-        "Which exponent has pair i: 2i / C? And which base: 10,000?",
+        "What is the exponent of pair i: 2i / C? And what is the base: 10,000?",
         10_000.0 ** -(PAIRS / 2),
         0,
     ),
-    "exponents 4i / C": ("Which exponent has pair i: 2i / C?", 10_000.0 ** -(PAIRS * 2), 0),
-    "exponents 2(i + 1) / C": ("Which exponent has the first pair: 0?", 10_000.0 ** -(PAIRS + 2 / C), 0),
-    "angles that grow with the pair": ("Which sign has the exponent?", 10_000.0**PAIRS, 0),
+    "exponents 4i / C": ("What is the exponent of pair i: 2i / C?", 10_000.0 ** -(PAIRS * 2), 0),
+    "exponents 2(i + 1) / C": ("What is the exponent of the first pair: 0?", 10_000.0 ** -(PAIRS + 2 / C), 0),
+    "angles that grow with the pair": ("What is the sign of the exponent?", 10_000.0**PAIRS, 0),
     "positions from 1 on": ("Is 0 the first position?", 10_000.0**-PAIRS, 1),
-    "one angle for all pairs": ("What tells one pair from another?", PAIRS * 0 + 1, 0),
+    "one angle for all pairs": ("How does one pair differ from another?", PAIRS * 0 + 1, 0),
     **{f"base {base:g}": ("Which base: 10,000?", base**-PAIRS, 0) for base in (1e3, 1e5, math.exp(4))},
 }
 
@@ -142,7 +142,7 @@ def _wrong(rows: torch.Tensor) -> Failure:
     elif any(close(early, layout[:16], 2e-3) for layout in layouts.values()):
         question = "What happens at later positions: is the table cut, repeated or rounded?"
     elif norms.max() - norms.min() > 1e-3 * C:
-        question = "Have the sine and the cosine of a pair one angle, of exponent 2i / C?"
+        question = "Do the sine and the cosine of a pair have the same angle, with exponent 2i / C?"
     named = named or _exponents(early)
     row, column = ((rows - expected).abs() > 2e-3).nonzero()[0].tolist()
     return Failure(

@@ -54,7 +54,7 @@ def _meeting(got: float, run: tuple) -> Failure:
     peak, warmup, _, least = run
     question = "How far along the fall is iteration warmup_iters: (iteration - warmup) / (decay - warmup)?"
     if abs(got - peak - least) < 1e-6 * peak and least:
-        question = "What is the wave multiplied by: the peak, or the peak less the minimum?"
+        question = "What is the wave multiplied by: the peak, or the peak minus the minimum?"
     return Failure(
         what=f"the rise is right; at iteration {warmup}, warmup_iters, the fall begins at the peak",
         expected=f"{peak:g}",
@@ -86,7 +86,7 @@ def fall(subject: Subject) -> str:
                 got=f"{rates[end - 1]:.6g} at {end - 1}, then {_listed(rest)}",
                 question="How far along is iteration decay_iters, and what is left of the wave there?",
             )
-    return "down to the minimum at decay_iters, and there it stays"
+    return "down to the minimum at decay_iters, and it stays there"
 
 
 @stage

@@ -52,7 +52,7 @@ def length(subject: Subject) -> str:
     """max_iters updates, of that many batches each."""
     events = _events(subject)
     for kind, expected, question in (
-        ("step", MAX_ITERS, "After how many updates does the loop stop, and is there one an iteration?"),
+        ("step", MAX_ITERS, "After how many updates does the loop stop, and is there one in each iteration?"),
         ("batch", MAX_ITERS * ACCUMULATION, "How many batches does one iteration read?"),
     ):
         got = sum(event["kind"] == kind for event in events)
@@ -72,7 +72,7 @@ def mode(subject: Subject) -> str:
                 what=f"the mode in which the model is in {'an update' if wanted else 'an evaluation'}",
                 expected=f"model.training {wanted}",
                 got=event["training"],
-                question="What does an evaluation leave behind, and what does it need?",
+                question="Which mode does an evaluation need, and which does it leave behind?",
             )
     itself = "; estimate_loss goes to evaluation mode itself" if subject.session.ask("loop")["sets_mode"] else ""
     return f"updates in training mode, evaluations in evaluation mode{itself}"
@@ -99,7 +99,10 @@ def _set_rate(got: list[float], n: int) -> tuple[str, str]:
     expected, first = _rates()[n], 1e-9
     if all(abs(rate - expected * first) < 1e-3 * expected * first for rate in got):
         said = f": get_lr times {first:g}, the rate that the optimizer began with"
-        return said, "LambdaLR multiplies the optimizer's own rate: is that 1, or is the rate set in param_groups?"
+        return (
+            said,
+            "LambdaLR multiplies the optimizer's own rate: is that rate 1, or do you set the rate in param_groups?",
+        )
     if all(abs(rate - _rates()[n + 1]) < 1e-9 for rate in got):
         return f", that of iteration {n + 1}", "From where is the iteration counted?"
     if any(abs(rate - expected) < 1e-9 for rate in got):
@@ -135,7 +138,7 @@ def _accumulated(got: torch.Tensor, expected: torch.Tensor, before: torch.Tensor
         (": that of the iteration before is still in it", expected + before, zero),
         (": that of the last batch alone", parts[-1], zero),
         (": that of the last batch alone, not divided", parts[-1] * ACCUMULATION, zero),
-        (": the first batch, again and again", parts[0] * ACCUMULATION, "Where is the next batch read?"),
+        (": the first batch, every time", parts[0] * ACCUMULATION, "Where is the next batch read?"),
     ]
     undecided = ("", "By what is each batch's loss divided, and where does the gradient begin at zero again?")
     return next(((said, question) for said, each, question in known if close(got, each, 1e-4)), undecided)
@@ -281,7 +284,7 @@ def checkpoint(subject: Subject) -> str:
     ]
     takes_save = "save" in subject.session.ask("loop")["takes"]
     if not saved and not takes_save:
-        return "none: the exercise leaves it free"
+        return "none: the exercise does not require it"
     if saved != (lowest if takes_save else [None] * len(lowest)):
         raise Failure(
             what="a checkpoint where the validation loss is the lowest so far",

@@ -1,6 +1,6 @@
 """Transformer(vocab_size, context_size, hidden_size, n_layer, n_head, dropout), put together from one's own pieces.
 
-Positions, norms, activations, parameters and the scale of scores are free; the check looks at what the model does, and
+Positions, norms, activations, parameters and the scale of scores are free; the check tests what the model does, and
 what it can learn.
 """
 
@@ -51,7 +51,7 @@ def reversal(subject: Subject) -> str:
             what="the first half, which is random, cannot be predicted",
             expected=f"a loss of at least {chance}",
             got=f"{blind:.3f}",
-            question="Which way is there for a later symbol to reach an earlier position?",
+            question="How can a later symbol reach an earlier position?",
         )
     if not accuracy >= run.needed:
         raise Failure(
