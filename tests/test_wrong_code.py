@@ -207,7 +207,12 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("mingpt/encoder.py", "causal is not given on", "position 0 does not", "passed on to each layer"),
         ("mingpt/gpt.py", "n_layer outside of the root", "which is 0.02 / √2 · n_layer", "under the root"),
         ("mingpt/attention.py", "triu; no scale", "the future is visible", "Which triangle"),
-        ("hugging_face/positions.py", "the exponent doubled", "sines 0, 4, 8, … / C, of the cosines 2, 6", "same angle"),
+        (
+            "hugging_face/positions.py",
+            "the exponent doubled",
+            "sines 0, 4, 8, … / C, of the cosines 2, 6",
+            "the same angle",
+        ),
         (
             "torch_encoder_layer/transformer_layers_by_hand.py",
             "each layer reads the embeddings",
