@@ -1,1 +1,1 @@
-"""How fast: measurements of time, with the machine's own speed."""
+"""Measurements of time, with the machine's own speed."""

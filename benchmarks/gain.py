@@ -1,8 +1,8 @@
 """What the laptop preset gains over the documented recipe on this machine: python -m benchmarks.gain [speedrun_laptop]
 
-Times a few steps of the documented preset in plain float32. From that it extrapolates how long this machine would take
-to step 4,000, where the documented log first prints its best validation loss, 1.4868 (evaluations not counted). It sets
-that next to the recorded runs of task 7's laptop preset, or the speedrun's, whose seconds include everything.
+Measures a few steps of the documented preset in plain float32. From these it estimates how long this machine would need
+to reach step 4,000, where the documented log first prints its best validation loss, 1.4868 (evaluations not counted).
+It compares that with the recorded runs of task 7's laptop preset, or the speedrun's, whose seconds include everything.
 """
 
 import re

@@ -1,10 +1,10 @@
 """Where does the time of a training step go? python -m benchmarks.step
 
 Runs some steps of task 9 and of the speedrun's model (the same sizes for both, from the speedrun's presets) under
-PyTorch's profiler on one thread. Prints the milliseconds a step, the share of it in matrix products, those of the model
-and those of Muon, and the operations that take most of the rest. Then what the products do a second: during the whole
-step, and in the time of the products alone, next to what one core does in products of large matrices of the same
-precision. Steps are taken in turn, so that a slow minute of the machine slows all.
+PyTorch's profiler on one thread. Prints the milliseconds a step, the share of matrix products in them (the model's and
+Muon's), and the operations that take most of the rest. Then it prints the products' speed over the whole step, and over
+the time of the products only, and compares both with one core's speed for products of large matrices in the same
+precision. Models take turns step by step, so that a slow minute of the machine slows all.
 """
 
 from collections import Counter

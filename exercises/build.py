@@ -1,7 +1,7 @@
 """Write all starter files: python -m exercises.build --into DIR
 
-A starter is its official file without the bodies of what it is about, so the two cannot drift apart. One starter is
-written by `python -m check start NAME`.
+A starter is its official file without the bodies that the learner writes, so the two always agree. To write only one
+starter, use `python -m check start NAME`.
 """
 
 import ast

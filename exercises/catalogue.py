@@ -1,4 +1,4 @@
-"""The exercises: a file each, exercises/NAME.md, from which all lists derive (CONTRIBUTING.md: how one is added)."""
+"""The exercises: a file each, exercises/NAME.md, from which all lists are made (CONTRIBUTING.md: how to add one)."""
 
 import re
 from dataclasses import dataclass, field

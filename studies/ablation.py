@@ -1,9 +1,9 @@
 """What does each idea of the speedrun gain, in equal time? python -m studies.ablation
 
-Trains the laptop preset of studies.speedrun as it is, without each of its ideas in turn, and with some that
-it does without; each for the same seconds (evaluations not counted), with a schedule that follows the
-clock, so that an idea which costs time has to earn it. Losses are in nats per character of the tuning split, the last
-tenth of the training text; the validation text is not looked at.
+Trains the laptop preset of studies.speedrun unchanged, then without one of its ideas at a time, and then with some
+other changes. Each model trains for the same seconds (evaluations not counted), with a schedule that follows the clock,
+so that an idea which costs time must gain more than it costs. Losses are in nats per character of the tuning split, the
+last tenth of the training text; the validation text is not used.
 """
 
 import itertools

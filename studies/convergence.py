@@ -1,9 +1,9 @@
-"""What do right curves look like, and wrong ones? python -m studies.convergence --report
+"""What do correct curves look like, and faulty ones? python -m studies.convergence --report
 
-Thirteen small models of task 6: ten right ones of different width and depth, and three with a fault: a mask that
-shows the next character, no mask at all, and a learning rate thirty times too high. All train for the same number of
-steps; loss, perplexity and accuracy are of 50 random batches of the validation text. `--report` writes the log and
-docs/images/convergence.png.
+Thirteen small models of task 6: ten correct ones of different width and depth, and three with a fault. The faults are a
+mask that shows the next character, no mask at all, and a learning rate thirty times too high. All train for the same
+number of steps. Loss, perplexity and accuracy are means over 50 random batches of the validation text. `--report`
+writes the log and docs/images/convergence.png.
 """
 
 import time
@@ -29,7 +29,7 @@ BLOCK, BATCH, LEARNING_RATE = 32, 32, 3e-3
 
 @dataclass
 class Curve:
-    """A model, how it differs, and what came out."""
+    """A model, how it differs, and its results."""
 
     name: str
     n_embd: int
@@ -42,7 +42,7 @@ class Curve:
 
 
 def models() -> list[Curve]:
-    """Ten right models and three faulty ones, untrained."""
+    """Ten correct models and three faulty ones, untrained."""
     sizes = [(16, 1), (32, 1), (64, 1), (96, 1), (128, 1), (16, 3), (32, 3), (64, 3), (96, 3), (64, 6)]
     right = [Curve(f"{width} wide, {depth} block{'s' * (depth > 1)}", width, depth) for width, depth in sizes]
     return [
@@ -66,7 +66,7 @@ def build(curve: Curve, vocab_size: int, seed: int) -> nn.Module:
 
 
 def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, log: Callable, batches: int = 50) -> None:
-    """Train, evaluate, and note the numbers by `log`."""
+    """Train, evaluate, and pass the numbers to `log`."""
     seconds = 0.0  # in steps
     model = build(curve, len(corpus.vocabulary), seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=curve.learning_rate, fused=True)

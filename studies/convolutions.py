@@ -1,10 +1,11 @@
 """What do short convolutions add to a GPT? python -m studies.convolutions --report
 
-Attention must learn to look at the character before. A short causal convolution can do that for nothing: each channel
-becomes itself plus learnt shares of its last three positions, which begin at zero. Here is task 9's GPT without
-them, with one on the embeddings, and with one there and on the normed input of every branch; as many steps each, three
-seeds. Losses are of the tuning split: the last tenth of the training text, which is not trained on.
-Sources: Canon layers, https://arxiv.org/abs/2512.17351; Primer, https://arxiv.org/abs/2109.08668.
+Attention must learn to look at the character before. A short causal convolution can do that without learning where to
+look: each channel adds learnt shares of its values at the last three positions; the shares begin at zero. Trains task
+9's GPT without convolutions, with one on the embeddings, and with one there and one on the normalized input of every
+branch, for the same number of steps and with three seeds. Losses are of the tuning split: the last tenth of the
+training text, which the models do not train on. Sources: Canon layers, https://arxiv.org/abs/2512.17351; Primer,
+https://arxiv.org/abs/2109.08668.
 """
 
 import statistics
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--steps", type=whole_number(1), default=300, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[1, 2, 3], metavar="N")
     add_threads(parser, 1)
-    parser.add_argument("--quick", action="store_true", help="tiny models, three steps: a try, no result")
+    parser.add_argument("--quick", action="store_true", help="tiny models, three steps: a test, not a result")
     parser.add_argument("--report", action="store_true", help="write docs/logs/convolutions.txt too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,8 +1,8 @@
 """How well does counting predict? python -m studies.counts
 
-A model that counts how often each character followed the n before it in the training text, for n from 0 up: its loss on
-the validation split in nats per character, and the seconds that counting takes. It sees as much of the validation text
-as a GPT does: blocks side by side, and in them the characters before.
+A model counts how often each character followed the n characters before it in the training text, for n from 0 up.
+Prints its loss on the validation split, in nats per character, and the seconds that counting takes. The model sees as
+much of the validation text as a GPT does: in blocks side by side, the earlier characters of the block.
 
 Contexts that were rare or never met borrow from contexts one token shorter, by modified Kneser-Ney smoothing. For the
 shorter contexts it counts after how many different tokens they came, not how often.

@@ -1,14 +1,14 @@
 """What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
 
-For the GPT of the preset laptop (medium), and for half and twice its width: the validation loss (whole split,
-nats per character) and the seconds of training for budgets of 0.25 to 4 million characters. The text has a million, so
-it comes again: hence a little dropout, though it costs the small budgets something. Windows are always 256 long.
-Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches off at 70% of it and
-cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared run up to its branch
-and of the branch, evaluation not counted.
+For the GPT of the preset laptop (medium), and for half and twice its width: the validation loss (whole split, nats per
+character) and the seconds of training for budgets of 0.25 to 4 million characters. The text has a million characters,
+so longer runs read it again. Therefore there is a little dropout, although it makes the small budgets worse. Windows
+are always 256 long. Budgets share work: one run goes on at the full learning rate, and for each budget a copy branches
+off at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared
+run up to its branch and of the branch, evaluation not counted.
 
-Prints a row a budget; rows of several runs, put together in docs/logs/growth.txt, become the picture
-docs/images/growth.png by `--plot`. A size takes long (`--millions 1 2` is a try): run them one by one.
+Prints a row for each budget. Collect the rows of several runs in docs/logs/growth.txt; `--plot` draws
+docs/images/growth.png from them. Each size takes long, so run them one by one (`--millions 1 2` is a short test).
 """
 
 import copy

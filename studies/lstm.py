@@ -1,14 +1,14 @@
 """What does attention gain over recurrence? python -m studies.lstm
 
-An LSTM language model (nn.LSTM; Hochreiter and Schmidhuber 1997) against the GPTs of tasks 7 and 9 (preset
-laptop): parameters equal within 2%, as many seconds of training (evaluations not counted), the same text,
-the same evaluation: once through the whole validation split in blocks side by side, each read from an empty
-context, in nats per character.
+Compares an LSTM language model (nn.LSTM; Hochreiter and Schmidhuber 1997) with the GPTs of tasks 7 and 9 (preset
+laptop). The number of parameters is equal within 2%. Seconds of training (evaluations not counted), text and evaluation
+are the same. The evaluation reads the whole validation split once, in blocks side by side, each from an empty context;
+losses are in nats per character.
 
 Prints each run; mean and standard deviation over the seeds; after how many seconds of training 2.0 nats
-were reached; what a character costs to write once a block is full; and samples at three temperatures.
-`--tune` tries recipes for the LSTM on the last tenth of the *training* text, where the GPTs' recipe was
-found too (studies.search); the first of RECIPES is the one in use.
+were reached; how long it takes to write a character when a block is full; and samples at three temperatures.
+`--tune` tries recipes for the LSTM on the last tenth of the *training* text, where the GPTs' recipe was also
+found (studies.search); the first of RECIPES is in use.
 """
 
 import itertools

@@ -1,8 +1,8 @@
 """How low do several models get together? python -m studies.mixture runs/speedrun_hour_seed*.pt
 
 The average of the probabilities of some GPTs (checkpoints of studies.speedrun, trained with `--save`) and of a model
-that only counts (studies/counts.py). Its loss on the validation text, next to that of each part. Every part sees the
-characters before in its own window, and no more; a checkpoint that was trained on another text is refused.
+that only counts (studies/counts.py). Prints its loss on the validation text, and that of each part. Every part sees
+only the earlier characters in its own window. A checkpoint that was trained on another text is refused.
 
 The counts' share was chosen on the tuning split (docs/logs/mixture_tuning.txt): `--tune`, with a checkpoint of
 `python -m studies.speedrun --tune`.

@@ -1,10 +1,10 @@
 """May training sequences overlap? python -m studies.overlap --report
 
 A course asks for sequences that do not overlap, because overlapping ones can lead to overfitting. Here one small model
-of words reads the same number of tokens in two ways: sequences side by side, in a new random order in each pass (each
-token is a target once a pass), and windows at random places, which overlap. Few plays are read often, so that
-overfitting can show. Losses are nats per token (a word, or what is between words) of the training plays and of a
-play held out; three seeds.
+of words reads the same number of tokens in two ways: in sequences side by side, in a new random order in each pass
+(each token is a target once a pass), and in windows at random places, which overlap. It reads few plays many times, so
+that overfitting becomes visible. Losses are in nats per token (a word, or what is between words), for the training
+plays and for a held-out play, with three seeds.
 """
 
 import time
@@ -56,7 +56,7 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N")
     add_threads(parser, 1)
-    parser.add_argument("--quick", action="store_true", help="one play, one pass, one seed: a try, no result")
+    parser.add_argument("--quick", action="store_true", help="one play, one pass, one seed: a test, not a result")
     parser.add_argument("--report", action="store_true", help="write docs/logs/overlap.txt too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,10 +1,10 @@
 """How far does the speedrun come in the time of the usual laptop recipe? python -m studies.recipe
 
 The recipe: 4 blocks, 128 wide, 4 heads, windows of 64, batches of 12, 2,000 steps of AdamW in float32, no dropout
-(sizes, batches and steps that nanoGPT's README proposes for a laptop). First it trains and its seconds are taken; then
-the speedrun's laptop preset trains for as long, with a schedule that follows the clock. Evaluations are not counted for
-either. Losses are in nats per character of the whole validation split, in blocks side by side of 256 for the speedrun
-and of 64 for the recipe, which knows no longer ones; for the recipe also with at least 32 characters before each.
+(sizes, batches and steps that nanoGPT's README proposes for a laptop). The recipe trains first. Then the speedrun's
+laptop preset trains for the same time, with a schedule that follows the clock. Evaluations are not counted for either.
+Losses are in nats per character of the whole validation split. Blocks are side by side, of 256 for the speedrun and of
+64 for the recipe, which cannot read longer ones. The recipe is also evaluated with at least 32 characters of context.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ def main() -> None:
         type=whole_number(1),
         default=RECIPE.max_steps,
         metavar="N",
-        help="of the recipe (default: %(default)s; fewer are a try)",
+        help="of the recipe (default: %(default)s; fewer are a test)",
     )
     parser.add_argument(
         "--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N", help="(default: 42 43 44)"

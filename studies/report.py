@@ -40,7 +40,7 @@ def add_seed(parser: argparse.ArgumentParser, default: int = 42) -> None:
 
 def add_track(parser: argparse.ArgumentParser) -> None:
     """The flag --track."""
-    parser.add_argument("--track", choices=track.KINDS, help="note each run's curves there, too")
+    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
 
 
 def timed_parser(description: str | None, seconds: int, tune: bool = True, picture: bool = True) -> Parser:
@@ -63,7 +63,7 @@ def timed_parser(description: str | None, seconds: int, tune: bool = True, pictu
         help="a run of each model for each of them (default: 42 43 44; quick: 42)",
     )
     add_threads(parser)
-    parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a try, no result")
+    parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a test, not a result")
     add_track(parser)
     parser.set_defaults(tune=False)
     if tune:
@@ -80,10 +80,10 @@ def timed_parser(description: str | None, seconds: int, tune: bool = True, pictu
 
 
 def parse_timed(parser: Parser) -> argparse.Namespace:
-    """Read the command line and set the number of threads. Raises UserError where it asks for the impossible."""
+    """Read the command line and set the number of threads. Raises UserError if flags do not go together."""
     options = parser.parse_args()
     if options.quick and options.report:
-        parser.error("argument --report: not with --quick, whose numbers are no result")
+        parser.error("argument --report: not with --quick, whose numbers are not a result")
     options.seconds = options.seconds or (1 if options.quick else options.default_seconds)
     options.seeds = options.seeds or ([42] if options.quick else [42, 43, 44])
     if options.report and options.picture and not options.tune:

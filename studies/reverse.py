@@ -1,9 +1,9 @@
 """Is the causal mask right? python -m studies.reverse
 
-Task 7's GPT learns sequences of random symbols, each followed by its own reverse. Nothing announces a symbol of the
-first half, so an honest model cannot get below ln V nats there (V symbols); a mask that leaks can. The second half
-follows from the first, and attention must look back along an anti-diagonal to predict it. Sequences are drawn again for
-each step, so nothing can be learned by heart.
+Task 7's GPT learns sequences of random symbols, each followed by its own reverse. The symbols of the first half are
+random, so a correct model cannot get below ln V nats there (V symbols); with a mask that leaks, it can. The second half
+follows from the first, and attention must look back along an anti-diagonal to predict it. Each step has new sequences,
+so nothing can be learned by heart.
 
 Prints the loss of both halves, then writes docs/images/reverse.png: where each position looks. With
 `--model my_gpt.py` your own model learns instead, without a picture.
@@ -123,7 +123,7 @@ def main() -> None:
     add_threads(parser, 1)
     parser.add_argument("--model", type=Path, metavar="FILE", help="your own model, without the picture")
     parser.add_argument("--no-picture", action="store_true", help="print only")
-    parser.add_argument("--quick", action="store_true", help="length 8, 200 steps, no picture: a try, no result")
+    parser.add_argument("--quick", action="store_true", help="length 8, 200 steps, no picture: a test, not a result")
     options = parser.parse_args()
     if options.quick:
         options.length, options.steps, options.no_picture = 8, 200, True

@@ -2,13 +2,13 @@
 
 Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule
 that ends when they do, and is ranked by its loss on a tuning split: the last tenth of the *training*
-text, which the trial does not train on. The validation text is never looked at. Trials that fall behind
+text, which the trial does not train on. The validation text is never used. Trials that fall behind
 are stopped early (Optuna, https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
 
-The trials are kept in an SQLite file: the same command goes on after a stop, and several terminals (or
+The trials are saved in an SQLite file. The same command continues after a stop, and several terminals (or
 machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
-and docs/images/search.png from what is there. `--track tensorboard` or `--track wandb` also logs each trial
-as it runs, under runs/.
+and docs/images/search.png from the trials so far. `--track tensorboard` or `--track wandb` also logs each trial
+during its run, in runs/.
 """
 
 import math

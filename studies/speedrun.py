@@ -2,8 +2,8 @@
 
 Task 9's GPT with ideas of the speed records. `--without NAME` leaves one out; `python -m studies.ablation` measures
 what each gains. The preset laptop goes below 1.4868 nats per character of the validation text, the documented result of
-a GPU, in about a minute; the preset hour goes as low as one GPT gets. Fixed schedules, no early stop. Averages of
-several models are a contest of their own: studies/mixture.py.
+a GPU, in about a minute; the preset hour gets the lowest loss of a single GPT here. Schedules are fixed, and no run
+stops early. For averages of several models see studies/mixture.py.
 
 The ideas:
   convolutions    short causal convolutions, one on the embeddings and one after each norm
@@ -18,7 +18,7 @@ the mask is added inside the product (baddbmm), softmax stays in bfloat16, and t
 backward passes.
 
 Hyperparameters were chosen on the tuning split (`--tune`, studies.ablation): trained on the first 90% of the training
-text, evaluated on the rest of it. Every prediction sees its own window and no more.
+text, evaluated on the rest of it. Every prediction sees only its own window.
 """
 
 import argparse

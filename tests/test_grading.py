@@ -134,7 +134,7 @@ def test_nobody_vanishes(tmp_path, what):
     ("name", "content", "why"),
     [
         ("essay.pdf", b"%PDF", "not Python"),
-        ("nothing.py", FILE, "no task"),
+        ("nothing.py", FILE, "not contain a task"),
         ("task01.py", b"\xff\xfe", "not UTF-8"),
         ("task01.py", "y" * 2**21, "more than 1 MiB of code"),
         ("task01.ipynb", "{", "not a notebook"),

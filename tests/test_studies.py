@@ -494,7 +494,7 @@ def test_bad_input_is_one_line_and_exit_code_2(name):
     command = [sys.executable, "-m", f"studies.{name}", "--quick", "--report"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert (result.returncode, result.stdout) == (2, "")
-    line = f"{name}.py: argument --report: not with --quick, whose numbers are no result (see --help)\n"
+    line = f"{name}.py: argument --report: not with --quick, whose numbers are not a result (see --help)\n"
     assert result.stderr == line
 
 

@@ -1,10 +1,9 @@
-"""Do right files pass, and do mistakes planted in them fail? python -m tools.cases
+"""Do correct files pass, and do files with planted mistakes fail? python -m tools.cases
 
 Checks the files of tests/cases/right, which authors who did not read the check wrote in the styles of well-known code
-bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` takes N
-draws of the check's numbers, or as many as `--minutes M` allow. `--wrong` plants the mistakes of
-tests/cases/wrong/planted.toml instead, one or a pair at a time, and prints a table: file, mistake, and what the check
-says.
+bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` checks
+with N seeds, or with as many as `--minutes M` allow. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml
+instead, one or a pair at a time, and prints a table: file, mistake, and the check's message.
 """
 
 import itertools

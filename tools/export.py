@@ -1,6 +1,6 @@
-"""Make the committed weights and their card from a run of task 9: python -m tools.export RUN.pt LOG.txt
+"""Make the committed weights and their card from a run: python -m tools.export RUN.pt LOG.txt
 
-Writes weights/shakespeare.pt (parameters alone, in bfloat16) and weights/README.md: what the model is, how it was made
+Writes weights/shakespeare.pt (only parameters, in bfloat16) and weights/README.md: what the model is, how it was made
 (from the log that tools.record wrote) and how well it predicts, evaluated from the file just written.
 """
 
@@ -17,7 +17,7 @@ from tools.evaluate import table
 SIZES = ("n_embd", "n_head", "n_layer", "block_size", "dropout")
 CARD = """# The weights in shakespeare.pt
 
-`python task08_infinite.py` writes with these weights. They are a GPT of [{script}.py](../{script}.py).
+`python task08_infinite.py` writes with these weights. Their model is the GPT of [{script}.py](../{script}.py).
 
 | what | value |
 |---|---|

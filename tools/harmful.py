@@ -1,7 +1,7 @@
-"""Files that harm, run with what they would harm around them: python -m tools.harmful [NAME ...]
+"""Run harmful files next to things that they could harm: python -m tools.harmful [NAME ...]
 
-Each is a few lines that raise, or assert something false, where they are stopped. Prints for sandlock and for bubblewrap
-what came of each; exit code 1 where something was harmed. Names choose files by a part of their own.
+Each file is a few lines that raise, or assert something false, if the sandbox stops them. Prints the result of each
+under sandlock and under bubblewrap; exit code 1 if something was harmed. NAME chooses files by a part of their names.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The digests of all lessons, pieces and starters of this version and earlier ones: python -m tools.released
 
-Adds to check/grading/released.txt, by which `python -m check grade` knows a file that everybody has.
+Adds them to check/grading/released.txt, with which `python -m check grade` recognizes files that everybody has.
 """
 
 import subprocess

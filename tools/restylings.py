@@ -1,4 +1,4 @@
-"""Right code that looks different from the repository's: the check lets it pass."""
+"""Correct code that looks different from the repository's: the check must pass it."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Kill and stop small runs at random moments, and look at what they left: python -m tools.saving --kills 200 --stops 50
+"""Kill and stop small runs at random moments, and test what they left: python -m tools.saving --kills 200 --stops 50
 
-A kill (SIGKILL) hits a run that saves at every step. After each, the file must be whole and hold the newest save that
-was completed, and after the next save no temporary file may be left. A stop (SIGINT, SIGTERM, SIGHUP or SIGKILL) hits
+A kill (SIGKILL) hits a run that saves at every step. After each, the file must be whole and contain the newest complete
+save, and after the next save no temporary file may be left. A stop (SIGINT, SIGTERM, SIGHUP or SIGKILL) hits
 a run of task 7 (dropout, two batches a step), task 9 (Muon) or the speedrun (short windows). The run is resumed until
 it ends. All the lines that it printed, and its last checkpoint, must be those of a run without stops.
 """

@@ -1,6 +1,6 @@
 """What a learner sees at 60, 80 and 120 columns, as text: python -m tools.screens
 
-A failure, the table, a watched file, attention, and the help, each on a terminal of its own; in docs/logs/screens.txt.
+Writes docs/logs/screens.txt: a failure, the table, a watched file, attention and the help, each in a new terminal.
 """
 
 import tempfile

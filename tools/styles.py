@@ -1,6 +1,6 @@
-"""Other ways in which the same code can be written, made by transformation: a check must not depend on them.
+"""Transformations into other ways to write the same code: the check must not depend on them.
 
-Each style takes the text of a file and gives another of the same meaning, or None where it finds nothing to change.
+Each style takes the text of a file and returns another with the same meaning, or None if it finds nothing to change.
 """
 
 import ast

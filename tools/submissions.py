@@ -1,9 +1,9 @@
-"""A hundred made-up submissions of a course: python -m tools.submissions DIR
+"""Write a hundred invented submissions of a course: python -m tools.submissions DIR
 
-Right in several styles, wrong in many ways, copies, late and newer versions, zips, notebooks, files that hang, that
-cheat, that are none; in a folder or a zip for each student, or named as Moodle, Canvas and Blackboard name them, with
-namesakes, blind marking, clones and environments. `--report` marks them twice, the second time next to busy processes,
-and prints what came out.
+They are correct in several styles and wrong in many ways: copies, late and newer versions, zips, notebooks, files that
+hang, files that cheat, and files that are not Python. Each student has a folder or a zip, or files are named as Moodle,
+Canvas and Blackboard name them, with equal names, anonymous marking, clones and environments. `--report` marks them
+twice, the second time next to busy processes, and prints the results.
 """
 
 import csv

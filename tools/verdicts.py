@@ -1,8 +1,8 @@
-"""The check on every bug and every right file, in every style and with several seeds: python -m tools.verdicts
+"""Check every bug and every correct file, in every style and with several seeds: python -m tools.verdicts
 
-Prints a table of the bugs (the stage that names each, by style) and how many right files pass. `--seeds 20` repeats the
-right files with that many seeds of the check. `--processes` checks the official files as a learner does, in processes,
-next to `--busy N` busy ones, and prints the seconds; `--forked` does it as --watch and grade do.
+Prints a table of the bugs (the stage that names each, by style) and how many correct files pass. `--seeds 20` repeats
+the correct files with that many seeds. `--processes` checks the official files in processes, as for a learner, next to
+`--busy N` busy ones, and prints the seconds; `--forked` does the same as for --watch and grade.
 """
 
 import resource

@@ -1,7 +1,7 @@
-"""A learner's way through tasks 1 to 3, as a recording: python -m tools.walk
+"""Record a learner's session with tasks 1 to 3: python -m tools.walk
 
-Works in a fresh copy of the repository, on a terminal of its own, and writes docs/logs/walk.txt: each command, what the
-screen showed, and in parentheses what was edited between two commands.
+Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt: each command, the contents of
+the screen, and in parentheses the edits between two commands.
 """
 
 import fcntl

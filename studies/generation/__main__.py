@@ -1,9 +1,9 @@
 """How fast can it write? python -m studies.generation
 
-With the committed weights, on this machine, in turn: characters a second at temperature 1 by recomputing the window for
-each character, with the cache of task 8, with a cache made for speed (cache.py), and with guesses besides
-(speculative.py). Then the time that reading the weights once from memory takes, which nothing that writes one character
-a pass can beat, and the seconds from the start of task 8 to its first character.
+Measures characters a second with the committed weights, at temperature 1: by recomputing the window for each character,
+with the cache of task 8, with a cache made for speed (cache.py), and with that cache and guesses (speculative.py). Then
+the time to read the weights once from memory, which is a lower limit for one character a pass; and the seconds from the
+start of task 8 to its first character.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Task 8's cache once more, for speed: what PyTorch's modules cost at one position a step is left out.
+"""Task 8's cache again, for speed: without the overhead of PyTorch's modules, which is large for single positions.
 
 A step of a small model at one position is mostly overhead: calling modules, and reading matrices against their order
 in memory. Here layers are functions of their weights, matrices are stored column by column, keys and queries are turned

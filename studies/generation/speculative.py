@@ -1,6 +1,6 @@
 """Speculative decoding: a cheap model guesses the next characters, one pass of the GPT checks them all.
 
-A guess is drawn with the same random numbers that the character itself will be drawn with. It is kept where the GPT,
+A guess is drawn with the same random numbers with which the character itself will be drawn. It is kept if the GPT,
 with these numbers, draws the same. So the text is the same, up to rounding, with guesses or without.
 Source: https://arxiv.org/abs/2211.17192, there with other random numbers for guess and character.
 """
