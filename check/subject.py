@@ -1,8 +1,10 @@
 """A learner's file under check: its session, and the models that were built from it."""
 
 import ast
+import contextlib
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,16 @@ class Subject:
         self.session.ask("fill", model=model.number, values=values)
         model.values = values
         return model
+
+    @contextlib.contextmanager
+    def with_values(self, model: Model, values: list[torch.Tensor]) -> Iterator[None]:
+        """Inside, the model has these values."""
+        before = model.values
+        try:
+            self.set(model, values)
+            yield
+        finally:
+            self.set(model, before)
 
     def small_model(self) -> Model:
         """The model at sizes that tell axes apart, with random values."""

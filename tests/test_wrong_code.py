@@ -42,7 +42,7 @@ def restyled(task, what):
         ("task06", "blocks in a Python list", "blocks: Python's own list, into which PyTorch does not look"),
         ("task01", "weights that begin at zero", "as at first, all 0"),
         ("task02", "weights that begin constant", "all rows of the keys in block 1 equal, also after 100 steps"),
-        ("task02", "nucleus sampling", "from the 62 likeliest alone"),
+        ("task02", "nucleus sampling", "only from the 62 likeliest"),
         ("task02", "the loss of its own with targets moved", ""),
     ],
 )

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from check import reference
@@ -306,8 +307,9 @@ def with_queries_of_zero(
         )
 
 
-@contextlib.contextmanager
-def _zeroed(subject: Subject, model: Model, how: Arrangement | None, but: Sequence[int] = ()) -> Iterator[None]:
+def _zeroed(
+    subject: Subject, model: Model, how: Arrangement | None, but: Sequence[int] = ()
+) -> AbstractContextManager[None]:
     """All numbers of a reading's queries are 0, `but` these of each head."""
     before = model.values
     leaves = [value.clone().requires_grad_() for value in before]
@@ -319,11 +321,7 @@ def _zeroed(subject: Subject, model: Model, how: Arrangement | None, but: Sequen
         value if grad is None else torch.where(grad != 0, 0.0, value)
         for value, grad in zip(before, touched, strict=True)
     ]
-    try:
-        subject.set(model, zeroed)
-        yield
-    finally:
-        subject.set(model, before)
+    return subject.with_values(model, zeroed)
 
 
 def _fit(
@@ -504,17 +502,12 @@ def _agrees_without(seen: Seen, reading: Reading, parts: str) -> bool:
         value if place is None or target is None else torch.where(place != 0, target, value)
         for value, place, target in zip(before, touched, wanted, strict=True)
     ]
-    try:
-        subject.set(model, values)
-        changed = subject.weights(model, values, reading.how)
+    with subject.with_values(model, values):
         logits = subject.logits(model, seen.alone)
-        differences = [
-            logits - reference.logits(subject.task, changed, seen.alone, form) for form in right_parts(subject)
-        ]
-        # A feed-forward part that hands on what it reads adds a number to it, twice where it is called twice.
-        return any(bool((each - each[:1]).abs().max() < 1e-3 * logits.abs().max()) for each in differences)
-    finally:
-        subject.set(model, before)
+    changed = subject.weights(model, values, reading.how)
+    differences = [logits - reference.logits(subject.task, changed, seen.alone, form) for form in right_parts(subject)]
+    # A feed-forward part that returns its input adds a number to it, twice if it is called twice.
+    return any(bool((each - each[:1]).abs().max() < 1e-3 * logits.abs().max()) for each in differences)
 
 
 def _transparent(subject: Subject, block: Weights, parts: str) -> dict:

@@ -1,8 +1,8 @@
 """Which positions read which, by how much, and what that says of a mask, a softmax and their axes."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from check.stages.wrongs import AXIS, MINUS_INFINITY, OPEN
 from check.subject import B, Model, Subject, close
@@ -98,19 +98,14 @@ def _idle(gradient: torch.Tensor | None) -> bool:
     return gradient is not None and bool((gradient.abs() < 1e-9).all())
 
 
-@contextlib.contextmanager
-def _without_scores(subject: Subject, model: Model, slopes: list) -> Iterator[None]:
+def _without_scores(subject: Subject, model: Model, slopes: list) -> AbstractContextManager[None]:
     """All scores are 0: what has no part in texts of one token, queries and keys, is 0."""
-    V, T, before = model.sizes.V, model.sizes.T, model.values
+    V, T = model.sizes.V, model.sizes.T
     values = [
         value if grad is None or {V, T} & {*value.shape} else torch.where(grad.abs() > 1e-9, value, 0.0)
-        for value, grad in zip(before, slopes, strict=True)
+        for value, grad in zip(model.values, slopes, strict=True)
     ]
-    try:
-        subject.set(model, values)
-        yield
-    finally:
-        subject.set(model, before)
+    return subject.with_values(model, values)
 
 
 def _by_weights(influence: torch.Tensor) -> tuple[str, str]:
