@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 from check import matching
 from check.reference import TASKS
@@ -396,3 +397,13 @@ def test_free_positions_may_be_rotary_but_are_there(tmp_path):
     )
     assert matched(tmp_path, "transformer", without, stages=[position]).startswith("position: the same")
     assert matched(tmp_path, "transformer", without, turned, stages=[position]) == "equal"
+
+
+def test_values_for_a_moment_are_put_back():
+    filled = []
+    subject, model = object.__new__(Subject), SimpleNamespace(number=0, values=["before"])
+    subject.session = SimpleNamespace(ask=lambda question, model, values: filled.append(values))
+    with pytest.raises(KeyError), subject.with_values(model, ["inside"]):
+        assert model.values == ["inside"]
+        raise KeyError
+    assert filled == [["inside"], ["before"]] and model.values == ["before"]
