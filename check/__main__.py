@@ -22,7 +22,8 @@ HERE = Path(__file__).resolve().parent
 if not __package__:  # python PATH/check, in any folder
     sys.path[:] = [str(HERE.parent), *(path for path in sys.path if not path or Path(path).resolve() != HERE)]
 
-from check import COMMANDS, zygote  # noqa: E402
+from check import COMMANDS  # noqa: E402
+from check.judge import zygote  # noqa: E402
 from common.run import progress, run  # noqa: E402
 
 NO_CHECK = {"--hint", "--compare"}
@@ -37,7 +38,7 @@ def main() -> None:
             _need_torch(stack if words and not command and not NO_CHECK & set(sys.argv[1:]) else None)
         if command:
             sys.argv.remove(command)
-        importlib.import_module(COMMANDS.get(command, "check.one")).main()
+        importlib.import_module(COMMANDS.get(command, "check.command.check_file")).main()
 
 
 def _need_torch(stack: contextlib.ExitStack | None) -> None:

@@ -19,11 +19,11 @@ class Exercise:
     """A task or piece. `shapes` is a drawing; `given` holds what the documented digits need; `why` is for afterwards.
 
     `write`: what the learner writes, functions, and methods as Class.method. `title`: of an exercise that shares its
-    official file with others. `model`: what differs from task 2's model (check/reference.py), where there is one.
+    official file with others. `model`: what differs from task 2's model (check/judge/reference.py), where there is one.
     """
 
     official: Path
-    suite: str  # the module of check/suites
+    suite: str  # the module of check/judge/suites
     write: list[str]
     hints: list[str]  # three, from a nudge to the formula
     of_stages: dict[str, list[str]]  # stage of the check → its hints; the others are what `hints` is about

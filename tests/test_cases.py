@@ -1,7 +1,7 @@
 """Right files by authors who did not read the check pass; the mistakes planted in them do not."""
 
-from check.names import task_of
-from check.zygote import Zygote
+from check.command.names import task_of
+from check.judge.zygote import Zygote
 from tools import cases
 from tools.in_process import first_failure
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import task01
 import task07
-from check import matching, reference
-from check.run import check
-from check.stages.training import adamw
-from check.suites import stages_of, transformer
-from check.zygote import Zygote
+from check.judge import matching, reference
+from check.judge.checking import check
+from check.judge.stages.training import adamw
+from check.judge.suites import stages_of, transformer
+from check.judge.zygote import Zygote
 from common import optim
 from exercises import build
 from exercises.catalogue import EXERCISES, PIECES
@@ -151,11 +151,11 @@ def test_a_piece_computes_what_the_scripts_do():
         ("input()", "EOFError"),
         ("import task01", "ModuleNotFoundError: task01 is the repository's own"),
         ("from exercises.official import attention", "ModuleNotFoundError: exercises is the repository's own"),
-        ("import check.reference", "ModuleNotFoundError: No module named 'check.reference'"),
+        ("import check.judge.reference", "ModuleNotFoundError: No module named 'check.judge.reference'"),
     ],
 )
 def test_what_ends_or_fails_is_named(monkeypatch, tmp_path, code, got):
-    monkeypatch.setattr("check.session.WORK_SECONDS", 2.0)
+    monkeypatch.setattr("check.judge.process.WORK_SECONDS", 2.0)
     (result,) = check("task01", write(tmp_path, "task01", code + "\n"))
     assert (result.stage, result.status) == ("identity", "fail")
     assert re.match(got, result.got), result.got
@@ -175,11 +175,11 @@ ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" w
     ),
     "a class of the main module": ("import __main__\n__main__.Learner = object\n", "Learner"),
     "a method of the worker": (
-        "from check import worker\nworker.Learner.generate = lambda *a, **k: {}\n",
+        "from check.isolated import worker\nworker.Learner.generate = lambda *a, **k: {}\n",
         "Learner.generate",
     ),
     "a function's code": (
-        "import sys\nsys.modules['check.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
+        "import sys\nsys.modules['check.isolated.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
         "Learner.build",
     ),
     "found by the collector": (
@@ -193,7 +193,7 @@ ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" w
         "    frame = frame.f_back\n",
         "Learner.logits",
     ),
-    "the protocol": ("from check import protocol\nprotocol.send = lambda *a: None\n", "protocol.send"),
+    "the protocol": ("from check.isolated import protocol\nprotocol.send = lambda *a: None\n", "protocol.send"),
     "the official task, installed": ("from task01 import *\n", "the repository's own"),
 }
 
@@ -308,9 +308,9 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
 
 def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "positions too faint to use")
-    asked, ask = [], local.LocalSession.ask
+    asked, ask = [], local.LocalProcess.ask
     monkeypatch.setattr(
-        local.LocalSession, "ask", lambda self, question, **how: asked.append(question) or ask(self, question, **how)
+        local.LocalProcess, "ask", lambda self, question, **how: asked.append(question) or ask(self, question, **how)
     )
     start = time.process_time()
     found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))

@@ -16,8 +16,8 @@ from pathlib import Path
 from check.grading import copies, forms, grade
 from check.grading.marks import Mark, Points, names_of
 from check.grading.submissions import collect
-from check.run import check
-from check.zygote import Zygote
+from check.judge.checking import check
+from check.judge.zygote import Zygote
 from common.run import UserError
 from exercises import build
 from tests.lessons import MINE, ROOT, hand_in, right
@@ -262,8 +262,10 @@ def test_a_folder_is_marked_in_every_form(class_room, call, jobs):
 
 def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
     looked = []
-    before = grade.look
-    monkeypatch.setattr(grade, "look", lambda each, *rest: looked.append(each.student.name) or before(each, *rest))
+    before = grade.mark_submission
+    monkeypatch.setattr(
+        grade, "mark_submission", lambda each, *rest: looked.append(each.student.name) or before(each, *rest)
+    )
     command = class_room / "in", "--json", class_room / "marks.json"
     first = call(grade, *command)
     assert looked == ["ben", "carl", "dora"]

@@ -10,8 +10,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from check import protocol, sandbox
-from check.zygote import Zygote, descendants
+from check.isolated import protocol, sandbox
+from check.judge.zygote import Zygote, descendants
 from common.run import UserError
 from tools import harmful
 

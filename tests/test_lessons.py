@@ -10,7 +10,7 @@ import tokenize
 
 import task07
 import task08_infinite as task08
-from check import start
+from check.command import start
 from common import stream
 from common.config import TrainingConfig
 from studies.generation import speculative

@@ -3,8 +3,8 @@
 import json
 import re
 
-from check.names import task_named, told_by
-from check.notebook import executed
+from check.command.names import task_named, told_by
+from check.isolated.notebook import executed
 from exercises.catalogue import PIECES
 from tests.lessons import ROOT
 from tools.in_process import first_failure

@@ -4,14 +4,14 @@ import itertools
 from collections import Counter
 from types import SimpleNamespace
 
-from check import matching
-from check.reference import TASKS
-from check.result import Failure, Undecided
-from check.stages.behaviour import position
-from check.stages.gradients import gradients
-from check.stages.logits import logits, sizes
-from check.stages.parameters import allowed_differences, parameters
-from check.subject import Subject
+from check.judge import matching
+from check.judge.learner_file import LearnerFile
+from check.judge.reference import TASKS
+from check.judge.result import Failure, Undecided
+from check.judge.stages.behaviour import position
+from check.judge.stages.gradients import gradients
+from check.judge.stages.logits import logits, sizes
+from check.judge.stages.parameters import allowed_differences, parameters
 from tools import in_process as local
 from tools.restylings import LAYER, Restyling
 
@@ -22,12 +22,12 @@ def matched(tmp_path, task, *changes, stages=(parameters, logits, sizes, gradien
     """What the stages that match parameters find in the official file after these changes."""
     path = tmp_path / f"my_{task}.py"
     path.write_text(Restyling(task, "", changes).text(), encoding="utf-8")
-    with local.LocalSession(path) as session:
-        session.ask("load")
-        subject = Subject(task, path, session)
+    with local.LocalProcess(path) as process:
+        process.ask("load")
+        learner = LearnerFile(task, path, process)
         try:
             for stage in stages:
-                stage(subject)
+                stage(learner)
         except Undecided as undecided:
             return f"undecided: {undecided}"
         except Failure as failure:
@@ -401,9 +401,9 @@ def test_free_positions_may_be_rotary_but_are_there(tmp_path):
 
 def test_values_for_a_moment_are_put_back():
     filled = []
-    subject, model = object.__new__(Subject), SimpleNamespace(number=0, values=["before"])
-    subject.session = SimpleNamespace(ask=lambda question, model, values: filled.append(values))
-    with pytest.raises(KeyError), subject.with_values(model, ["inside"]):
+    learner, model = object.__new__(LearnerFile), SimpleNamespace(number=0, values=["before"])
+    learner.process = SimpleNamespace(ask=lambda question, model, values: filled.append(values))
+    with pytest.raises(KeyError), learner.with_values(model, ["inside"]):
         assert model.values == ["inside"]
         raise KeyError
     assert filled == [["inside"], ["before"]] and model.values == ["before"]

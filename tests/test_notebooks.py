@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from check import notebook
+from check.isolated import notebook
 from common.run import UserError
 
 import pytest

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from check import look
+from check.command import draw_attention
 from common import stream
 from common.checkpoint import load as load_checkpoint
 from common.options import parse_options
@@ -68,7 +68,7 @@ def test_saved_weights_are_the_model_s_that_main_leaves(monkeypatch, capsys, tmp
         assert torch.equal(one, other)
     capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["look", name, str(ROOT / f"{name}.py"), "--weights", str(place)])
-    look.main()
+    draw_attention.main()
     assert "head 1 of" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"run\.pt: a checkpoint is there already; remove it, or save elsewhere"):
         call_main(monkeypatch, name, "--save", place)

@@ -16,10 +16,10 @@ import common
 import task01
 import task02
 from check import __main__ as front
-from check import look, one, own, start, watch
-from check.result import Result
-from check.stages import naming
-from check.state import State, following
+from check.command import check_file, draw_attention, run_file, start, watch
+from check.command.state import State, following
+from check.judge.result import Result
+from check.judge.stages import naming
 from common import checkpoint, evaluate, files, options, session, stream, terminal
 from common import progress as told
 from common import run as ending
@@ -81,12 +81,18 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, widt
     monkeypatch.setenv("COLUMNS", str(width))
     for hints in [part for each in EXERCISES.values() for part in (each.hints, *each.of_stages.values())]:
         fits(terminal.wrapped("\n".join(hints), tty), width, " ".join(hints))
-    for text in (front.__doc__, start.__doc__, own.__doc__, task01.__doc__, build.starter("task07").split('"""')[1]):
+    for text in (
+        front.__doc__,
+        start.__doc__,
+        run_file.__doc__,
+        task01.__doc__,
+        build.starter("task07").split('"""')[1],
+    ):
         fits(terminal.paragraphs(text, tty), width, text)
-    one.show("encoder", iter([FAILURE]))
+    check_file.show("encoder", iter([FAILURE]))
     monkeypatch.setenv("COLUMNS", "1000")
     shown, whole = tty.getvalue(), terminal_for(monkeypatch)
-    one.show("encoder", iter([FAILURE]))
+    check_file.show("encoder", iter([FAILURE]))
     fits(shown, width, whole.getvalue())
     first, second, *_ = shown.splitlines()
     assert first.startswith("✗ bidirectional  position") and second[:17] == " " * 17 and second[17:27] != " " * 10
@@ -106,7 +112,7 @@ def test_help_keeps_its_tables_and_its_words(monkeypatch, width):
 
 
 def test_in_a_pipe_each_part_is_one_line(capsys):
-    one.show("encoder", iter([FAILURE]))
+    check_file.show("encoder", iter([FAILURE]))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["fail", "expected:", "got:", "shapes:", "hint:"]
     assert max(map(len, lines)) > 100
@@ -120,7 +126,7 @@ def test_a_narrow_table_drops_the_date_and_keeps_the_name(monkeypatch):
     for width, has_date in ((50, False), (120, True)):
         tty = terminal_for(monkeypatch)
         monkeypatch.setenv("COLUMNS", str(width))
-        one.table(rows)
+        check_file.table(rows)
         assert "homework/my_task09.py" in tty.getvalue() and ("2026" in tty.getvalue()) == has_date
 
 
@@ -199,10 +205,10 @@ def test_keys_of_several_bytes_do_nothing(monkeypatch, typed, keys):
 
 
 def test_heads_are_side_by_side_as_the_width_allows():
-    panel = look.drawn("ab", torch.tensor([[1.0, 0.0], [0.5, 0.5]]), "head")
+    panel = draw_attention.drawn("ab", torch.tensor([[1.0, 0.0], [0.5, 0.5]]), "head")
     assert panel == ["head   ", "   a b ", " a ██  ", " b ▒▒▒▒"]
-    assert look.side_by_side([panel] * 3, 17).splitlines()[0] == "head      head"
-    assert look.side_by_side([panel] * 3, 0).count("head\n") == 3
+    assert draw_attention.side_by_side([panel] * 3, 17).splitlines()[0] == "head      head"
+    assert draw_attention.side_by_side([panel] * 3, 0).count("head\n") == 3
 
 
 def test_next_knows_what_has_passed_and_is_quoted(desk):
@@ -230,11 +236,13 @@ def test_a_starter_can_be_a_notebook(desk, capsys):
 def test_a_failure_ends_with_line_example_and_the_next_hint(desk, capsys):
     where = "my_task03.py, line 7: x = y"
     result = Result("logits", "fail", what="w", hint="Why?", source=where, example="1 0\n0 1")
-    one.show("task03", iter([result]))
+    check_file.show("task03", iter([result]))
     out = capsys.readouterr().out
     assert "line:     my_task03.py, line 7: x = y\n" in out and "example:  1 0\n" + " " * 22 + "0 1\n" in out
     for level in (1, 2, 3, 3):
-        assert one.summary("task03", [result]).endswith(f"\nThe next hint: python -m check task03 --hint {level}")
+        assert check_file.summary("task03", [result]).endswith(
+            f"\nThe next hint: python -m check task03 --hint {level}"
+        )
         State().hint("task03", level)
 
 
@@ -242,12 +250,12 @@ def test_notes_of_a_pass_are_kept_for_the_run(desk):
     Path("my_task03.py").write_text("x")
     result = Result("logits", "pass", notes=["another order of creation"])
     assert (
-        one.summary("task03", [result])
+        check_file.summary("task03", [result])
         == "task03: all properties hold.\nNext to the lesson: another order of creation."
     )
     State().note("task03", Path("my_task03.py"), [result], "pass")
     notes = State().notes("task03", Path("my_task03.py"))
-    said = own.comparison({0: (9.0, 9.0)}, [[0, 4.2, 4.3]], notes)
+    said = run_file.comparison({0: (9.0, 9.0)}, [[0, 4.2, 4.3]], notes)
     assert "as the check foretold (another order of creation)" in said
     Path("my_task03.py").write_text("y")
     assert State().notes("task03", Path("my_task03.py")) == []
@@ -261,7 +269,7 @@ def test_unknown_words_get_a_question(desk, monkeypatch, words, said):
     Path("my_task03.py").write_text("x")
     monkeypatch.setattr(sys, "argv", ["check", *words])
     with pytest.raises(UserError, match=said):
-        one.main()
+        check_file.main()
 
 
 # Progress.

@@ -9,13 +9,13 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from check import compare, look, one, own, start
+from check.command import check_file, compare, draw_attention, run_file, start
+from check.command.names import own_files, own_name, task_named, task_of
+from check.command.state import State, following, rows
 from check.grading.marks import names_of
-from check.names import own_files, own_name, task_named, task_of
-from check.result import Result
-from check.stages.start import left_out
-from check.state import State, following, rows
-from check.suites import stages_of
+from check.judge.result import Result
+from check.judge.stages.start import left_out
+from check.judge.suites import stages_of
 from common.run import UserError
 from exercises import build
 from exercises.catalogue import EXERCISES, STAGES, TASKS
@@ -92,41 +92,41 @@ def test_official_files_are_not_ones_own():
 
 
 def test_from_an_empty_folder_to_a_passed_task(desk, call):
-    code, out, _ = call(one)
+    code, out, _ = call(check_file)
     assert code == 0 and out.count("not started") == 8 and out.endswith("Next: python -m check start task01\n")
     assert call(start, "3")[:2] == (0, "my_task03.py: written. Fill it in, then: python -m check my_task03.py\n")
     assert Path("my_task03.py").read_text() == build.starter("task03")
-    assert call(one, "task03")[0] == 2
+    assert call(check_file, "task03")[0] == 2
     assert next(row[2] for row in rows(State()) if row[0] == "task03") == "a starter, not written yet"
     Path("my_task03.py").write_text(right("task03"))
-    assert "changed since it was checked" in call(one)[1]
-    code, out, _ = call(one, "my_task03.py", "--all")
+    assert "changed since it was checked" in call(check_file)[1]
+    code, out, _ = call(check_file, "my_task03.py", "--all")
     assert code == 0 and out.endswith("task03: all properties hold.\n")
     assert next(row[2] for row in rows(State()) if row[0] == "task03") == "passed"
     assert following(State()) == "python -m check start task01"
     Path("my_task03.py").write_text(right("task03") + MINE)
-    assert "changed since it passed" in call(one)[1]
+    assert "changed since it passed" in call(check_file)[1]
 
 
 def test_a_folder_given_once_is_remembered(desk, call):
     (desk / "home").mkdir()
     (desk / "home" / "task2_anna.py").write_text(right("task02"))
-    assert "home/task2_anna.py" in call(one, "home")[1]
-    assert "home/task2_anna.py" in call(one)[1]
-    code, out, _ = call(one, "2")
+    assert "home/task2_anna.py" in call(check_file, "home")[1]
+    assert "home/task2_anna.py" in call(check_file)[1]
+    code, out, _ = call(check_file, "2")
     assert code == 0 and "all properties hold" in out
     assert call(start, "task03", "--mine")[0] == 0 and (desk / "home" / "my_task03.py").exists()
 
 
 def test_the_check_of_a_file_elsewhere_is_not_remembered(desk, call, tmp_path_factory):
     (other := tmp_path_factory.mktemp("other") / "my_schedule.py").write_text(right("schedule"))
-    assert call(one, other)[0] == 0 and not Path(".check.json").exists()
+    assert call(check_file, other)[0] == 0 and not Path(".check.json").exists()
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"folder": 3, "results": 4}', '{"results": {"task01": "x"}}', "\0"])
 def test_a_broken_memory_is_an_empty_one(desk, call, kept):
     Path(".check.json").write_text(kept)
-    assert call(one)[1].count("not started") == 8
+    assert call(check_file)[1].count("not started") == 8
 
 
 def test_a_start_never_writes_over_a_file(desk):
@@ -195,19 +195,19 @@ STEPS = [[0, 4.2, 4.3], [500, 2.7, 2.8]]
     ],
 )
 def test_a_log_is_set_beside_the_documented_one(own_log, said):
-    assert said in own.comparison(own_log, STEPS, [])
+    assert said in run_file.comparison(own_log, STEPS, [])
 
 
 def test_a_file_in_any_folder_can_be_run(desk, call):
     (desk / "far").mkdir()
     (desk / "far" / "my_task01.py").write_text(right("task01"))
-    code, out, err = call(own, "far/my_task01.py", "--steps", 1)
+    code, out, err = call(run_file, "far/my_task01.py", "--steps", 1)
     assert code == 0 and out.startswith("Epoch 0: avg train loss 4.2495 | avg val loss 4.2491\n")
     assert err.endswith("Compared with the documented log: 1 of 10 lines are the same, digit for digit.\n")
     (desk / "far" / "my_task02.py").write_text("x = 1\n")
     sys.argv = ["check", "far/my_task02.py"]
     with pytest.raises(UserError, match="nothing to run"):
-        own.main()
+        run_file.main()
 
 
 @pytest.mark.parametrize("task", ["task01", "task02", "task06"])
@@ -215,7 +215,7 @@ def test_a_file_in_any_folder_can_be_run(desk, call):
 def test_attention_is_seen_whatever_it_is_called(task, style, desk, call):
     text = in_styles(task, build.source(task)).get(style)
     Path(f"my_{task}.py").write_text(text)
-    code, out, _ = call(look, f"my_{task}.py", "--seconds", 1)
+    code, out, _ = call(draw_attention, f"my_{task}.py", "--seconds", 1)
     layers, heads = {"task01": (1, 1), "task02": (1, 4), "task06": (3, 4)}[task]
     assert code == 0 and f"Layer 1 of {layers}." in out and f"head {heads} of {heads}" in out
     for line in out.split("head 1")[1].splitlines()[2:10]:
@@ -226,7 +226,7 @@ def test_attention_is_seen_whatever_it_is_called(task, style, desk, call):
 def test_weights_are_those_of_attention():
     q, k, v = torch.randn(3, 1, 2, 4, 8)
     mask = torch.ones(4, 4, dtype=torch.bool).tril()
-    with look.heard() as found:
+    with draw_attention.heard() as found:
         got = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         also = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -307,27 +307,27 @@ def test_bad_input_says_what_to_do(desk, monkeypatch, words, said):
     (desk / "folder").mkdir()
     monkeypatch.setattr(sys, "argv", ["check", *words])
     with pytest.raises(UserError, match=said) as error:
-        one.main()
+        check_file.main()
     assert "\n" not in str(error.value)
 
 
 def test_flags_may_stand_anywhere(desk, call):
     Path("mine.py").write_text(right("schedule"))
     for words in (["--seed", "3", "schedule", "--all", "mine.py", "--json"], ["mine.py", "--all", "schedule"]):
-        assert call(one, *words)[0] == 0
+        assert call(check_file, *words)[0] == 0
 
 
 def test_a_notebook_is_checked_by_its_cells(desk, call):
     parts = right("schedule").split("\n\n\n")
     cells = [{"cell_type": "code", "source": part} for part in ["%matplotlib inline", *parts]]
     Path("my_schedule.ipynb").write_text(json.dumps({"cells": cells}))
-    assert call(one, "my_schedule.ipynb")[0] == 0
+    assert call(check_file, "my_schedule.ipynb")[0] == 0
 
 
 def test_a_picture_has_every_head(desk, call):
     pytest.importorskip("matplotlib")
     Path("my_task02.py").write_text(right("task02"))
-    code, out, _ = call(look, "2", "--seconds", 1, "--png", "heads.png")
+    code, out, _ = call(draw_attention, "2", "--seconds", 1, "--png", "heads.png")
     assert code == 0 and out.endswith("heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -343,10 +343,10 @@ def test_a_start_makes_a_folder_and_says_so(desk, call):
 
 def test_hints_are_counted_for_each_file(desk, call):
     fails = [Result("logits", "fail")]
-    assert call(one, "--hint", 1, "task02", "other.py")[0] == 0
-    assert one.summary("task02", fails, Path("other.py")).endswith("check task02 other.py --hint 2")
-    assert one.summary("task02", fails, Path("task02_mine.py")).endswith("check task02_mine.py --hint 1")
-    assert one.summary("task02", fails).endswith("check task02 --hint 1")
+    assert call(check_file, "--hint", 1, "task02", "other.py")[0] == 0
+    assert check_file.summary("task02", fails, Path("other.py")).endswith("check task02 other.py --hint 2")
+    assert check_file.summary("task02", fails, Path("task02_mine.py")).endswith("check task02_mine.py --hint 1")
+    assert check_file.summary("task02", fails).endswith("check task02 --hint 1")
 
 
 @pytest.mark.parametrize("task", EXERCISES)
@@ -357,9 +357,9 @@ def test_the_next_hint_is_about_the_stage_that_failed(task, desk, call):
         about = EXERCISES[task].about(stage)
         for expected in [*about, about[-1]] if about else EXERCISES[task].hints[:1]:
             failed = [Result("interface", "pass"), Result(stage, "fail"), Result("later", "fail")]
-            level = one.summary(task, failed, Path(own_name(task))).rpartition(" ")[2]
+            level = check_file.summary(task, failed, Path(own_name(task))).rpartition(" ")[2]
             State().note(task, Path(own_name(task)), failed, "fail")
-            _, out, _ = call(one, "--hint", level, task)
+            _, out, _ = call(check_file, "--hint", level, task)
             assert out == (f"About {stage}: {expected}\n" if about else f"About all of {task}: {expected}\n")
         Path(".check.json").unlink()
 
@@ -368,11 +368,11 @@ def test_hints_in_general_go_on_where_nothing_failed(desk, call):
     file = Path("my_task03.py")
     file.write_text("x = 1\n")
     State().note("task03", file, [Result("generation", "fail")], "fail")
-    assert call(one, "--hint", 1, "task03")[1].startswith("About generation: ")
+    assert call(check_file, "--hint", 1, "task03")[1].startswith("About generation: ")
     State().note("task03", file, [Result("interface", "not started")], "not started")
-    assert call(one, "--hint", 1, "task03")[1] == f"About all of task03: {EXERCISES['task03'].hints[0]}\n"
+    assert call(check_file, "--hint", 1, "task03")[1] == f"About all of task03: {EXERCISES['task03'].hints[0]}\n"
     State().note("task03", file, [Result("generation", "fail")], "fail")
-    assert one.summary("task03", [Result("generation", "fail")]).endswith("--hint 2")
+    assert check_file.summary("task03", [Result("generation", "fail")]).endswith("--hint 2")
 
 
 def test_every_hint_of_a_stage_belongs_to_one():
@@ -395,9 +395,9 @@ def test_every_hint_of_a_stage_belongs_to_one():
 )
 def test_the_next_hint_has_the_factor_that_fails(desk, task, got, level):
     failed = [Result("logits", "fail", got=got)]
-    assert one.level_of_hint(task, None, failed) == level
+    assert check_file.level_of_hint(task, None, failed) == level
     State().hint(task, level)
-    assert one.level_of_hint(task, None, [Result("shapes", "fail")]) == {1: 2, 3: 1}[level]
+    assert check_file.level_of_hint(task, None, [Result("shapes", "fail")]) == {1: 2, 3: 1}[level]
 
 
 def test_the_table_says_that_task_8_is_read_and_run():
@@ -408,8 +408,12 @@ def test_the_table_says_that_task_8_is_read_and_run():
 @pytest.mark.parametrize(
     ("command", "file", "said"),
     [
-        (look, "chapter1.py", "look needs a task's file, with Config and GPT; for a transformer: python -m studies"),
-        (own, "03_training.ipynb", "run a notebook in Jupyter"),
+        (
+            draw_attention,
+            "chapter1.py",
+            "look needs a task's file, with Config and GPT; for a transformer: python -m studies",
+        ),
+        (run_file, "03_training.ipynb", "run a notebook in Jupyter"),
     ],
 )
 def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file, said):
@@ -420,7 +424,7 @@ def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file
 
 
 def test_a_long_list_of_what_was_left_out_is_cut():
-    subject = Namespace(path=Path("my_block.py"))
-    assert left_out(subject, {"left_out": []}) == ""
-    assert left_out(subject, {"left_out": [*"abc"]}) == "; left out: a, b, c"
-    assert left_out(subject, {"left_out": [*"abcde"]}) == "; left out: a, b, c and 2 more"
+    learner = Namespace(path=Path("my_block.py"))
+    assert left_out(learner, {"left_out": []}) == ""
+    assert left_out(learner, {"left_out": [*"abc"]}) == "; left out: a, b, c"
+    assert left_out(learner, {"left_out": [*"abcde"]}) == "; left out: a, b, c and 2 more"

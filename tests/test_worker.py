@@ -11,12 +11,12 @@ import time
 import zipfile
 from pathlib import Path
 
-from check import notebook, sandbox, server, worker
 from check.grading import grade
 from check.grading.submissions import collect
-from check.run import CODES, check, verdict
-from check.session import Session, clean, missing, question_for
-from check.zygote import CAN_FORK, ROOT, Zygote, descendants
+from check.isolated import notebook, sandbox, server, worker
+from check.judge.checking import CODES, check, verdict
+from check.judge.process import LearnerProcess, clean, hint_for, missing
+from check.judge.zygote import CAN_FORK, ROOT, Zygote, descendants
 from exercises.catalogue import EXERCISES
 
 import pytest
@@ -36,7 +36,7 @@ def zygote():
         yield zygote
 
 
-def look(zygote, path, **how):
+def check_with(zygote, path, **how):
     """The results up to the first that does not hold, or until the model's logits were compared."""
     results = []
     for result in check("task03", path, zygote=zygote, **how):
@@ -108,15 +108,15 @@ PASS = {
 @pytest.mark.parametrize("case", PASS)
 def test_a_right_file_passes_whatever_it_does_at_import(zygote, tmp_path, case):
     (tmp_path / "my_task03.py").write_text(PASS[case], newline="")
-    assert verdict(results := look(zygote, tmp_path / "my_task03.py")) == "pass", said(results[-1])
+    assert verdict(results := check_with(zygote, tmp_path / "my_task03.py")) == "pass", said(results[-1])
 
 
 @pytest.mark.parametrize("name", ["random.py", "torch.py", "common.py", "check.py"])
 def test_a_file_may_have_any_name(zygote, tmp_path, name):
     (tmp_path / name).write_text(changed("= config.n_embd,", "= config.n_embed,"))
-    assert f"{name}, line 40" in said(look(zygote, tmp_path / name)[-1])
+    assert f"{name}, line 40" in said(check_with(zygote, tmp_path / name)[-1])
     (tmp_path / name).write_text(RIGHT)
-    assert verdict(look(zygote, tmp_path / name)) == "pass"
+    assert verdict(check_with(zygote, tmp_path / name)) == "pass"
 
 
 NAMED = {
@@ -146,14 +146,14 @@ def test_what_the_check_lacks_or_the_file_breaks_is_named_with_its_line(zygote, 
         pytest.skip("only sandlock denies what a pool of processes needs; elsewhere it works")
     status, words, text = NAMED[case]
     (tmp_path / "my_task03.py").write_text(text)
-    result = look(zygote, tmp_path / "my_task03.py")[-1]
+    result = check_with(zygote, tmp_path / "my_task03.py")[-1]
     assert result.status == status, said(result)
     assert re.search(words, said(result), re.DOTALL), said(result)
 
 
 def test_grad_mode_that_was_switched_off_is_asked_about():
     message = "element 0 of tensors does not require grad and does not have a grad_fn"
-    assert "grad mode" in question_for({"kind": "RuntimeError", "message": message, "source": ""})
+    assert "grad mode" in hint_for({"kind": "RuntimeError", "message": message, "source": ""})
 
 
 def test_a_package_that_is_absent_is_undecided_and_said():
@@ -164,11 +164,11 @@ def test_a_package_that_is_absent_is_undecided_and_said():
 
 
 def test_the_processor_time_of_children_counts(zygote, tmp_path, monkeypatch):
-    monkeypatch.setattr("check.session.WORK_SECONDS", 1.0)
+    monkeypatch.setattr("check.judge.process.WORK_SECONDS", 1.0)
     busy = "import os\nfor _ in range(2):\n    if os.fork() == 0:\n        while True:\n            pass\nos.wait()\n"
     (tmp_path / "my_task03.py").write_text(busy)
     before = time.monotonic()
-    (result,) = look(zygote, tmp_path / "my_task03.py")
+    (result,) = check_with(zygote, tmp_path / "my_task03.py")
     assert "seconds of processor time" in result.got and time.monotonic() - before < 60
 
 
@@ -176,19 +176,20 @@ def test_the_processor_time_of_children_counts(zygote, tmp_path, monkeypatch):
 def test_what_a_file_leaves_running_ends_with_it(zygote, tmp_path):
     leave = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(999)\n"
     (tmp_path / "my_task03.py").write_text(leave + RIGHT)
-    assert look(zygote, tmp_path / "my_task03.py")[-1].status == "pass"
+    assert check_with(zygote, tmp_path / "my_task03.py")[-1].status == "pass"
     assert not zygote.server or len(descendants(zygote.server.pid)) <= 2  # the sandbox, and what holds PyTorch
 
 
 def test_a_process_holds_nothing_of_another_or_of_the_check(zygote, tmp_path):
-    text = "import os, sys, torch\nfound = [m for m in sys.modules if m.startswith(('check.', 'exercises', 'tests'))]\n"
+    text = "import os, sys, torch\nours = ('check.', 'exercises', 'tests')\n"
+    text += "found = [m for m in sys.modules if m.startswith(ours) and m != 'check.isolated']\n"
     text += "def causal_mask(T):\n    try:\n        names = os.listdir('..')\n    except OSError:\n        names = []\n"
     text += "    return torch.tensor(len(found) * 100 + len(names))\n"
     (tmp_path / "my_attention.py").write_text(text)
-    with Session(tmp_path / "my_attention.py", zygote) as session:
-        session.ask("load")
+    with LearnerProcess(tmp_path / "my_attention.py", zygote) as process:
+        process.ask("load")
         known = ("guard", "loading", "loop", "notebook", "protocol", "sandbox", "standins", "worker")
-        assert int(session.ask("mask", length=3)) in (
+        assert int(process.ask("mask", length=3)) in (
             100 * len(known),
             100 * len(known) + len(os.listdir(zygote.folder)),
         )
@@ -214,7 +215,8 @@ def test_the_process_that_forks_knows_whether_the_check_still_needs_it(monkeypat
 def test_the_learners_process_starts_before_the_check_imports_pytorch(tmp_path):
     (tmp_path / "my_attention.py").write_text("x = 1\n")
     code = (
-        "import sys\nfrom check import __main__ as front, zygote\nstart = zygote.Zygote.__init__\nseen = []\n"
+        "import sys\nfrom check import __main__ as front\nfrom check.judge import zygote\n"
+        "start = zygote.Zygote.__init__\nseen = []\n"
         "zygote.Zygote.__init__ = lambda self: (seen.append('torch' in sys.modules), start(self))[1]\n"
         "sys.argv = ['check', 'attention', sys.argv[1]]\n"
         "try:\n    front.main()\nfinally:\n    print(seen, zygote.AHEAD)\n"
@@ -225,12 +227,12 @@ def test_the_learners_process_starts_before_the_check_imports_pytorch(tmp_path):
 
 
 def test_the_process_that_forks_is_started_again_after_some_files(monkeypatch, tmp_path):
-    monkeypatch.setattr("check.zygote.MOST_FILES", 2)
+    monkeypatch.setattr("check.judge.zygote.MOST_FILES", 2)
     (tmp_path / "my_attention.py").write_text("")
     with Zygote() as zygote:
         for left in (True, False):
-            with Session(tmp_path / "my_attention.py", zygote) as session:
-                session.ask("load")
+            with LearnerProcess(tmp_path / "my_attention.py", zygote) as process:
+                process.ask("load")
             assert bool(zygote.server) == left or sandbox.holds_one_file()
 
 
@@ -260,7 +262,7 @@ REST = RIGHT.replace(HEAD, "")
 )
 def test_files_of_one_homework_travel_along(zygote, tmp_path, main, line, head):
     write(tmp_path, **{main: f"{line}\n{REST}", head: f"{IMPORTS}\n\n{HEAD}", "task01": "1 / 0"})
-    results = look(zygote, tmp_path / f"{main}.py")
+    results = check_with(zygote, tmp_path / f"{main}.py")
     assert verdict(results) == "pass", said(results[-1])
 
 
@@ -268,15 +270,15 @@ def test_an_error_in_a_file_next_to_it_names_that_file_and_no_other_is_copied(zy
     broken = HEAD.replace("self.q(x) @", "self.q(x) * ")
     files = {"layers": f"{IMPORTS}\n\n{broken}", "my_task01": "secret = 1", "random": "1 / 0"}
     write(tmp_path, my_task03=f"from layers import Head\nimport random\n{REST}", **files)
-    assert "layers.py, line 21: return F.softmax" in said(look(zygote, tmp_path / "my_task03.py")[-1])
-    with Session(tmp_path / "my_task03.py", zygote) as session:
-        assert [path.name for path in (session.folder / "files").rglob("*.py")] == ["layers.py"]
+    assert "layers.py, line 21: return F.softmax" in said(check_with(zygote, tmp_path / "my_task03.py")[-1])
+    with LearnerProcess(tmp_path / "my_task03.py", zygote) as process:
+        assert [path.name for path in (process.folder / "files").rglob("*.py")] == ["layers.py"]
 
 
 def test_no_file_comes_from_outside_the_submission(zygote, tmp_path):
     write(tmp_path, other="secret = 1", **{"own/my_task03": "from ..other import secret\n"})
-    with Session(tmp_path / "own" / "my_task03.py", zygote, within=tmp_path / "own") as session:
-        assert not list((session.folder / "files").rglob("*.py"))
+    with LearnerProcess(tmp_path / "own" / "my_task03.py", zygote, within=tmp_path / "own") as process:
+        assert not list((process.folder / "files").rglob("*.py"))
 
 
 def test_grade_takes_the_files_of_the_same_student_along(zygote, tmp_path):
@@ -290,7 +292,7 @@ def test_grade_takes_the_files_of_the_same_student_along(zygote, tmp_path):
         archive.writestr("../layers.py", "1 / 0")
     found = collect(tmp_path)
     assert set(found.left) == {"anna/notes.py", "layers.py", "bo.zip/../layers.py"}
-    marks = [grade.look(each, 0, zygote) for each in found.submissions]
+    marks = [grade.mark_submission(each, 0, zygote) for each in found.submissions]
     assert [mark.status for mark in marks] == ["pass", "pass"], [mark.stages[-1] for mark in marks]
 
 
@@ -348,13 +350,13 @@ def test_a_notebooks_errors_name_cell_and_line(zygote, tmp_path):
         ("from no_such import *", "no_such is not here"),
     ):
         path.write_text(cells(IMPORTS, BODY, last))
-        assert where in said(look(zygote, path)[-1]), said(look(zygote, path)[-1])
+        assert where in said(check_with(zygote, path)[-1]), said(check_with(zygote, path)[-1])
 
 
 def test_a_notebook_runs_the_file_next_to_it(zygote, tmp_path):
     (tmp_path / "other.py").write_text(f"{IMPORTS}\n\n{HEAD}")
     (tmp_path / "task03.ipynb").write_text(cells(IMPORTS, "%run other.py", REST.replace(IMPORTS, "")))
-    assert verdict(results := look(zygote, tmp_path / "task03.ipynb")) == "pass", said(results[-1])
+    assert verdict(results := check_with(zygote, tmp_path / "task03.ipynb")) == "pass", said(results[-1])
 
 
 def test_code_of_a_notebook_is_a_script():
@@ -384,11 +386,11 @@ def test_an_error_is_described_by_the_learners_own_line(tmp_path):
 
 @pytest.mark.slow
 def test_where_nothing_can_be_forked_each_file_has_a_process_of_its_own(monkeypatch, tmp_path):
-    for module in ("check.zygote", "check.session"):
+    for module in ("check.judge.zygote", "check.judge.process"):
         monkeypatch.setattr(f"{module}.CAN_FORK", False)
     (tmp_path / "my_task03.py").write_text(RIGHT)
     with Zygote() as zygote:
         assert zygote.server is None
-        assert [verdict(look(zygote, tmp_path / "my_task03.py")) for _ in range(2)] == ["pass", "pass"]
+        assert [verdict(check_with(zygote, tmp_path / "my_task03.py")) for _ in range(2)] == ["pass", "pass"]
     (tmp_path / "my_task03.py").write_text("import os\nos._exit(7)\n")
-    assert "ended itself, with code 7" in look(None, tmp_path / "my_task03.py")[-1].got
+    assert "ended itself, with code 7" in check_with(None, tmp_path / "my_task03.py")[-1].got

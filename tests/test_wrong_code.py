@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from check.names import task_of
-from check.stages.generation import DRAWS, _most_by_chance
-from check.stages.training import limit
+from check.command.names import task_of
+from check.judge.stages.generation import DRAWS, _most_by_chance
+from check.judge.stages.training import limit
 from exercises import build
 from tools import cases
 from tools import in_process as local

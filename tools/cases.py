@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from check.names import task_of
-from check.result import Result
-from check.run import check
-from check.zygote import Zygote
+from check.command.names import task_of
+from check.judge.checking import check
+from check.judge.result import Result
+from check.judge.zygote import Zygote
 from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import progress, run

@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from check import sandbox, session
-from check.result import Broken, Failure
-from check.session import Session
-from check.zygote import Zygote, descendants
+from check.isolated import sandbox
+from check.judge import process
+from check.judge.process import LearnerProcess
+from check.judge.result import Broken, Failure
+from check.judge.zygote import Zygote, descendants
 
 import torch
 
@@ -74,7 +75,7 @@ FILES = {
     "watch files": "import ctypes; fd = ctypes.CDLL(None).inotify_init(); assert "
     "ctypes.CDLL(None).inotify_add_watch(fd, FOLDER.encode(), 0xfff) >= 0",
     "the other learner's file": "import os\nfor each in os.listdir(OTHER): open(OTHER + '/' + each, 'a').write('x')",
-    "the check's modules": "import check, os; open(os.path.dirname(check.__file__) + '/worker.py', 'a').write('x')",
+    "the check's modules": "import check, os; open(os.path.dirname(check.__file__) + '/isolated/worker.py', 'a').write('x')",
     "/dev/shm": "open('/dev/shm/harmful', 'w').write('x'); raise OSError",
     "/tmp": "open('/tmp/harmful', 'w').close()",
     # processes
@@ -221,15 +222,15 @@ class World:
         for file in self.files:
             about = os.stat(file)
             found[file.name] = (file.read_text(), about.st_mode, about.st_mtime_ns, about.st_nlink, about.st_uid)
-        for process in (self.victim.pid, os.getpid()):
-            limits = [resource.prlimit(process, limit) for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
+        for pid in (self.victim.pid, os.getpid()):
+            limits = [resource.prlimit(pid, limit) for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
             shares = (
-                os.getpriority(os.PRIO_PROCESS, process),
-                os.sched_getaffinity(process),
-                os.sched_getscheduler(process),
+                os.getpriority(os.PRIO_PROCESS, pid),
+                os.sched_getaffinity(pid),
+                os.sched_getscheduler(pid),
             )
-            status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
-            found[f"process {process}"] = (limits, shares, status, Path(f"/proc/{process}/oom_score_adj").read_text())
+            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+            found[f"process {pid}"] = (limits, shares, status, Path(f"/proc/{pid}/oom_score_adj").read_text())
         found["terminal"] = termios.tcgetattr(self.terminal)
         found["shared memory"] = [os.path.exists(f"{place}/harmful") for place in ("/dev/shm", "/tmp")]
         found["calls"] = [self._called(each) for each in (*self.sockets, self.udp)]
@@ -250,12 +251,12 @@ class World:
 @contextlib.contextmanager
 def short_limits() -> Iterator[None]:
     """Waiting and work end soon."""
-    before = session.IDLE_SECONDS, session.WORK_SECONDS
-    session.IDLE_SECONDS, session.WORK_SECONDS = 4.0, 4.0
+    before = process.IDLE_SECONDS, process.WORK_SECONDS
+    process.IDLE_SECONDS, process.WORK_SECONDS = 4.0, 4.0
     try:
         yield
     finally:
-        session.IDLE_SECONDS, session.WORK_SECONDS = before
+        process.IDLE_SECONDS, process.WORK_SECONDS = before
 
 
 def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
@@ -289,7 +290,7 @@ def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
 
 def _load(file: Path, zygote: Zygote) -> str:
     with contextlib.ExitStack() as stack:
-        learner = stack.enter_context(Session(file, zygote))
+        learner = stack.enter_context(LearnerProcess(file, zygote))
         try:
             learner.ask("load")
             return " ".join(["answered:", *learner.printed().split("\n")[-1:]])

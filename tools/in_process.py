@@ -4,15 +4,16 @@ import io
 import sys
 from pathlib import Path
 
-from check import protocol, run, worker
-from check.result import Result
-from check.session import Session
+from check.isolated import protocol, worker
+from check.judge import checking
+from check.judge.process import LearnerProcess
+from check.judge.result import Result
 
 import torch
 
 
-class LocalSession(Session):
-    """A session whose questions are answered in this process."""
+class LocalProcess(LearnerProcess):
+    """A learner's process that is this one: its questions are answered here."""
 
     def _start(self) -> None:
         order = self.copy(None)
@@ -46,13 +47,13 @@ def _copied(message: dict) -> dict:
 
 
 def check(name: str, path: Path, seed: int = 0) -> list[Result]:
-    """As check.run.check, in this process."""
-    before = run.Session
-    run.Session = LocalSession  # type: ignore[misc]
+    """As check.judge.checking.check, in this process."""
+    before = checking.LearnerProcess
+    checking.LearnerProcess = LocalProcess  # type: ignore[misc]
     try:
-        return list(run.check(name, path, seed=seed, official_too=True))
+        return list(checking.check(name, path, seed=seed, official_too=True))
     finally:
-        run.Session = before  # type: ignore[misc]
+        checking.LearnerProcess = before  # type: ignore[misc]
 
 
 def first_failure(name: str, path: Path, seed: int = 0) -> Result | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from check.suites import stages_of
+from check.judge.suites import stages_of
 from exercises import build
 from exercises.catalogue import EXERCISES
 

@@ -13,8 +13,8 @@ import time
 import warnings
 from pathlib import Path
 
-from check.run import check, verdict
-from check.zygote import Zygote, usage
+from check.judge.checking import check, verdict
+from check.judge.zygote import Zygote, usage
 from common.machine import describe
 from common.parser import Parser, whole_number
 from common.run import progress, run

@@ -22,7 +22,7 @@ Functions = list[frozenset[tuple]]
 
 
 def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
-    """Name → (task, code) to groups of two and more names of one origin, with the least likeness of a link in each.
+    """Name → (task, code) to groups of two and more names of one origin, with the least similarity of a link in each.
 
     The official file of a task is called "the official task03".
     """
@@ -34,7 +34,7 @@ def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
     for one, other in combinations(everything, 2):
         if everything[one][0] != everything[other][0]:
             continue
-        found = likeness(functions[one], functions[other])
+        found = similarity(functions[one], functions[other])
         if found < LIMIT:
             continue
         joined = members[one] if members[one] is members[other] else members[one] + members[other]
@@ -44,7 +44,7 @@ def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
     return [(least[key], group) for key, group in distinct.items()]
 
 
-def likeness(one: Functions, other: Functions) -> float:
+def similarity(one: Functions, other: Functions) -> float:
     """The share of the smaller file's functions, by size, that is in the other's best fitting ones; tiny files: 0."""
     small, large = sorted((one, other), key=lambda functions: sum(map(len, functions)))
     total = sum(map(len, small))

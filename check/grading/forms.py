@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from check.command.names import task_of
 from check.grading.marks import WORDS, Mark, meaning
-from check.names import task_of
 from common.run import UserError
 from exercises.catalogue import EXERCISES
 

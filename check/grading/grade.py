@@ -27,14 +27,14 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 import common  # noqa: F401  (before PyTorch, also in the processes of --jobs: see common/__init__.py)
-from check import sandbox
+from check.command.names import task_named
 from check.grading import forms
 from check.grading.copies import groups
 from check.grading.marks import Mark, Points, names_of
 from check.grading.submissions import HandedIn, Submission, collect, printable
-from check.names import task_named
-from check.run import check, verdict
-from check.zygote import Zygote
+from check.isolated import sandbox
+from check.judge.checking import check, verdict
+from check.judge.zygote import Zygote
 from common.parser import Parser, path, whole_number
 from common.progress import duration
 from common.run import UserError, progress
@@ -181,10 +181,10 @@ def _checked(todo: list[Submission], jobs: int, seed: int) -> Iterator[Mark]:
     if jobs == 1:
         with Zygote() as zygote:
             for each in todo:
-                yield look(each, seed, zygote)
+                yield mark_submission(each, seed, zygote)
         return
     with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), _worker, (os.getpid(),)) as pool:
-        coming = {pool.submit(look, each, seed): each for each in todo}
+        coming = {pool.submit(mark_submission, each, seed): each for each in todo}
         try:
             while coming:
                 done, _ = wait(coming, return_when=FIRST_COMPLETED)
@@ -214,7 +214,7 @@ def _worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def look(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
+def mark_submission(each: Submission, seed: int, zygote: Zygote | None = None) -> Mark:
     """Check a submission, every stage. Any error is in this file's mark, and does not affect other students."""
     start = time.perf_counter()
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from check.suites import stages_of
+from check.judge.suites import stages_of
 from common.run import UserError
 from exercises.catalogue import EXERCISES
 

@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from check.command.names import SUFFIXES, task_of
 from check.grading.released import is_released, is_starter
-from check.names import SUFFIXES, task_of
-from check.notebook import code_in
+from check.isolated.notebook import code_in
 from common.run import UserError
 
 LARGEST = 2**20  # bytes of a program

@@ -1,0 +1,1 @@
+"""The commands of python -m check, except grade."""

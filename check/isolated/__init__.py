@@ -1,0 +1,1 @@
+"""What the process has in which a learner's code runs, apart from PyTorch and common."""

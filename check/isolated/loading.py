@@ -1,0 +1,219 @@
+"""A learner's file or notebook as a module, and the other files of theirs that it imports."""
+
+import ast
+import contextlib
+import importlib.util
+import inspect
+import os
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from check.isolated.notebook import CELL, KEPT, source_of
+
+OURS = frozenset(("torch", "common", "check", "exercises"))
+MOST_FILES = 100
+MODULE = "learner"
+READ = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+FUTURE = sum(flag for name, flag in vars(__import__("__future__")).items() if name.startswith("CO_"))
+
+
+class Trained(Exception):
+    """The file trains while it is imported."""
+
+
+def imported_files(main: Path, within: Path | None = None) -> tuple[dict[Path, bytes], set[Path], bool]:
+    """The .py files that a file imports, directly or through others, from its own folder and its package's root.
+
+    Also the folders that belong on sys.path, and whether an import is relative. No file is outside `within`. Names of
+    Python's own modules, of PyTorch and of `common` mean these, as in the check.
+    """
+    found: dict[Path, bytes] = {}
+    todo, roots, relative = [main], {main.parent}, False
+    while todo and len(found) < MOST_FILES:
+        for level, root, file in _imports(todo.pop(), main):
+            if (within is None or file.is_relative_to(within)) and file.is_file():
+                roots.add(root)
+                relative = relative or level > 0
+                if file not in found and file != main:
+                    found[file] = file.read_bytes()
+                    todo.append(file)
+    return found, roots, relative
+
+
+def _imports(path: Path, main: Path) -> Iterator[tuple[int, Path, Path]]:
+    """Of each import of a file: its level, a root, and the files below it that could be the module or its packages."""
+    for level, name in _imported_names(source_of(path)):
+        parts = name.split(".")
+        if level < len(path.parents):
+            places = [(path.parents[level], path.parents[level - 1])] if level else _roots(main, parts[0])
+            for root, folder in places:
+                modules = [folder.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+                yield from ((level, root, module / "__init__.py") for module in modules)
+                yield from ((level, root, module.with_name(f"{module.name}.py")) for module in modules[-2:])
+
+
+def _imported_names(source: bytes) -> Iterator[tuple[int, str]]:
+    """Level and dotted name of all that could be a module in a file's imports; of `%run file.py`, the file's."""
+    for node in _nodes(source):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = f"{node.module}." if node.module else ""
+            yield from ((node.level, start + alias.name) for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "run_line_magic":
+            magic, line = (getattr(argument, "value", "") for argument in node.args[:2])
+            if magic == "run" and line.split():
+                yield 0, line.split()[0].removesuffix(".py").replace("/", ".")
+
+
+def _nodes(source: bytes) -> Iterator[ast.AST]:
+    text = source.decode("utf-8", "replace")
+    for _, _, part in cells_of(text) if text.startswith(CELL) else [(1, 1, text)]:
+        with contextlib.suppress(SyntaxError, ValueError):
+            yield from ast.walk(compile(part.removeprefix("\ufeff"), "", "exec", READ, dont_inherit=True))
+
+
+def _roots(main: Path, first: str) -> list[tuple[Path, Path]]:
+    """The folders in which a name's first part is looked up: the file's own, and those that hold its package."""
+    if first in OURS or first in sys.stdlib_module_names:
+        return []
+    above = [folder.parent for folder in main.parents[:-1] if first == folder.name or (folder / "__init__.py").exists()]
+    return [(root, root) for root in (main.parent, *above)]
+
+
+def copy_files(main: Path, folder: Path, within: Path | None = None) -> tuple[str, list[str]]:
+    """Copy what a file imports into a folder; the name of the file's package, and the paths for sys.path."""
+    main = main.resolve()
+    files, roots, relative = imported_files(main, within and within.resolve())
+    if not files:
+        return "", []
+    base = Path(os.path.commonpath([*roots, *(file.parent for file in files)]))
+    for file, content in files.items():
+        target = folder / file.relative_to(base)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    package = ".".join(main.parent.relative_to(base).parts) if relative else ""
+    order = sorted(roots, key=lambda root: (root != main.parent, len(root.parts)))
+    return package, [str(folder / root.relative_to(base)) for root in order]
+
+
+def named_in(source: bytes) -> set[str]:
+    """The parts of all dotted names that a file imports."""
+    return {part for _, name in _imported_names(source) for part in name.split(".")}
+
+
+def quiet() -> None:
+    """Nothing is compiled in this process, and nothing runs on a GPU."""
+    import torch
+
+    torch.compile = lambda model=None, **_: (lambda function: function) if model is None else model  # type: ignore
+    torch.nn.Module.compile = lambda self, *_, **__: None  # type: ignore[method-assign]
+    torch.backends.mps.is_available = lambda: False  # type: ignore[assignment]
+
+
+def load(path: Path, package: str = "", paths: tuple[str, ...] = ()) -> tuple[ModuleType, list[str]]:
+    """The module of a file, and what of a notebook was left out. Raises Trained, and what the file raises.
+
+    The module's name is neutral, so that a file random.py hides no other module. Settings of PyTorch that it changed
+    are set back.
+    """
+    import torch
+
+    name = f"{package}.{MODULE}" if package else MODULE
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, None, origin=str(path)))  # type: ignore
+    module.__file__, module.__package__ = str(path), package
+    sys.modules[name] = sys.modules[MODULE] = module
+    sys.path[:0] = paths
+    backward, arguments = torch.autograd.backward, sys.argv
+    torch.autograd.backward, sys.argv = _refuse_to_train, [path.name]
+    left_out: list[str] = []
+    try:
+        with tokenize.open(path) as file:
+            source = file.read()
+        if source.startswith(CELL):
+            left_out = _run_cells(module, source, path)
+        else:
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+    finally:
+        torch.autograd.backward, sys.argv = backward, arguments
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        torch.autograd.set_detect_anomaly(False)
+        torch.set_num_threads(1)
+    return module, left_out
+
+
+def _refuse_to_train(*_: Any, **__: Any) -> None:
+    raise Trained
+
+
+def _run_cells(module: ModuleType, source: str, path: Path) -> list[str]:
+    """Run a notebook statement by statement; what was left out, with its cell and the reason.
+
+    A statement is left out that trains or wants what the check lacks (a package, data, the network), or a name that
+    such a statement would have defined. A definition is never left out: the first of those reasons is raised instead.
+    """
+    names = vars(module)
+    left_out: list[str] = []
+    missing: set[str] = set()
+    first: Exception | None = None
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for number, start, text in cells_of(source):
+        if text.startswith("# %%") and not text.split("\n", 1)[0].startswith(KEPT):
+            left_out.append(f"cell {number} ({text[2:].split()[0]})")
+        tree = ast.parse("\n" * (start - 1) + text, str(path))
+        for statement in tree.body:
+            code = compile(ast.Module([statement], []), str(path), "exec", flags, dont_inherit=True)
+            flags |= code.co_flags & FUTURE
+            try:
+                _run(code, names)
+            except Exception as error:
+                reason = _reason(error, missing)
+                if not reason:
+                    raise
+                first = first or error
+                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or _imports_all(statement):
+                    raise first from None
+                missing |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names.keys()
+                missing |= {(alias.asname or alias.name).split(".")[0] for alias in getattr(statement, "names", [])}
+                left_out.append(f"cell {number}, line {statement.lineno - start + 1} ({reason})")
+    return left_out
+
+
+def _imports_all(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
+
+
+def _run(code: Any, names: dict) -> None:
+    if code.co_flags & inspect.CO_COROUTINE:
+        import asyncio
+
+        asyncio.run(eval(code, names))
+    else:
+        exec(code, names)
+
+
+def _reason(error: Exception, missing: set[str]) -> str:
+    """Why a notebook's statement is left out; "" where its error is the learner's."""
+    if isinstance(error, Trained):
+        return "it trains"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed here"
+    if isinstance(error, NameError) and error.name in missing:
+        return f"{error.name} was left out"
+    return "no such file or network" if isinstance(error, OSError) else ""
+
+
+def cells_of(source: str) -> list[tuple[int, int, str]]:
+    """Number, first line and text of each cell of a notebook's code."""
+    lines = source.split("\n")
+    marks = [number for number, line in enumerate(lines, 1) if line.startswith(CELL)]
+    ends = [*(mark - 1 for mark in marks[1:]), len(lines)]
+    return [
+        (int(lines[mark - 1].removeprefix(CELL)), mark + 1, "\n".join(lines[mark:end]))
+        for mark, end in zip(marks, ends, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Asks the learner's process, and judges what it answers."""

@@ -1,0 +1,131 @@
+"""One check: all stages of a task or piece on a learner's file, each result as it comes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from check.judge import partial
+from check.judge.learner_file import LearnerFile
+from check.judge.process import LearnerProcess
+from check.judge.reference import TASKS
+from check.judge.result import Broken, Failure, NotStarted, Result, Undecided
+from check.judge.suites import stages_of
+from check.judge.zygote import Zygote
+
+import torch
+
+# Stages that need to know which parameter is which.
+READING = frozenset(("logits", "sizes", "dropout", "bidirectional", "initialization", "gradients", "training"))
+STATUSES = ("error", "fail", "undecided", "not started", "pass")  # the worst first
+CODES = {"pass": 0, "fail": 1, "not started": 2, "undecided": 3, "error": 4}
+
+
+def check(
+    name: str,
+    path: Path,
+    everything: bool = False,
+    seed: int = 0,
+    official_too: bool = False,
+    zygote: Zygote | None = None,
+    within: Path | None = None,
+    graded: bool = False,
+) -> Iterator[Result]:
+    """Test one property after the other, and stop at the first that fails (`everything`: go on).
+
+    `zygote`: one that is there already, for many checks. `within`: the folder whose files the file may import.
+    `graded`: a file that runs code from a string fails.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    missing = None
+    try:
+        with LearnerProcess(path, zygote, within) as process:
+            for result in _stages(LearnerFile(name, path, process, seed, official_too, graded), everything):
+                if result.status == "not started" and not everything and not graded:
+                    missing = result
+                    break
+                yield result
+        if missing:
+            yield partial.judged(name, path, missing, lambda whole: check(name, whole, False, seed, True, zygote))
+    except Broken as broken:  # before the first hint
+        yield Result("identity", "error", detail=str(broken))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _stages(learner: LearnerFile, everything: bool) -> Iterator[Result]:
+    """The stages' results. With `everything`, stages that need a failed one are left out: they were not reached.
+
+    A bug that one stage has named does not fail later ones: they compare with the lesson's model with that bug.
+    """
+    skipped: set[str] = set()
+    for stage in stages_of(learner.name):
+        name = stage.__name__
+        if name in skipped:
+            continue
+        learner.sizes_used = ""
+        result = _look(stage, learner)
+        if result.status == "fail" and name == "training" and learner.failed:
+            return  # what was named before may be the reason
+        yield result
+        if result.status == "pass":
+            continue
+        learner.failed.add(name)
+        if not everything or result.status == "error" or not learner.process.lives() or not _goes_on(learner, name):
+            return
+        if name == "interface":
+            skipped.add("generation")
+        elif name in ("parameters", "logits") and not learner.hook and learner.arrangement is None:
+            skipped |= READING
+
+
+def _goes_on(learner: LearnerFile, failed: str) -> bool:
+    """Whether later stages can still be tested after a stage that fails."""
+    if failed == "identity":
+        return bool(learner.defined)
+    if failed == "interface":
+        try:
+            return learner.name in TASKS and bool(learner.small_model())
+        except (Failure, NotStarted, Undecided, Broken):
+            return False
+    return True
+
+
+def _look(stage, learner: LearnerFile) -> Result:
+    """The result of one stage."""
+    name, before = stage.__name__, len(learner.notes)
+    try:
+        detail = stage(learner)
+        return Result(name, "pass", detail=learner.in_its_words(detail), notes=learner.notes[before:])
+    except NotStarted as missing:
+        return Result(name, "not started", detail=str(missing))
+    except Undecided as undecided:
+        return Result(name, "undecided", detail=str(undecided))
+    except Broken as broken:
+        return Result(name, "error", detail=str(broken))
+    except Failure as failure:
+        return _failed(name, failure, learner)
+    except Exception as error:  # an answer that is none, say, from a process that was tampered with
+        return Result(name, "error", detail=f"the check cannot read what came back: {type(error).__name__}: {error}")
+
+
+def _failed(name: str, failure: Failure, learner: LearnerFile) -> Result:
+    say = learner.in_its_words
+    return Result(
+        name,
+        "fail",
+        what=say(failure.what),
+        expected=say(failure.expected),
+        got=failure.got if failure.source else say(failure.got),
+        hint=say(failure.hint),
+        sizes=say(learner.sizes_used),
+        shapes=failure.shapes,
+        source=failure.source,
+        output=learner.process.printed(),
+        example=failure.example,
+    )
+
+
+def verdict(results: list[Result]) -> str:
+    """The worst status of a check. Without any result nothing was looked at, which is an error."""
+    found = {result.status for result in results} or {"error"}
+    return next(status for status in STATUSES if status in found)

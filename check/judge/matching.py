@@ -1,0 +1,549 @@
+"""Finds which of a learner's parameters is which of the lesson's, whatever their names and layouts.
+
+`read` sorts parameters by their number of elements, by owner and by block, at sizes that tell all kinds apart
+(`telling`); at other sizes the same index has the same place. `arrangements` lists what they could be: every order of
+matrices of one kind, every order of axes. An arrangement turns the learner's parameters into the reference's weights,
+differentiably. Which one is right is found by comparing logits (stages/logits.py): a text of one token does not depend
+on queries and keys, so values, projection and feed-forward are found first.
+"""
+
+import itertools
+import math
+import operator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from check.judge.reference import Task, Weights
+from check.judge.result import Undecided
+
+import torch
+
+ROLES = list(itertools.permutations("kqv"))
+MODULES = ("Linear", "Embedding", "LayerNorm", "NonDynamicallyQuantizableLinear", "MultiheadAttention")
+# Kind of a matrix → the axes that it writes and those that it reads. Any order of these is a layout, in any grouping
+# into dimensions that does not mix the two: (3C, C), (H, C, 3D), (C, 3, H, D), … nn.Linear has written axes first.
+AXES = {
+    "table": (("V",), ("in",)),
+    "output": (("V",), ("in",)),
+    "table of heads": (("V",), ("head", "dim")),
+    "position": (("T",), ("in",)),
+    "whole": (("head", "dim"), ("in",)),  # queries, keys or values of all heads
+    "pair": (("pair", "head", "dim"), ("in",)),  # two of the three
+    "fused": (("head", "role", "dim"), ("in",)),  # all three
+    "piece": (("dim",), ("in",)),  # of one head
+    "fused piece": (("role", "dim"), ("in",)),
+    "merge": (("out",), ("head", "dim")),  # what reads the heads' outputs: the projection, or task 3's feed-forward
+    "merge piece": (("out",), ("dim",)),  # of one head
+    "widen": (("hidden",), ("in",)),
+    "narrow": (("out",), ("hidden",)),
+}
+OTHER_USE = {"widen": "narrow", "whole": "merge"}  # of matrices with as many numbers
+NORM_WORDS = r"norm|ln|gain|gamma|beta|shift"
+Layout = tuple[str, ...]
+
+
+class Unreadable(Undecided):
+    """Parameters that do not belong to the lesson; the message says which. This is not a verdict about the code."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"the check cannot tell which parameter is which: {reason}. official_weights(model) can say it "
+            "(docs/check.md)."
+        )
+
+
+@dataclass
+class Unit:
+    """A matrix with the vector that its module keeps with it, or a norm."""
+
+    matrix: int  # index of the parameter
+    vector: int | None
+    kind: str  # of kinds(), or norm
+    shape: tuple[int, ...]  # of the matrix, or of a norm's weight, without axes of length 1
+    name: str
+    module: str  # the class of the module that holds it
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is a parameter of its own, not nn.Linear's: then its axes may have any order."""
+        return self.module not in MODULES
+
+
+@dataclass
+class Block:
+    """The units of one block, by what their sizes allow."""
+
+    attention: list[Unit] = field(default_factory=list)  # pieces of q, k, v, the projection, a square feed-forward
+    wide: list[Unit] = field(default_factory=list)  # the MLP's two
+    norms: list[Unit] = field(default_factory=list)
+    bias: int | None = None  # a vector by itself: of the layer that reads the heads' outputs
+
+
+@dataclass
+class Structure:
+    """A learner's parameters, sorted."""
+
+    names: list[str]
+    tables: list[Unit]  # (V, C): token embedding and output
+    positions: list[Unit]
+    blocks: list[Block]
+    outside: list[Unit]  # of no block: the last norm
+    output_bias: int | None  # the vector of V numbers
+    output: Unit | None  # the table that it belongs to, where names tell
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a model: vocabulary V, width C, heads H of D, block_size T, n_layer L."""
+
+    V: int
+    C: int
+    H: int
+    D: int
+    T: int
+    L: int
+
+
+def telling(H: int, L: int) -> Sizes:
+    """Sizes with these heads and layers at which no two kinds of parameters hold as many numbers."""
+    return Sizes(V=11, C=6 * H, H=H, D=6, T=7, L=L) if H > 1 else Sizes(V=11, C=24, H=1, D=10, T=7, L=L)
+
+
+def lengths(sizes: Sizes) -> dict[str, int]:
+    """Axis → its length."""
+    C = sizes.C
+    inner = {"head": sizes.H, "dim": sizes.D, "role": 3, "pair": 2}
+    return {"V": sizes.V, "T": sizes.T, "in": C, "out": C, "hidden": 4 * C, **inner}
+
+
+def kinds(task: Task, sizes: Sizes) -> list[tuple[int, str]]:
+    """How many numbers each kind of matrix holds."""
+    length = lengths(sizes)
+    names = ["table", "table of heads", "whole", "pair", "fused"]
+    names += ["piece", "fused piece"] * (sizes.H > 1)
+    names += ["widen"] * (task.feed_forward == "mlp") + ["position"] * (not task.rotary)
+    return [(math.prod(length[axis] for side in AXES[name] for axis in side), name) for name in names]
+
+
+def read(
+    task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequence[torch.Size], sizes: Sizes
+) -> Structure:
+    """Sort parameters into a Structure. Raises Unreadable where one has no place in the lesson."""
+    units, bias = _units(task, names, owners, shapes, sizes)
+    tables = [unit for unit in units if unit.kind.startswith("table")]
+    positions = [unit for unit in units if unit.kind == "position"]
+    groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
+    structure = Structure([*names], tables, positions, [], outside, bias, None)
+    if bias is not None:
+        own = [unit for unit in tables if _stem(unit.name) == _stem(names[bias])]
+        other = [unit for unit in tables if unit.module != "Embedding"]
+        structure.output = next((found[0] for found in (own, other) if len(found) == 1), None)
+    for group in groups:
+        wide = [unit for unit in group if unit.kind == "widen"]
+        norms = [unit for unit in group if unit.kind == "norm"]
+        alone = [unit for unit in group if unit.kind == "vector"]
+        others = [unit for unit in group if unit not in [*wide, *norms, *alone]]
+        _refuse_vectors(alone[has_merge(task) :])
+        structure.blocks.append(Block(others, wide, norms, alone[0].matrix if alone else None))
+    _refuse_vectors([unit for unit in outside if unit.kind == "vector"])
+    return structure
+
+
+def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]:
+    """What a model has more or less of than the lesson's: of norms and biases, and of other parts."""
+    block, each = structure.blocks[0], _each(task)
+    lasts = [unit for unit in structure.outside if unit.kind == "norm"]
+    norms = _counted(len(block.norms), 2 * task.norms, "norm", f" in {each}")
+    norms += _counted(len(lasts), int(task.last_norm), "norm", " after the blocks")
+    norms += _counted(int(structure.output_bias is not None), int(not task.tied), "bias", " in the output layer")
+    if task.feed_forward == "mlp":
+        biases = sum(unit.vector is not None for unit in block.wide)
+        norms += _counted(biases, 2, "layer", f" of the MLP with a bias in {each}")
+    elif task.feed_forward:
+        biases = sum(unit.vector is not None for unit in block.attention if unit.kind == "whole")
+        norms += _counted(min(biases + (block.bias is not None), 1), 1, "bias", f" in the feed-forward layer of {each}")
+    others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
+    others += _counted(len(structure.positions), int(not task.rotary), "position table")
+    others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), "layer", f" of the MLP in {each}")
+    return norms, others
+
+
+def _counted(count: int, wanted: int, what: str, where: str = "") -> list[str]:
+    words = ("no", "one", "two", "three", "four")
+    number = words[count] if count < len(words) else str(count)
+    plural = "" if count == 1 else "es" if what.endswith("s") else "s"
+    said = f"{number} {what}{plural}{where}, the lesson has {words[wanted] if wanted else 'none'}"
+    return [] if count == wanted else [said]
+
+
+def _each(task: Task) -> str:
+    return "each block" if task.blocks else "the model"
+
+
+# Matrices with their vectors
+
+
+def _units(task: Task, names, owners, shapes, sizes: Sizes) -> tuple[list[Unit], int | None]:
+    """Matrices with their vectors, and norms, in order of creation; and the vector of V numbers."""
+    numbers = dict(kinds(task, sizes))
+    vectors = [i for i, shape in enumerate(shapes) if shape.numel() <= 4 * sizes.C]  # fewer than any matrix has
+    units = []
+    for i in sorted({*range(len(names))} - {*vectors}):
+        if shapes[i].numel() not in numbers:
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
+        plain = tuple(n for n in shapes[i] if n > 1)
+        units.append(Unit(i, None, numbers[shapes[i].numel()], plain, names[i], owners[i]))
+    outputs = [i for i in vectors if shapes[i].numel() == sizes.V]
+    free = _give_vectors(units, [i for i in vectors if i not in outputs[:1]], names, shapes, sizes)
+    for _, indices in itertools.groupby(free, lambda i: _owner(names[i])):
+        units += _norms(list(indices), names, owners, shapes, sizes.C)
+    return sorted(units, key=lambda unit: unit.matrix), outputs[0] if outputs else None
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _stem(name: str) -> list[str]:
+    """What is left of a parameter's name, part by part, without the words for matrix and bias."""
+    words = r"weight|matrix|bias|^[wWbB](?=_|$|[A-Za-z0-9]{1,2}$)|(?<=_)[wWbB]$"
+    return [re.sub(words, "", part).strip("_") for part in name.split(".")]
+
+
+def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Sizes) -> list[int]:
+    """Give each matrix its bias: the one of like name in its module, or of like place; the vectors that are left."""
+    length = lengths(sizes)
+
+    def fitting(unit: Unit) -> list[int]:
+        written = [AXES[kind][0] for kind in (unit.kind, OTHER_USE.get(unit.kind, unit.kind))]
+        allowed = [math.prod(length[axis] for axis in axes) for axes in written]
+        return [i for i in free if shapes[i].numel() in allowed]
+
+    for unit in units:
+        unit.vector = next((i for i in fitting(unit) if _stem(names[i]) == _stem(unit.name)), None)
+        free = [i for i in free if i != unit.vector]
+    for owner, kind in dict.fromkeys((_owner(unit.name), unit.kind) for unit in units):
+        bare = [u for u in units if (_owner(u.name), u.kind, u.vector) == (owner, kind, None)]
+        near = [i for i in fitting(bare[0]) if _owner(names[i]) == owner] if bare else []
+        left = [i for i in near if not re.search(NORM_WORDS, names[i])]
+        if len(bare) == len(left):
+            for unit, unit.vector in zip(bare, left, strict=True):
+                free = [i for i in free if i != unit.vector]
+    return free
+
+
+def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
+    """Norms: pairs of vectors of one module that belong to no matrix; or a vector by itself."""
+    for i in indices:
+        if shapes[i].numel() != C:
+            raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
+    if len(indices) == 1:
+        return [Unit(indices[0], None, "vector", (C,), names[indices[0]], owners[indices[0]])]
+    if len(indices) % 2:
+        raise Unreadable(f"{names[indices[-1]]} is one vector too many: a norm has two")
+    pairs = zip(indices[0::2], indices[1::2], strict=True)
+    return [Unit(a, b, "norm", (C,), _owner(names[a]) or names[a], owners[a]) for a, b in pairs]
+
+
+def _refuse_vectors(units: list[Unit]) -> None:
+    if units:
+        raise Unreadable(
+            f"{units[0].name} is a single vector. A norm with one vector is RMSNorm, or LayerNorm without its "
+            "bias; the lesson's LayerNorm has two"
+        )
+
+
+# Blocks
+
+
+def _by_block(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Unit]]:
+    """The units of each of `count` equal blocks (0: there is one, and all is in it), and those of none."""
+    if count <= 1:
+        outside = _apart(units) if count else []
+        return [[unit for unit in units if unit not in outside]], outside
+    groups: list[list[Unit]] = [[] for _ in range(count)]
+    outside = []
+    alike: dict[tuple, list[Unit]] = {}
+    for unit in units:
+        alike.setdefault((re.sub(r"\d+", "#", unit.name), unit.shape), []).append(unit)
+    for members in alike.values():
+        for unit, number in zip(members, _block_numbers([unit.name for unit in members], count), strict=True):
+            (outside if number is None else groups[number]).append(unit)
+    if all(unit.kind in ("norm", "vector") for unit in outside):
+        return [sorted(group, key=lambda unit: unit.matrix) for group in groups], outside
+    return _by_creation(units, count)
+
+
+def _block_numbers(names: list[str], count: int) -> Sequence[int | None]:
+    """The block of each of these names, which differ in numbers alone; None where they belong to none.
+
+    A number is the block's where it has `count` values, each in as many names: one between dots before one in a word.
+    """
+    in_words = [bool(re.search(r"[^.]", word)) for word in re.findall(r"([^.\d]*)\d+", names[0])]
+    columns = list(zip(*(re.findall(r"\d+", name) for name in names), strict=True))
+    for column in sorted(range(len(columns)), key=in_words.__getitem__):
+        values = sorted({*columns[column]}, key=int)
+        if len(values) == count and len({columns[column].count(value) for value in values}) == 1:
+            return [values.index(value) for value in columns[column]]
+    return [i * count // len(names) for i in range(len(names))] if len(names) % count == 0 else [None] * len(names)
+
+
+def _by_creation(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Unit]]:
+    """Equal runs in the order of creation, with or without a norm that belongs to none."""
+    for without in [*(unit for unit in reversed(units) if unit.kind == "norm"), None]:
+        ordered = [unit for unit in units if unit is not without]
+        size = max(len(ordered) // count, 1)
+        groups = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        if len(groups) == count and len({tuple(unit.shape for unit in group) for group in groups}) == 1:
+            return groups, [without] if without else []
+    raise Unreadable(f"{len(units)} layers that do not fall into {count} equal blocks")
+
+
+def _apart(units: list[Unit]) -> list[Unit]:
+    """With a single block: the norm that is not where the matrices are, or was created last."""
+    norms = [unit for unit in units if unit.kind == "norm"]
+    paths = [unit.name.split(".") for unit in units if unit.kind != "norm"]
+    inside = [parts[0] for parts in itertools.takewhile(lambda parts: len({*parts}) == 1, zip(*paths, strict=False))]
+    elsewhere = [unit for unit in norms if unit.name.split(".")[: len(inside)] != inside]
+    return elsewhere or norms[-1:] * (len(norms) % 2)
+
+
+# Arrangements
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """One way to read the parameters. Every field is a choice; the same for each block and for other sizes."""
+
+    tables: tuple[int, ...]  # token, output
+    norms: tuple[int, ...]
+    gain_first: bool  # of a norm's two vectors
+    order: tuple[int, ...]  # of the attention's whole matrices: of each role, and the one that reads the heads' output
+    wide: tuple[int, ...]
+    roles: tuple[str, ...]  # of the parts of fused matrices, or of the pieces
+    head_major: bool  # pieces: all of a head together, or all of a role together
+    layouts: dict[str, Layout]  # use → the order of axes
+
+
+def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arrangement]:
+    """All arrangements, those first in which the order is the lesson's: the first of all is the official files'.
+
+    Raises Unreadable where attention has other matrices than it can have.
+    """
+    block = structure.blocks[0]
+    wholes, others = _attention(task, block, sizes)
+    last = len(wholes) - (has_merge(task) and not _merge_pieces(block))
+    orders = itertools.permutations(range(len(wholes)))
+    norms = [unit for each in structure.blocks for unit in each.norms] + structure.outside
+    for choice in itertools.product(
+        _table_orders(task, structure),
+        [(0, 1), (1, 0)] if task.norms else [()],
+        [True, False] if any(unit.raw for unit in norms) else [True],
+        [
+            order
+            for order in orders
+            if len({wholes[i].shape for i in order[:last]}) <= 1 and _has_bias(task, block, order)
+        ],
+        [(0, 1), (1, 0)] if block.wide else [()],
+        ROLES if others else ROLES[:1],  # of three whole matrices the order says which is key, query and value
+        [True, False] if any(unit.kind == "piece" for unit in others) else [True],
+    ):
+        how = Arrangement(*choice, layouts={})
+        uses = _uses(task, structure, how)
+        for chosen in itertools.product(*(layouts(unit, AXES[use], sizes) for use, unit in uses.items())):
+            yield replace(how, layouts=dict(zip(uses, chosen, strict=True)))
+
+
+def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list[Unit]]:
+    """The whole matrices of a block's attention, and those of other kinds."""
+    wholes = [unit for unit in block.attention if unit.kind == "whole"]
+    others = [unit for unit in block.attention if unit.kind != "whole"]
+    found = Counter(unit.kind for unit in block.attention)
+    if has_merge(task) and found["whole"]:
+        found["whole"] -= 1
+    elif has_merge(task):
+        found["piece"] -= len(_merge_pieces(block))
+    possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
+    if +found not in (possible if task.attention else ({},)):
+        raise Unreadable(f"{_each(task)} has {len(block.attention)} matrices that could belong to attention")
+    return wholes, others
+
+
+def _has_bias(task: Task, block: Block, order: tuple[int, ...]) -> bool:
+    """Whether the feed-forward layer of tasks 3 and 4 would have its bias in this order of whole matrices."""
+    wholes = [unit for unit in block.attention if unit.kind == "whole"]
+    return task.feed_forward != "linear" or not order or (wholes[order[-1]].vector, block.bias) != (None, None)
+
+
+def _merge_pieces(block: Block) -> list[Unit]:
+    """The pieces of another shape than most: they read the heads' outputs."""
+    shapes = Counter(unit.shape for unit in block.attention if unit.kind == "piece").most_common()
+    return [unit for unit in block.attention if unit.kind == "piece" and unit.shape != shapes[0][0]]
+
+
+def has_merge(task: Task) -> bool:
+    """Whether a layer reads the heads' outputs that is as large as one of the roles."""
+    return task.projection or task.feed_forward == "linear"
+
+
+def _table_orders(task: Task, structure: Structure) -> list[tuple[int, int]]:
+    """Which table may be the token embedding, and which the output layer."""
+    if task.tied:
+        return [(0, 0)]
+    orders = [(0, 1), (1, 0)]
+    return [order for order in orders if structure.output in (None, structure.tables[order[1]])]
+
+
+def _uses(task: Task, structure: Structure, how: Arrangement) -> dict[str, Unit]:
+    """Use → a unit that has it, where the layouts are not chosen yet."""
+    block = structure.blocks[0]
+    token, head = (structure.tables[i] for i in how.tables)
+    reads_heads = task.attention and not task.projection and not task.feed_forward
+    uses = {"table": token, "table of heads" if reads_heads else "output": head}
+    merges = _merge_pieces(block)
+    uses |= {unit.kind: unit for unit in (*structure.positions, *block.attention) if unit.kind != "whole"}
+    if merges:
+        uses["merge piece"] = merges[0]
+        uses["piece"] = next(unit for unit in block.attention if unit.kind == "piece" and unit not in merges)
+    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    if has_merge(task) and not merges:
+        uses["merge"] = wholes.pop()
+    if wholes:
+        uses["whole"] = wholes[0]
+    return uses | {use: block.wide[i] for use, i in zip(("widen", "narrow"), how.wide, strict=False)}
+
+
+def layouts(unit: Unit, axes: tuple[Layout, Layout], sizes: Sizes) -> list[Layout]:
+    """Every order of axes that a parameter of this shape can have; the lesson's, if that is one, first."""
+    length = lengths(sizes)
+    written, read = ([axis for axis in side if length[axis] > 1] for side in axes)
+    orders = itertools.permutations([*written, *read])
+    return [
+        order
+        for order in orders
+        if _fits(unit.shape, order, written, length)
+        and (unit.raw or unit.kind.startswith("table") or {*order[: len(written)]} == {*written})
+    ]
+
+
+def _fits(shape: Sequence[int], order: Layout, written: Sequence[str], length: dict[str, int]) -> bool:
+    """Whether axes in this order fall into dimensions of this shape, none of them both written and read."""
+    ends = [*itertools.accumulate((length[axis] for axis in order), operator.mul)]
+    dimensions = {*itertools.accumulate(shape, operator.mul)}
+    turns = {ends[i] for i, (a, b) in enumerate(itertools.pairwise(order)) if (a in written) != (b in written)}
+    return turns <= dimensions <= {*ends}
+
+
+def weights(
+    task: Task, structure: Structure, values: Sequence[torch.Tensor], sizes: Sizes, how: Arrangement
+) -> Weights:
+    """The reference's weights that an arrangement makes of a learner's parameters."""
+    read = Reading(values, how, lengths(sizes))
+    token, head = (structure.tables[i] for i in how.tables)
+    made: Weights = {"token": read.matrix(token, "table").flatten(1), "blocks": []}
+    for use in ("output", "table of heads"):
+        if use in how.layouts:
+            made["head"] = read.matrix(head, use).flatten(1)
+    if structure.output_bias is not None:
+        made["head_bias"] = values[structure.output_bias].flatten()
+    for unit in structure.positions:
+        made["position"] = read.matrix(unit, "position")
+    for unit in structure.outside:
+        made["norm"], made["norm_bias"] = read.norm(unit)
+    for block in structure.blocks:
+        made["blocks"].append(_block(task, block, read))
+    return made
+
+
+@dataclass
+class Reading:
+    """A learner's values as an arrangement reads them."""
+
+    values: Sequence[torch.Tensor]
+    how: Arrangement
+    length: dict[str, int]
+
+    def matrix(self, unit: Unit, use: str, axes: Layout | None = None) -> torch.Tensor:
+        """A matrix with its axes in the order of its use, or of `axes`."""
+        return self._arranged(unit.matrix, self.how.layouts[use], axes or sum(AXES[use], ()))
+
+    def bias(self, unit: Unit, use: str, axes: Layout | None = None) -> torch.Tensor | None:
+        """The vector of a matrix, with the axes that the matrix writes in the same order as there."""
+        written = axes or AXES[use][0]
+        layout = tuple(axis for axis in self.how.layouts[use] if axis in written)
+        return None if unit.vector is None else self._arranged(unit.vector, layout, written)
+
+    def norm(self, unit: Unit) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gain and bias."""
+        assert unit.vector is not None
+        gain, bias = self.values[unit.matrix].flatten(), self.values[unit.vector].flatten()
+        return (gain, bias) if self.how.gain_first else (bias, gain)
+
+    def _arranged(self, index: int, layout: Layout, axes: Layout) -> torch.Tensor:
+        value = self.values[index]
+        wanted = [self.length[axis] for axis in axes]
+        if value.numel() != math.prod(wanted):
+            raise Unreadable(f"a parameter of shape {tuple(value.shape)} where {tuple(wanted)} was expected")
+        plain = [axis for axis in axes if axis in layout]  # without those of length 1
+        value = value.reshape([self.length[axis] for axis in layout])
+        return value.permute([layout.index(axis) for axis in plain]).reshape(wanted)
+
+
+def _block(task: Task, block: Block, read: Reading) -> Weights:
+    how = read.how
+    made: Weights = {"rotary": True} if task.rotary else {}
+    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    merges = _merge_pieces(block)
+    if has_merge(task):
+        name, bias = "projection" if task.projection else "widen", block.bias
+        if merges:
+            made[name] = torch.cat([read.matrix(unit, "merge piece") for unit in merges], dim=1)
+        else:
+            unit = wholes.pop()
+            bias = bias if unit.vector is None else unit.vector
+            made[name] = read.matrix(unit, "merge").flatten(1)
+        made[f"{name}_bias"] = None if bias is None else read.values[bias].flatten()
+    for name, index in zip(("widen", "narrow"), how.wide, strict=False):
+        unit = block.wide[index]
+        made[name], made[f"{name}_bias"] = read.matrix(unit, name), read.bias(unit, name)
+    for number, index in enumerate(how.norms, 1):
+        made[f"norm{number}"], made[f"norm{number}_bias"] = read.norm(block.norms[index])
+    if task.attention:
+        others = [unit for unit in block.attention if unit.kind != "whole" and unit not in merges]
+        for role, (matrix, bias) in zip(how.roles, _roles(wholes, others, read), strict=True):
+            made[role], made[f"{role}_bias"] = matrix, bias
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _roles(wholes: list[Unit], others: list[Unit], read: Reading) -> list[tuple]:
+    """Three matrices (H, D, C), each with its bias (H, D) or None."""
+    parts = [(read.matrix(unit, "whole"), read.bias(unit, "whole")) for unit in wholes]
+    kind = others[0].kind if others else ""
+    if kind in ("fused", "pair"):
+        several = "role" if kind == "fused" else "pair"
+        written = (several, "head", "dim")
+        rows, biases = read.matrix(others[0], kind, (*written, "in")), read.bias(others[0], kind, written)
+        parts = [(rows[i], None if biases is None else biases[i]) for i in range(len(rows))] + parts
+    elif kind == "piece":
+        H, major = len(others) // 3, read.how.head_major
+        for role in range(3):
+            parts.append(_stacked(others[role::3] if major else others[role * H : role * H + H], kind, read))
+    elif kind == "fused piece":
+        rows, biases = _stacked(others, kind, read)
+        parts = [(rows[:, i], None if biases is None else biases[:, i]) for i in range(3)]
+    return parts
+
+
+def _stacked(units: list[Unit], kind: str, read: Reading) -> tuple:
+    """The matrices of the heads, and their biases or None."""
+    biases = [bias for unit in units if (bias := read.bias(unit, kind)) is not None]
+    matrices = torch.stack([read.matrix(unit, kind) for unit in units])
+    return matrices, torch.stack(biases) if len(biases) == len(units) else None
+
+
+def official(task: Task, structure: Structure, sizes: Sizes) -> Arrangement:
+    """The arrangement of the official files."""
+    return next(arrangements(task, structure, sizes))

@@ -1,0 +1,271 @@
+"""How a model writes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from check.isolated.notebook import source_of
+from check.judge.learner_file import B, LearnerFile, Model
+from check.judge.result import Failure
+from common.exercises import WHOLE
+
+import torch
+from torch.nn import functional as F
+
+DRAWS = 4000
+
+
+def generation(learner: LearnerFile) -> str:
+    """generate appends what the model predicts from the last block_size tokens."""
+    if learner.process.ask("cannot_write", model=learner.small_model().number) == "no such method":
+        return "not compared: GPT has no generate yet"
+    sizes = learner.small_sizes
+    model = learner.fill(learner.build(sizes, dropout=0.9)) if learner.task.dropout else learner.small_model()
+    prompt = learner.tokens(B, sizes.T + 3, sizes.V)
+    made = _generate(learner, model, prompt, 8, temperature=1e-4, training=True)
+    free = learner.name in WHOLE  # its document asks for no mode
+    source = source_of(learner.path)
+    as_called = free or _sets_mode(source)
+    if as_called and made["trained"]:
+        if b".generate(" in source:
+            learner.note("generate writes in the mode in which it is called: in training mode with dropout")
+        made |= _generate(learner, model, prompt, 8, temperature=1e-4, training=False)
+    _likeliest(learner, model, made, prompt)
+    if made["trained"] and learner.task.dropout and not as_called:
+        raise Failure(
+            what="the model writes in evaluation mode",
+            expected="model.training False while it writes",
+            got="True",
+            hint="Is dropout off while the model writes?",
+        )
+    if made["gradients"] and not free:
+        raise Failure(
+            what="writing keeps no gradients",
+            expected="torch.no_grad() or inference_mode()",
+            got="gradients are recorded for every token",
+            hint="What grows with every token, for a backward pass that is never run?",
+        )
+    if made["gradients"]:
+        learner.note("generate keeps gradients for every token")
+    for training in (True, False):
+        if _generate(learner, model, prompt, 2, temperature=1.0, training=training)["training"] != training:
+            learner.note(f"generate called in {MODES[training]} mode leaves the model in {MODES[not training]} mode")
+    _draws(learner)
+    return "crops, keeps its prompt, draws by temperature from all tokens, leaves random numbers alone"
+
+
+def _sets_mode(source: bytes) -> bool:
+    """Whether whoever calls generate sets evaluation mode: print_sample, or the last mode set before the last call."""
+    if b".generate(" not in source:
+        return b"print_sample(" in source
+    before = source.rpartition(b".generate(")[0]
+    return before.rfind(b".eval()") > before.rfind(b".train()")
+
+
+RANKS = "What is drawn: a token, or its place in a sorted list?"
+CONTEXT = "Which position's logits tell the next token, and which end of the text is cut off?"
+TEMPERATURE = (
+    "Does each row draw from all of the softmax of logits / temperature? Noise instead of a draw is -log(-log(u))."
+)
+TOLD_BY, HIGH = (2.0, 0.1), 1e4  # temperatures at which draws are told apart, and all tokens come
+KNOWN: list[tuple[str, str, Callable]] = [  # logits (T, V), temperature → how often each token comes
+    ("as often as the softmax says after a short text", CONTEXT, lambda z, t: (z[-1] / t).softmax(-1)),
+    (
+        "from logits times the temperature",
+        "Is the temperature a divisor of the logits, or a factor?",
+        lambda z, t: (z[-1] * t).softmax(-1),
+    ),
+    (
+        "as at temperature 1, whatever the temperature",
+        "Does the temperature act before the softmax? Dividing all probabilities by a number changes nothing.",
+        lambda z, _: z[-1].softmax(-1),
+    ),
+    *(
+        ("from a softmax of a softmax", "Which line gets probabilities, and treats them as logits?", twice)
+        for twice in (
+            lambda z, t: (z[-1] / t).softmax(-1).softmax(-1),
+            lambda z, t: (z[-1].softmax(-1) / t).softmax(-1),
+        )
+    ),
+    (
+        "equally often, whatever the logits, where all rows are equal",
+        "Along which axis is the softmax: that of the rows (dim=0), or of the tokens (dim=-1)?",
+        lambda z, _: torch.full_like(z[-1], 1 / z.shape[-1]),
+    ),
+    (
+        "from a softmax over the positions",
+        "Along which axis is the softmax: that of the positions (dim=1), or of the tokens (dim=-1)?",
+        lambda z, t: F.normalize((z / t).softmax(0)[-1], p=1, dim=0),
+    ),
+]
+
+
+def named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> tuple[str, str]:
+    """What is drawn, and the hint that leads to why, for logits (T, V) and how often tokens come (V)."""
+    drawn = {temperature: draw(temperature) for temperature in TOLD_BY}
+    often = drawn[TOLD_BY[0]]
+    if often.max() == 1 and often.argmax() == logits[-1].argmax():
+        return "always the likeliest", "Is the likeliest token taken, where each row should draw from the softmax?"
+    if often.max() == 1:
+        return "the same in all rows", (
+            "Does each row draw its own number, and is the number a token, or its place in a sorted list?"
+        )
+    wide = draw(HIGH)
+    some = (*left_out(logits[-1], wide), lambda z, t: (z[-1] / t).where(wide > 0, -math.inf).softmax(-1))
+    known = [*KNOWN, some] if not wide.all() else KNOWN
+    distances = [
+        sum(float((each - expected(logits, temperature)).abs().sum()) for temperature, each in drawn.items())
+        for _, _, expected in known
+    ]
+    name, hint, _ = known[distances.index(min(distances))]
+    return (name, hint) if min(distances) < 0.3 * len(TOLD_BY) else ("", TEMPERATURE)
+
+
+def left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
+    """Which tokens are never drawn, and the hint that leads to why, for logits (V) and how often each comes (V)."""
+    missing, kept = (drawn == 0).nonzero()[:, 0].tolist(), int(drawn.count_nonzero())
+    if logits[drawn > 0].min() >= logits.topk(kept).values[-1]:
+        return f"only from the {kept} likeliest, whatever the temperature", (
+            "Which default keeps only some tokens: does top_k, or top_p, have a value if the caller gives none?"
+        )
+    said = f"never {', '.join(map(str, missing[:8]))}{' and others' * (len(missing) > 8)}"
+    return said, "Which line leaves these tokens out: is one of them an end, or a mark?"
+
+
+def returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
+    """What generate returned in place of the prompt and `count` tokens, and the hint that leads to why."""
+    hint = "What does generate return: all tokens, or the new ones?"
+    if not isinstance(text, torch.Tensor) or text.ndim != 2:
+        return type(text).__name__ if not isinstance(text, torch.Tensor) else str(tuple(text.shape)), hint
+    (rows, length), got = prompt.shape, str(tuple(text.shape))
+    begins = torch.equal(text[:, :length], prompt[:, : text.shape[1]])
+    if not begins and text.shape == (rows, count):
+        return f"{got}: only the new tokens", hint
+    if begins and text.shape[1] < length + count:
+        counted = text.shape[1] == max(length, count)
+        return f"{got}: {text.shape[1] - length} new tokens of {count}" + ", the prompt counted among them" * counted, (
+            "Up to which length does the loop go: is the prompt counted in max_new_tokens?"
+            if counted
+            else "Does it stop before it has written all tokens?"
+        )
+    return f"{got}{', not beginning with it' * (not begins)}", f"{hint} And how many?"
+
+
+def _named(learner: LearnerFile, model: Model, prompt: torch.Tensor) -> tuple[str, str]:
+    """What is drawn after a short prompt."""
+    short = prompt[:, :3]
+
+    def draw(temperature: float) -> torch.Tensor:
+        text = _generate(learner, model, short.expand(DRAWS, -1), 1, temperature, training=False, seed=5)["text"]
+        return text[:, -1].bincount(minlength=model.sizes.V) / DRAWS
+
+    return named_draws(learner.logits(model, short)[0], draw)
+
+
+MODES = {True: "training", False: "evaluation"}
+
+
+def _likeliest(learner: LearnerFile, model: Model, made: dict, prompt: torch.Tensor) -> None:
+    """Raise Failure where tokens at a temperature near 0 are not the likeliest."""
+    T, text = model.sizes.T, made["text"]
+    new = text[:, prompt.shape[1] :]
+    for t in range(prompt.shape[1], text.shape[1]):
+        logits = learner.logits(model, text[:, t - T : t])[:, -1]
+        likeliest = logits.gather(1, text[:, t : t + 1])[:, 0]
+        if (logits.amax(dim=-1) - likeliest).max() <= 1e-2:
+            continue
+        said, hint = _named(learner, model, prompt[:1])
+        if learner.task.dropout and made["trained"]:
+            said, hint = "", "Is dropout off while the model writes?"
+        elif (new == new[0, 0]).all():
+            said, hint = "", RANKS
+        raise Failure(
+            what="near temperature 0 each token is the likeliest",
+            expected=logits.argmax(dim=-1).tolist(),
+            got=f"{text[:, t].tolist()}" + f": tokens come {said}" * bool(said),
+            hint=hint,
+        )
+
+
+def _generate(
+    learner: LearnerFile,
+    model: Model,
+    prompt: torch.Tensor,
+    count: int,
+    temperature: float,
+    training: bool,
+    seed: int = 0,
+) -> dict:
+    made = learner.process.ask(
+        "generate",
+        model=model.number,
+        tokens=prompt,
+        count=count,
+        temperature=temperature,
+        seed=seed,
+        training=training,
+    )
+    text = made["text"]
+    wanted = (len(prompt), prompt.shape[1] + count)
+    if (
+        not isinstance(text, torch.Tensor)
+        or tuple(text.shape) != wanted
+        or not torch.equal(text[:, : prompt.shape[1]], prompt)
+    ):
+        got, hint = returned(text, prompt, count)
+        raise Failure(
+            what="generate appends to its prompt",
+            expected=f"the prompt and {count} tokens, {wanted}",
+            got=got,
+            hint=hint,
+        )
+    return made
+
+
+def _draws(learner: LearnerFile) -> None:
+    """Tokens come as often as the softmax says, with the global generator, all of them."""
+    sizes = replace(learner.small_sizes, V=65)
+    model = learner.fill(learner.build(sizes), loud=0.7)
+    prompt = learner.tokens(1, 3, sizes.V)
+    text = _generate(learner, model, torch.zeros(DRAWS, 1, dtype=torch.long), 1, 1e5, training=False, seed=3)["text"]
+    drawn = text[:, 1:].flatten().bincount(minlength=sizes.V) / DRAWS
+    if not drawn.all():  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
+        said, hint = left_out(learner.logits(model, torch.zeros(1, 1, dtype=torch.long))[0, -1], drawn)
+        if drawn.max() == 1:
+            said, hint = _named(learner, model, prompt)
+        raise Failure(
+            what="every token can be drawn",
+            expected=f"all {sizes.V} among {DRAWS} at a very high temperature",
+            got=said,
+            hint=hint,
+        )
+    expected_logits = learner.logits(model, prompt)[0, -1]
+    rows = prompt.expand(DRAWS, -1)
+    for temperature in (1.0, 2.0, 0.5):
+        text = _generate(learner, model, rows, 1, temperature, training=False, seed=11)["text"]
+        drawn = text[:, -1].bincount(minlength=sizes.V) / DRAWS
+        expected = F.softmax(expected_logits / temperature, dim=-1)
+        if ((drawn - expected).abs() > _most_by_chance(expected)).any():
+            said, hint = _named(learner, model, prompt)
+            furthest = int((drawn - expected).abs().argmax())
+            raise Failure(
+                what=f"at temperature {temperature:g} tokens come as often as the softmax says",
+                expected=f"token {furthest} in {expected[furthest]:.1%}",
+                got=f"in {drawn[furthest]:.1%}" + f": tokens come {said}" * bool(said),
+                hint=hint,
+            )
+    made = [_generate(learner, model, rows[:50], 4, 1e3, training=False, seed=seed) for seed in (1, 2)]
+    if torch.equal(made[0]["next"], made[1]["next"]) or torch.equal(made[0]["text"], made[1]["text"]):
+        raise Failure(
+            what="generate draws from PyTorch's global generator, and does not seed it",
+            expected="other texts after other seeds",
+            got="the same",
+            hint="Which line sets a seed, or makes its own generator?",
+        )
+
+
+def _most_by_chance(p: torch.Tensor) -> torch.Tensor:
+    """How far a frequency in DRAWS draws is from p at most, but for one case in 10¹² (Bernstein's inequality)."""
+    exponent = math.log(2e12)
+    return (exponent / 3 + (exponent**2 / 9 + 2 * DRAWS * exponent * p * (1 - p)).sqrt()) / DRAWS

@@ -1,0 +1,114 @@
+"""What a model learns from a loss."""
+
+from check.judge import reference
+from check.judge.learner_file import LearnerFile, Model, close, off
+from check.judge.result import Failure
+
+import torch
+from torch.nn import functional as F
+
+
+def gradients(learner: LearnerFile) -> str:
+    """Every parameter gets the gradient of the lesson's model.
+
+    Where a ReLU's input is nearly 0, rounding decides whether a gradient passes: two texts must differ to fail.
+    """
+    model = learner.small_model()
+    T, V = model.sizes.T, model.sizes.V
+    first, second = ([learner.tokens(4, T, V, salt=salt + more) for more in (0, 1)] for salt in (21, 23))
+    _own_loss(learner, model, *first)
+    try:
+        return _compared(learner, model, *first)
+    except Failure:
+        return _compared(learner, model, *second)
+
+
+def _compared(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> str:
+    got = learner.process.ask("gradients", model=model.number, tokens=tokens, targets=targets)
+    leaves = [value.clone().requires_grad_() for value in model.values]
+    logits = reference.logits(learner.task, learner.weights(model, leaves), tokens, learner.form)
+    F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+    wanted = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+    largest = max(float(gradient.abs().max()) for gradient in wanted)
+    learned = zip(model.names, wanted, got["gradients"], strict=True)
+    still = [name for name, expected, own in learned if _moves(expected, largest) and not _moves(own, largest)]
+    if still:
+        raise Failure(
+            what="every parameter gets a gradient",
+            expected="all of them",
+            got=f"none for {', '.join(still)}",
+            hint="Is each layer used in forward, and is something detached?",
+        )
+    for name, expected, own in zip(model.names, wanted, got["gradients"], strict=True):
+        if own is not None and not (own - expected).abs().max() <= 2e-3 * largest:
+            raise Failure(
+                what="every parameter gets the gradient that the formula gives",
+                expected="an equal gradient",
+                got=f"{name} {off(own, expected)}",
+                hint="Is something detached, copied, rounded or computed under no_grad on the way?",
+            )
+    return f"all {len(got['gradients'])} tensors get their gradients"
+
+
+def _own_loss(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> None:
+    """Where forward takes targets as well, its loss is the mean cross-entropy. Raises Failure for another."""
+    name = learner.process.ask("takes_targets", model=model.number)
+    if not name:
+        return
+    output = learner.process.ask("loss", model=model.number, tokens=tokens, targets=targets)
+    losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
+    logits = learner.logits(model, tokens)
+    if losses:
+        loss_is_right(learner, losses[0], logits, targets, may_shift=name == "labels" and not learner.shifts_targets())
+
+
+def loss_is_right(
+    learner: LearnerFile, got: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, may_shift: bool = False
+) -> None:
+    """Raise Failure for a loss that is not the mean cross-entropy of logits (B, T, V) and targets (B, T).
+
+    `may_shift`: it may be that of logits and the next targets, as in Hugging Face's models; then a note says so.
+    """
+    V, expected = logits.shape[-1], F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    if close(got, expected):
+        return
+    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    shifted = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+    if may_shift and close(got, shifted):
+        learner.note(
+            "the loss shifts its targets by one, as Hugging Face's models do: its targets are the tokens themselves"
+        )
+        return
+    known = {
+        "of targets that are shifted once more": (shifted, "Are the targets already shifted by one?"),
+        "of the last position alone": (each[:, -1].mean(), "Which positions have a target?"),
+        "of all positions but the last": (each[:, :-1].mean(), "Which positions have a target?"),
+        "as a sum": (each.sum(), "Is the loss a mean over all B · T targets?"),
+        "of softmaxed logits": (
+            F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten()),
+            "What does cross_entropy expect: logits or probabilities?",
+        ),
+        "of logits in the order of positions, and targets in the order of rows": (
+            F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten()),
+            "Have logits and targets the same order when they are flattened?",
+        ),
+    }
+    known |= {
+        f"without the targets {token}": (
+            F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=token),
+            "Which targets does ignore_index leave out?",
+        )
+        for token in (0, V - 1)
+    }
+    named = next(((name, hint) for name, (loss, hint) in known.items() if close(got, loss)), None)
+    raise Failure(
+        what="the loss that forward returns is the mean cross-entropy of the targets",
+        expected=f"{expected:.4f}",
+        got=f"{got:.4f}" + (f", the cross-entropy {named[0]}" if named else ""),
+        hint=named[1] if named else "Which targets belong to which logits, and is it a mean over all?",
+    )
+
+
+def _moves(gradient: torch.Tensor | None, largest: float) -> bool:
+    """Whether there is a gradient; a bias of keys has none, because a softmax does not notice it."""
+    return gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.abs().max() > 1e-5 * largest)

@@ -1,0 +1,145 @@
+"""With the same weights, the logits of the lesson's model."""
+
+import dataclasses
+
+from check.judge import matching, reference
+from check.judge.learner_file import B, LearnerFile, Model, close, off
+from check.judge.matching import Arrangement, Sizes, Unreadable
+from check.judge.reference import Form
+from check.judge.result import Failure
+from check.judge.stages import naming
+from check.judge.stages.wrongs import right_forms, right_parts
+
+import torch
+
+
+def logits(learner: LearnerFile) -> str:
+    """With the same weights, the logits of the lesson's model, whatever names and layouts are."""
+    model = learner.small_model()
+    T, V = model.sizes.T, model.sizes.V
+    learner.sizes_used = f"T = {T}, V = {V}, n_embd = {model.sizes.C}, heads = {model.sizes.H}"
+    alone, batch = learner.tokens(6, 1, V), learner.tokens(B, T, V)
+    got_alone, got = learner.logits(model, alone), learner.logits(model, batch)
+    fitting: list[Arrangement] = []
+    others = False
+    parts, forms = right_parts(learner), list(right_forms(learner))
+    for how in matching.arrangements(learner.task, learner.structure(model), model.sizes):
+        try:
+            weights = learner.weights(model, how=how)
+        except Unreadable:  # a matrix whose vector another order does not fit
+            continue
+        expected = [reference.logits(learner.task, weights, alone, form) for form in parts]
+        if not any(close(got_alone, each) for each in expected):
+            others = True
+            continue
+        fitting.append(how)
+        for form in forms:
+            if _agrees(learner, model, how, form, batch, got):
+                learner.arrangement, learner.form = how, _nearest(learner, model, how, form, batch, got)
+                _zero_scores(learner, model, batch)
+                _note(learner, model)
+                return "equal to the lesson's" + (f"; scores divided by {form.scale}" if learner.task.attention else "")
+    if not fitting and not others:
+        raise Unreadable("no order of axes fits the shapes of all")
+    hows = list(matching.arrangements(learner.task, learner.structure(model), model.sizes))
+    raise naming.explain(naming.Seen(learner, model, alone, got_alone, batch, got), hows, fitting)
+
+
+def _note(learner: LearnerFile, model: Model) -> None:
+    """Note what makes a task's log another one than the documented."""
+    biased = [
+        name for name in ("queries", "keys", "values") if f"{name[0]}_bias" in learner.weights(model)["blocks"][0]
+    ]
+    if biased and learner.name.startswith("task"):
+        learner.note(f"biases in {', '.join(biased)}")
+    documented = learner.task.documented_scale
+    names = {"√D": "√head_size", "√C": "√n_embd"}
+    if learner.name.startswith("task") and learner.form.scale != documented:
+        scale = str(learner.form.scale)
+        learner.note(f"scores divided by {names[scale]}, in the documented runs by {names[documented]}")
+
+
+def known_bug(learner: LearnerFile) -> naming.Named | None:
+    """A bug that explains all logits, where an earlier stage would name a consequence of it."""
+    try:
+        logits(learner)
+    except naming.Named as bug:
+        return bug
+    except (Failure, Unreadable):
+        pass
+    return None
+
+
+def _agrees(
+    learner: LearnerFile, model: Model, how: Arrangement, form: Form, tokens: torch.Tensor, got: torch.Tensor
+) -> bool:
+    """Whether an arrangement and a form of the reference give these logits."""
+    try:
+        return close(got, reference.logits(learner.task, learner.weights(model, how=how), tokens, form))
+    except (KeyError, RuntimeError):  # a wrong form that this task cannot have
+        return False
+
+
+def _nearest(learner: LearnerFile, model: Model, how: Arrangement, form: Form, tokens, got: torch.Tensor) -> Form:
+    """Of the activations that are right, and nearly alike, the one that fits best."""
+    weights = learner.weights(model, how=how)
+    forms = [dataclasses.replace(form, activation=part.activation) for part in right_parts(learner)]
+    return min(forms, key=lambda each: (reference.logits(learner.task, weights, tokens, each) - got).abs().max())
+
+
+def _zero_scores(learner: LearnerFile, model: Model, batch: torch.Tensor) -> None:
+    """Scores of exactly zero are scores like others."""
+    if not learner.task.attention:
+        return
+    got, expected = naming.with_queries_of_zero(learner, model, batch, learner.arrangement, learner.form)
+    if not close(got, expected):
+        shown = "not a number" if not got.isfinite().all() else off(got, expected)
+        raise Failure(
+            what="scores of exactly 0 are treated like other scores",
+            expected="an even average of the past if all queries are 0",
+            got=shown,
+            hint="Does the mask hide by position, or does it hide whatever is 0?",
+        )
+
+
+def sizes(learner: LearnerFile) -> str:
+    """The same at real sizes: long texts, many rows, small and large heads."""
+    several = learner.task.n_head
+    cases = [
+        (Sizes(V=65, C=128, H=2 if several else 1, D=64, T=256, L=2), 2, (256, 100)),
+        (Sizes(V=65, C=32, H=4 if several else 1, D=8, T=9, L=3), 64, (9, 8)),  # as documented, but for T, which is D
+        (Sizes(V=65, C=80, H=5 if several else 1, D=16, T=72, L=3), 3, (72, 71, 33)),
+    ]
+    for case, rows, lengths in cases:
+        if not learner.task.blocks:
+            case = dataclasses.replace(case, L=1)
+        model = learner.fill(learner.build(case), salt=case.T)
+        weights = learner.weights(model)
+        for length in lengths:
+            learner.sizes_used = f"B = {rows}, T = {length}, block_size = {case.T}, n_embd = {case.C}, heads = {case.H}"
+            tokens = learner.tokens(rows, length, case.V, salt=length)
+            got, expected = learner.logits(model, tokens), reference.logits(learner.task, weights, tokens, learner.form)
+            if not close(got, expected, 5e-4):
+                raise _wrong_at(got, expected, length)
+    return "equal for T up to 256, up to 64 rows, heads of 8 to 64"
+
+
+def _wrong_at(got: torch.Tensor, expected: torch.Tensor, length: int) -> Failure:
+    wrong = (got - expected).abs().amax(dim=-1) > 5e-4 * expected.abs().max().clamp(min=1.0)  # (B, T)
+    wrong |= ~got.isfinite().all(dim=-1)
+    row, place = (int(n) for n in wrong.nonzero()[0])
+    rows = wrong.any(dim=1)
+    hint = "Which number in the code is a size that is right only for short texts?"
+    got_text = f"wrong from position {int(wrong.any(dim=0).nonzero()[0])} on"
+    if place == 0:
+        hint = "Which size in the code is written as a number, or taken from the wrong axis?"
+        got_text = f"wrong at position 0 of row {row}"
+        if not rows.all() and int(rows.nonzero()[0]) > 0:
+            got_text = f"rows 0 to {int(rows.nonzero()[0]) - 1} right, row {int(rows.nonzero()[0])} wrong"
+            hint = "Which line treats later rows of a batch differently from the first ones?"
+    return Failure(
+        what="the lesson's logits at real sizes, too",
+        expected=f"equal logits for a text of {length}",
+        got=f"{got_text}, {off(got, expected)}",
+        hint=hint,
+    )

@@ -1,0 +1,114 @@
+"""How many parameters a model has, and whether they can be told apart."""
+
+import dataclasses
+import re
+
+from check.judge import matching
+from check.judge.learner_file import LearnerFile, Model
+from check.judge.matching import Sizes, Unreadable
+from check.judge.reference import Task
+from check.judge.result import Failure
+from common.exercises import CLASSES, WHOLE
+
+
+def parameters(learner: LearnerFile) -> str:
+    """As many as in the lesson's model, except for biases that do not matter."""
+    model = learner.small_model()
+    expected, got = count(learner, model.sizes), model.count()
+    allowed = got - expected in allowed_differences(learner.task, model.sizes)
+    named: list[str] = []
+    others: list[str] = []
+    reason = ""
+    try:
+        named, others = matching.differences(learner.task, learner.structure(model))
+    except Unreadable as unreadable:
+        if allowed:
+            raise
+        reason = f"{unreadable.reason}; "
+    if named or not allowed:
+        shared = shared_modules(model)
+        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
+        raise Failure(
+            what="the number of parameters",
+            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
+            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
+            hint="Is each of them made separately, or is one used several times, as by [module] * n?"
+            if shared
+            else _question_of_norms(named) or _question_of_count(learner, model.sizes, got - expected),
+        )
+    if others:
+        raise Unreadable("; ".join(others))
+    return f"{got:,} at the check's sizes"
+
+
+def shared_modules(model: Model) -> list[str]:
+    """Modules with parameters that have several names, the outermost alone, in every block alike."""
+    owners = [name.rpartition(".")[0] for name in model.names]
+    held = [names for names in model.shared if any(f"{owner}.".startswith(f"{names[0]}.") for owner in owners)]
+    inner = {name for names in held for other in held for name in names if any(name.startswith(f"{n}.") for n in other)}
+    found = (f"{', '.join(names[:-1])} and {names[-1]} are one module" for names in held if not inner & {*names})
+    return [*{re.sub(r"\d+", "#", each): each for each in reversed([*found])}.values()][::-1]
+
+
+def allowed_differences(task: Task, sizes: Sizes) -> set[int]:
+    """By how much a right count may differ: biases in queries, keys and values, none in the projection."""
+    biases = {sizes.L * extra * sizes.H * sizes.D for extra in range(4 if task.attention else 1)}
+    return biases | ({extra - sizes.L * sizes.C for extra in biases} if task.projection else set())
+
+
+def _parts(learner: LearnerFile, model: Model) -> str:
+    """How many parameters each layer has, those that differ in numbers alone together."""
+    parts: dict[str, list[int]] = {}
+    sizes: dict[str, int] = {}
+    for name, value in zip(model.names, model.first_values, strict=True):
+        part = name.rpartition(".")[0] or name
+        if learner.name in CLASSES and learner.name not in WHOLE:
+            if not part.startswith("module"):  # the check's own embeddings and output layer
+                continue
+            part = part.removeprefix("module.")
+        sizes[part] = sizes.get(part, 0) + value.numel()
+    for part, size in sizes.items():
+        parts.setdefault(re.sub(r"\d+", "#", part), []).append(size)
+    return ", ".join(f"{name} {f'{len(all_)} × ' * (len(all_) > 1)}{all_[0]}" for name, all_ in parts.items())
+
+
+def _question_of_norms(named: list[str]) -> str:
+    hint = "Which sums does the lesson normalize, and does each of them have its own norm?"
+    return hint if any("norm" in each for each in named) else ""
+
+
+def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> str:
+    """The hint that leads to what is missing or too many."""
+    V, C = sizes.V, sizes.C
+    biases = {extra * sizes.L * C for extra in range(4)}
+    if learner.task.rotary and difference != 0 and sizes.T * C in _numbers(learner):
+        return "Does your model have another feature than rotary positions? There is no check for it."
+    if learner.task.tied and difference in {V * C + more for more in biases | {V}}:
+        return "Are the weights of the output layer the token embedding's own, one parameter for both?"
+    if learner.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
+        return "Which layer mixes the heads after they are put side by side?"
+    for what, fewer in _shared(learner, sizes).items():
+        if fewer and -difference in {fewer - more for more in biases}:
+            return f"Is each {what} made separately, or is one of them used several times, as by [{what}] * n?"
+    return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
+
+
+def _numbers(learner: LearnerFile) -> list[int]:
+    return [value.numel() for value in learner.small_model().first_values]
+
+
+def _shared(learner: LearnerFile, sizes: Sizes) -> dict[str, int]:
+    """How many parameters a model lacks where one block, or one head, is used for all."""
+    one = dataclasses.replace(sizes, L=1)
+    heads = 3 * sizes.D * sizes.C * (sizes.H - 1) * sizes.L * learner.task.attention
+    return {"block": count(learner, sizes) - count(learner, one), "head": heads} if sizes.L > 1 else {"head": heads}
+
+
+def count(learner: LearnerFile, sizes: Sizes) -> int:
+    """Parameters of the lesson's model."""
+    task, V, C = learner.task, sizes.V, sizes.C
+    width = sizes.H * sizes.D
+    block = 3 * width * C * task.attention + (C * C + C) * task.projection + 4 * C * task.norms
+    block += {"": 0, "linear": C * C + C, "mlp": 8 * C * C + 5 * C}[task.feed_forward]
+    output = (V * (width if not task.feed_forward else C) + V) * (not task.tied)
+    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.last_norm

@@ -1,0 +1,105 @@
+"""The file itself: whether it is the learner's own, and what it defines."""
+
+import contextlib
+import difflib
+
+from check.isolated.notebook import executed
+from check.judge.learner_file import B, LearnerFile
+from check.judge.result import Failure
+
+SHOWN = 3  # of the lines that were left out
+
+
+def identity(learner: LearnerFile) -> str:
+    """The file is the learner's, and importing it defines things without training."""
+    digest = learner.identify()
+    try:
+        found = learner.process.ask("load", script=not learner.name.startswith("task"))
+    except Failure:
+        if learner.process.lives():
+            learner.know(learner.process.ask("defined"))  # what the file defined before it failed
+        raise
+    if learner.process.run_from_text:
+        _runs_text(learner, ", ".join(learner.process.run_from_text))
+    learner.know(found)
+    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
+
+
+def _runs_text(learner: LearnerFile, lines: str) -> None:
+    """Note that a file runs code which nobody can read in it. Raises Failure where it is graded."""
+    if learner.graded:
+        raise Failure(
+            what="the code can be read in the file",
+            expected="definitions",
+            got=f"it runs code from a string ({lines})",
+            hint="Can this code be in the file itself?",
+        )
+    learner.note(f"{lines} runs code from a string: graded, that fails")
+
+
+def left_out(learner: LearnerFile, found: dict) -> str:
+    """What of a file the check did not run, and whether the learner ran a notebook in order."""
+    lines = found["left_out"]
+    more = f" and {len(lines) - SHOWN} more" * (len(lines) > SHOWN)
+    return f"; left out: {', '.join(lines[:SHOWN])}{more}" * bool(lines) + executed(learner.path)
+
+
+def interface(learner: LearnerFile) -> str:
+    """Config with the task's sizes, GPT(config, vocab_size), and its generate."""
+    for name in ("Config", "GPT"):
+        if name not in learner.defined:
+            raise Failure(
+                what=f"the file defines {name}",
+                expected=name,
+                got="no such name",
+                hint=_called(learner, name),
+            )
+    sizes = learner.small_sizes
+    needed = [name for name in learner.config(sizes) if _is_needed(learner, name)]
+    missing = [name for name in needed if name not in learner.fields]
+    if missing:
+        raise Failure(
+            what="Config has the task's sizes",
+            expected=", ".join(sorted(needed)),
+            got=f"no {', '.join(sorted(missing))}",
+            hint=_meant(missing, learner.fields),
+        )
+    model = learner.build(sizes)
+    prompt = learner.tokens(B, 3, sizes.V)
+    if problem := learner.process.ask("cannot_write", model=model.number):
+        raise Failure(
+            what="GPT generates",
+            expected="generate(tokens, max_new_tokens, temperature=1.0)",
+            got=problem,
+            hint="How does your model write?",
+        )
+    with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
+        learner.process.ask("logits", model=model.number, tokens=prompt)
+    return "Config, GPT, forward and generate are there"
+
+
+def _is_needed(learner: LearnerFile, name: str) -> bool:
+    task = learner.task
+    return {"n_layer": task.blocks, "dropout": task.dropout}.get(name, True)
+
+
+def _called(learner: LearnerFile, name: str) -> str:
+    """The hint for a class that is not there."""
+    if name == "GPT" and learner.like_gpt:
+        return f"Is {learner.like_gpt[-1]} the model? The check looks for the name GPT: GPT = {learner.like_gpt[-1]}"
+    like_config = [found for found in learner.defined if "config" in found.lower()]
+    if name == "Config" and like_config:
+        return f"Does {like_config[-1]} set the sizes? The check looks for the name Config: Config = {like_config[-1]}"
+    sizes = [size for size in learner.config(learner.small_sizes) if size in learner.defined]
+    if name == "Config" and sizes:
+        return f"Are the globals {', '.join(sizes)} the sizes? The check sets its own: GPT(Config(…), vocab_size)."
+    return f"What is the class called that is {name}?"
+
+
+def _meant(missing: list[str], fields: list[str]) -> str:
+    """The hint for sizes that a Config lacks."""
+    close = [(name, difflib.get_close_matches(name, fields, n=1)) for name in missing]
+    likely = [f"{found[0]} for {name}" for name, found in close if found]
+    if likely:
+        return f"Did you mean {', '.join(likely)}? The check sets the sizes by the lesson's names."
+    return "Which sizes does your model take from elsewhere than Config?"

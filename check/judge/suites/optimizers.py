@@ -1,0 +1,102 @@
+"""configure_optimizers(model, weight_decay, learning_rate, betas)."""
+
+from check.judge.learner_file import LearnerFile
+from check.judge.result import Failure
+from check.judge.suites.pieces import C, D, H, T, V, contract, registry
+
+SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
+STAGES, stage = registry()
+
+
+@stage
+def interface(learner: LearnerFile) -> str:
+    """configure_optimizers(model, weight_decay, learning_rate, betas)."""
+    return contract(learner, "configure_optimizers")
+
+
+@stage
+def parameters(learner: LearnerFile) -> str:
+    """Every parameter, each once."""
+    made = _made(learner)
+    axes, held = made["axes"], [name for group in made["groups"] for name in group["names"]]
+    for name in axes:
+        times = held.count(name)
+        if times != 1:
+            hint = "Which parameters are in no group? One group may take what the other leaves."
+            if times:
+                hint = "What happens to a weight that two layers share, or that fits both groups?"
+            raise Failure(
+                what="every parameter is in one group",
+                expected="each once",
+                got=f"{name} {times} times",
+                hint=hint,
+            )
+    if len(held) != len(axes):
+        raise Failure(
+            what="the groups contain only the model's parameters",
+            expected=f"{len(axes)} of them",
+            got=len(held),
+            hint="What else is in a group: a copy, a buffer?",
+        )
+    whose = "of a model with a shared one" if made["model"] == "Layers" else f"of your {made['model']}"
+    return f"all {len(held)} parameters {whose}, each once"
+
+
+@stage
+def decay(learner: LearnerFile) -> str:
+    """Weight decay for two and more axes, none for the rest."""
+    made = _made(learner)
+    decays = {name: group["weight_decay"] for group in made["groups"] for name in group["names"]}
+    for name, axes in made["axes"].items():
+        expected = SETTINGS[0] if axes >= 2 else 0.0
+        if decays[name] != expected:
+            hint = "How many axes does it have: is that what separates the groups?"
+            if decays[name] == 0.01:
+                hint = "What is AdamW's default weight decay, if a group names none?"
+            elif set(decays.values()) == {SETTINGS[0]}:
+                hint = "Does the second group say weight_decay=0.0, or does it get AdamW's value for all groups?"
+            elif all(decays[each] == (0.0 if n >= 2 else SETTINGS[0]) for each, n in made["axes"].items()):
+                hint = "Are the two groups exchanged: which of them decays?"
+            raise Failure(
+                what="matrices decay, biases and norms do not",
+                expected=f"{name}, {axes} {'axis' if axes == 1 else 'axes'}: {expected}",
+                got=decays[name],
+                hint=hint,
+            )
+    return "two and more axes decay, one axis does not"
+
+
+@stage
+def settings(learner: LearnerFile) -> str:
+    """AdamW, with the learning rate and betas that were asked for."""
+    made = _made(learner)
+    if not made["adamw"]:
+        raise Failure(
+            what="an AdamW",
+            expected="torch.optim.AdamW",
+            got=made["kind"],
+            hint="Which optimizer applies its decay separately from the gradient?",
+        )
+    for group in made["groups"]:
+        if [group["lr"], group["betas"]] != SETTINGS[1:]:
+            raise Failure(
+                what="the settings are those asked for",
+                expected=f"learning rate and betas {SETTINGS[1:]}",
+                got=[group["lr"], group["betas"]],
+                hint="Which argument is not passed on?",
+            )
+    return "AdamW with its settings"
+
+
+def _made(learner: LearnerFile) -> dict:
+    try:
+        return learner.process.ask("optimizer", settings=SETTINGS, sizes={"V": V, "C": C, "H": H, "D": D, "T": T})
+    except Failure as failure:
+        if "more than one parameter group" not in failure.got:
+            raise
+        raise Failure(  # PyTorch's own complaint
+            what="every parameter is in one group",
+            expected="each once",
+            got=failure.got,
+            hint="What happens to a weight that two layers share, or that fits both groups?",
+        ) from None
