@@ -21,7 +21,8 @@ from studies.report import add_threads
 
 import torch
 
-LOGS = Path(__file__).resolve().parent.parent / "docs" / "logs"
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = {"task07": ROOT / "docs" / "logs", "speedrun_laptop": ROOT / "record" / "logs"}
 BEST_STEP = 4000
 
 
@@ -45,16 +46,16 @@ def main() -> None:
         "runs",
         nargs="?",
         default="task07",
-        choices=["task07", "speedrun_laptop"],
+        choices=LOGS,
         metavar="RUNS",
         help="%(choices)s (default: %(default)s)",
     )
     add_threads(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    logs = sorted(LOGS.glob(f"{options.runs}_seed*.txt"))
+    logs = sorted(LOGS[options.runs].glob(f"{options.runs}_seed*.txt"))
     if not logs:
-        raise UserError(f"{LOGS}: no run to compare with; python -m tools.record makes them")
+        raise UserError(f"{LOGS[options.runs]}: no run to compare with; python -m tools.record makes them")
     progress.where = "while it measured"
     step = seconds_a_step(options.steps)
     documented = BEST_STEP * step

@@ -17,7 +17,8 @@ from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.precision import product_dtype
 from common.run import progress, run
-from studies import setup, speedrun
+from record import speedrun
+from studies import setup
 
 import torch
 from torch.profiler import ProfilerActivity, profile

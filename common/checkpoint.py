@@ -118,7 +118,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def model_name(model: nn.Module) -> str:
-    """The module that defines a model's class, as a checkpoint names it: "task09_rope", "studies.speedrun"."""
+    """The module that defines a model's class, as a checkpoint names it: "task09_rope", "record.speedrun"."""
     module = sys.modules[type(model).__module__]
     if module.__spec__ is not None:
         return module.__spec__.name

@@ -128,7 +128,7 @@ def main() -> None:
     report.machine(options.threads, start)
     if options.report:
         plot(curves)
-        report.save("convergence", "convergence")
+        report.save("studies.convergence", "convergence")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def main() -> None:
         report(f"| {name} | {spread(losses)} | {change} | {statistics.mean(seconds):.0f} |")
     report.machine(options.threads, start)
     if options.report:
-        report.save("convolutions", "convolutions")
+        report.save("studies.convolutions", "convolutions")
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ def main() -> None:
     (tune if options.tune else compare)(options, corpus, report)
     report.machine(options.threads, start)
     if options.report:
-        report.save("lstm", "lstm_tuning" if options.tune else "lstm")
+        report.save("studies.lstm", "lstm_tuning" if options.tune else "lstm")
 
 
 if __name__ == "__main__":

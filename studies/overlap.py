@@ -81,7 +81,7 @@ def main() -> None:
             report(f"| {kind} | {split} | {' | '.join(cells)} |")
     report.machine(options.threads, start)
     if options.report:
-        report.save("overlap", "overlap")
+        report.save("studies.overlap", "overlap")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def parse_timed(parser: Parser) -> argparse.Namespace:
 
 
 class Report:
-    """Lines for stdout, kept for docs/logs/NAME.txt."""
+    """Lines for stdout, kept for a log."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -107,10 +107,10 @@ class Report:
         self()
         self(f"# {time.perf_counter() - start:.0f} s in all, {threads} of {describe()}")
 
-    def save(self, study: str, name: str) -> None:
-        """Write docs/logs/NAME.txt, headed by the command."""
-        command = " ".join([f"$ python -m studies.{study}", *sys.argv[1:]])
-        (DOCS / "logs" / f"{name}.txt").write_text("\n".join([command, *self.lines]) + "\n", encoding="utf-8")
+    def save(self, study: str, name: str, logs: Path = DOCS / "logs") -> None:
+        """Write NAME.txt, headed by the command."""
+        command = " ".join([f"$ python -m {study}", *sys.argv[1:]])
+        (logs / f"{name}.txt").write_text("\n".join([command, *self.lines]) + "\n", encoding="utf-8")
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:

@@ -23,7 +23,7 @@ from torch import nn
 
 PARTS = 1000  # of the time: a schedule by the clock, because nobody knows the number of steps before
 # The registry: a checkpoint's model_name → the module that defines its Config and GPT.
-MODELS = {name: name for name in (*(f"task0{n}" for n in range(1, 8)), "task09_rope", "studies.speedrun")}
+MODELS = {name: name for name in (*(f"task0{n}" for n in range(1, 8)), "task09_rope", "record.speedrun")}
 
 
 def preset(module: Any, name: str = "laptop", **changes: Any) -> Any:

@@ -375,7 +375,7 @@ def main() -> None:
     (tune if options.tune else compare)(options, sequences, words, report)
     report.machine(options.threads, start)
     if options.report:
-        report.save("words", "words_tuning" if options.tune else "words")
+        report.save("studies.words", "words_tuning" if options.tune else "words")
 
 
 if __name__ == "__main__":

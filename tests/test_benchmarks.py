@@ -34,7 +34,7 @@ def test_the_machine_is_described_with_its_speed():
 
 def test_the_gain_can_read_its_logs():
     for name in ("task07", "speedrun_laptop"):
-        for log in LOGS.glob(f"{name}_seed*.txt"):
+        for log in gain.LOGS[name].glob(f"{name}_seed*.txt"):
             text = log.read_text(encoding="utf-8")
             assert re.search(r"^# \d+ s from start", text, re.M) and re.search(r"^Final val loss: [\d.]+", text, re.M)
     assert gain.BEST_STEP == 4000

@@ -10,7 +10,9 @@ from tools.tables import PAGES, current
 import pytest
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"])
+MARKDOWN = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "record" / "README.md", ROOT / "weights" / "README.md"]
+)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -72,8 +74,9 @@ MAY_IMPORT = {  # room → the rooms that it may import; no arrow leads back
     "exercises": {"common"},
     "check": {"common", "exercises"},
     "studies": {"common", "exercises"},
-    "benchmarks": {"common", "studies"},
-    "tools": {"common", "exercises", "check", "studies", "benchmarks"},
+    "record": {"common", "studies"},
+    "benchmarks": {"common", "studies", "record"},
+    "tools": {"common", "exercises", "check", "studies", "record", "benchmarks"},
 }
 
 

@@ -18,25 +18,8 @@ from common.checkpoint import save_run
 from common.data import Corpus, Tokens
 from common.options import DEFAULT_TEXT
 from common.run import UserError
-from studies import (
-    ablation,
-    convergence,
-    convolutions,
-    counts,
-    growth,
-    lstm,
-    mixture,
-    overlap,
-    own,
-    recipe,
-    report,
-    reverse,
-    search,
-    setup,
-    speedrun,
-    tuning,
-    words,
-)
+from record import ablation, growth, mixture, recipe, speedrun, tuning
+from studies import convergence, convolutions, counts, lstm, overlap, own, report, reverse, search, setup, words
 from studies.counts import Counts
 from studies.generation import speculative
 from studies.generation.speculative import CountsGuess

@@ -2,7 +2,7 @@
 
 The losses on the validation text, in nats per character, of the committed weights or of any checkpoint of task 7, task
 9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole split. Products are
-in bfloat16 where the processor has instructions for it. Takes minutes. For averages of models: studies/mixture.py.
+in bfloat16 where the processor has instructions for it. Takes minutes. For averages of models: record/mixture.py.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Runs each script alone, as a user does, and writes docs/logs/TASK.txt: the command, its stdout, and a line with the
 seconds from start to end and the machine. With `--save` the log ends with tools.evaluate's table of the run. With
-`--seeds 1 2 3` a run for each. A study is named as a module, studies.speedrun. Flags for the script come last, after
+`--seeds 1 2 3` a run for each. A study is named as a module, record.speedrun. Flags for the script come last, after
 `--`.
 """
 
@@ -44,10 +44,15 @@ def main() -> None:
         name += "" if seed is None else f"_seed{seed}"
         flags = sys.argv[end + 1 :] + ([] if seed is None else ["--seed", str(seed)])
         flags += ["--save", f"{options.save}/{name}.pt"] if options.save else []
-        record(task, flags, LOGS / f"{name}.txt")
+        record(task, flags, _place(task, name))
         if options.save:
-            with (LOGS / f"{name}.txt").open("a", encoding="utf-8") as log:
+            with (_place(task, name)).open("a", encoding="utf-8") as log:
                 log.write(f"\n$ python -m tools.evaluate {flags[-1]}\n{table(Path(flags[-1]))}\n")
+
+
+def _place(task: str, name: str) -> Path:
+    """The log of a run; the record has a folder of its own."""
+    return (ROOT / "record" / "logs" if task.startswith("record.") else LOGS) / f"{name}.txt"
 
 
 def record(task: str, flags: list[str], path: Path) -> None:

@@ -23,7 +23,7 @@ from common import checkpoint, options
 from common.config import LAPTOP
 from common.parser import Parser, whole_number
 from common.run import run
-from studies import speedrun
+from record import speedrun
 
 import torch
 import torch._dynamo  # what the first step imports: before the runs are forked

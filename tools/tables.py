@@ -16,7 +16,7 @@ from common.run import run
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "record" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- table: ([\w. ]+) -->\n).*?(<!-- end table -->)", re.DOTALL)
 LESSONS = {
     "task01": "one self-attention head",
@@ -31,8 +31,15 @@ LESSONS = {
 }
 
 
+def logs(pattern: str) -> list[str]:
+    """The logs whose names fit, of the lessons and studies or of the record."""
+    found = sorted([*LOGS.glob(pattern), *ROOT.glob(f"record/logs/{pattern}")])
+    return [path.read_text(encoding="utf-8") for path in found]
+
+
 def read(name: str) -> str:
-    return (LOGS / f"{name}.txt").read_text(encoding="utf-8")
+    (log,) = logs(f"{name}.txt")
+    return log
 
 
 def markdown(*rows: list[str]) -> str:
@@ -53,7 +60,7 @@ def numbers(pattern: str, text: str) -> list[float]:
 
 def seeds(name: str) -> list[str]:
     """The logs of a run's seeds."""
-    return [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{name}_seed*.txt"))]
+    return logs(f"{name}_seed*.txt")
 
 
 def final(logs: list[str], over: str) -> str:
@@ -112,8 +119,8 @@ def record() -> str:
     """The speedrun."""
     rows = [["command", "whole split", "random batches", "minutes"]]
     for name, command in (
-        ("laptop", "python -m studies.speedrun"),
-        ("hour", "python -m studies.speedrun --preset hour"),
+        ("laptop", "python -m record.speedrun"),
+        ("hour", "python -m record.speedrun --preset hour"),
     ):
         logs = seeds(f"speedrun_{name}")
         rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), minutes(logs)])

@@ -1,6 +1,6 @@
-"""A laptop preset with fields changed, trained in full on the tuning split: python -m studies.tuning TASK NAME=VALUE…
+"""A laptop preset with fields changed, trained in full on the tuning split: python -m record.tuning TASK NAME=VALUE…
 
-    python -m studies.tuning task09_rope dropout=0.05 n_layer=6 n_head=4
+    python -m record.tuning task09_rope dropout=0.05 n_layer=6 n_head=4
 
 A search with a few minutes for each model cannot choose how long to train and with how much dropout; this script can.
 The model trains on the first 90% of the *training* text and is evaluated on the rest, the tuning split. The validation
@@ -24,7 +24,7 @@ from studies.report import add_seed, add_threads, add_track
 
 import torch
 
-MODULES = {"task07": "task07", "task09_rope": "task09_rope", "speedrun": "studies.speedrun"}
+MODULES = {"task07": "task07", "task09_rope": "task09_rope", "speedrun": "record.speedrun"}
 
 
 def changed(preset: Any, changes: list[str]) -> Any:

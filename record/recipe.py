@@ -1,4 +1,4 @@
-"""How far does the speedrun come in the time of the usual laptop recipe? python -m studies.recipe
+"""How far does the speedrun come in the time of the usual laptop recipe? python -m record.recipe
 
 The recipe: 4 blocks, 128 wide, 4 heads, windows of 64, batches of 12, 2,000 steps of AdamW in float32, no dropout
 (sizes, batches and steps that nanoGPT's README proposes for a laptop). The recipe trains first. Then the speedrun's
@@ -17,7 +17,8 @@ from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
-from studies import setup, speedrun
+from record import speedrun
+from studies import setup
 from studies.report import add_threads, spread
 
 import torch

@@ -1,9 +1,9 @@
-"""How soon can a GPT on two cores reach a GPU's loss? python -m studies.speedrun
+"""How soon can a GPT on two cores reach a GPU's loss? python -m record.speedrun
 
-Task 9's GPT with ideas of the speed records. `--without NAME` leaves one out; `python -m studies.ablation` measures
+Task 9's GPT with ideas of the speed records. `--without NAME` leaves one out; `python -m record.ablation` measures
 what each gains. The preset laptop goes below 1.4868 nats per character of the validation text, the documented result of
 a GPU, in about a minute; the preset hour gets the lowest loss of a single GPT here. Schedules are fixed, and no run
-stops early. For averages of several models see studies/mixture.py.
+stops early. For averages of several models see record/mixture.py.
 
 The ideas:
   convolutions    short causal convolutions, one on the embeddings and one after each norm
@@ -17,7 +17,7 @@ Muon (https://arxiv.org/abs/2502.16982), the schedule and bfloat16 are the lapto
 the mask is added inside the product (baddbmm), softmax stays in bfloat16, and the convolutions and ReLU² have their own
 backward passes.
 
-Hyperparameters were chosen on the tuning split (`--tune`, studies.ablation): trained on the first 90% of the training
+Hyperparameters were chosen on the tuning split (`--tune`, record.ablation): trained on the first 90% of the training
 text, evaluated on the rest of it. Every prediction sees only its own window.
 """
 

@@ -1,11 +1,11 @@
-"""How low do several models get together? python -m studies.mixture runs/speedrun_hour_seed*.pt
+"""How low do several models get together? python -m record.mixture runs/speedrun_hour_seed*.pt
 
-The average of the probabilities of some GPTs (checkpoints of studies.speedrun, trained with `--save`) and of a model
+The average of the probabilities of some GPTs (checkpoints of record.speedrun, trained with `--save`) and of a model
 that only counts (studies/counts.py). Prints its loss on the validation text, and that of each part. Every part sees
 only the earlier characters in its own window. A checkpoint that was trained on another text is refused.
 
-The counts' share was chosen on the tuning split (docs/logs/mixture_tuning.txt): `--tune`, with a checkpoint of
-`python -m studies.speedrun --tune`.
+The counts' share was chosen on the tuning split (logs/mixture_tuning.txt): `--tune`, with a checkpoint of
+`python -m record.speedrun --tune`.
 Sources: mixtures of neural and n-gram models, https://doi.org/10.1109/ASRU.2011.6163930; ensembles of networks,
 https://arxiv.org/abs/1612.01474.
 """

@@ -1,4 +1,4 @@
-"""What do more text and a larger model buy, and at what price? python -m studies.growth small medium large
+"""What do more text and a larger model buy, and at what price? python -m record.growth small medium large
 
 For the GPT of the preset laptop (medium), and for half and twice its width: the validation loss (whole split, nats per
 character) and the seconds of training for budgets of 0.25 to 4 million characters. The text has a million characters,
@@ -7,8 +7,8 @@ are always 256 long. Budgets share work: one run goes on at the full learning ra
 off at 70% of it and cools down to zero (https://arxiv.org/abs/2405.18392). A budget's seconds are those of the shared
 run up to its branch and of the branch, evaluation not counted.
 
-Prints a row for each budget. Collect the rows of several runs in docs/logs/growth.txt; `--plot` draws
-docs/images/growth.png from them. Each size takes long, so run them one by one (`--millions 1 2` is a short test).
+Prints a row for each budget. Collect the rows of several runs in logs/growth.txt; `--plot` draws growth.png from
+them. Each size takes long, so run them one by one (`--millions 1 2` is a short test).
 """
 
 import copy
@@ -18,6 +18,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from common import track
 from common.data import Corpus, Tokens
@@ -26,8 +27,9 @@ from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, number, whole_number
 from common.run import UserError, progress, run
-from studies import setup, speedrun
-from studies.report import DOCS, add_threads, add_track, pyplot
+from record import speedrun
+from studies import setup
+from studies.report import add_threads, add_track, pyplot
 
 import torch
 
@@ -41,6 +43,8 @@ TICKS = [4, 8, 15, 30, 60, 120, 240]  # of the picture, in seconds
 FALL = 0.3  # of a budget
 DROPOUT = 0.05
 ROW = re.compile(r"^(\w+) +seed \d+ +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
+
+HERE = Path(__file__).resolve().parent
 
 
 def grow(
@@ -76,11 +80,11 @@ def grow(
 
 
 def plot() -> None:
-    """docs/images/growth.png from the rows of docs/logs/growth.txt."""
-    log = DOCS / "logs" / "growth.txt"
+    """growth.png from the rows of logs/growth.txt."""
+    log = HERE / "logs" / "growth.txt"
     rows = ROW.findall(log.read_text(encoding="utf-8")) if log.exists() else []
     if not rows:
-        raise UserError("docs/logs/growth.txt: no rows there; put together what python -m studies.growth prints")
+        raise UserError("record/logs/growth.txt: no rows there; put together what python -m record.growth prints")
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for size, colour in COLOURS.items():
         points: dict[float, list] = {}
@@ -104,7 +108,7 @@ def plot() -> None:
     axes.minorticks_off()
     axes.legend(title="model; labels: characters read")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(DOCS / "images" / "growth.png", dpi=110)
+    figure.savefig(HERE / "growth.png", dpi=110)
 
 
 def main() -> None:

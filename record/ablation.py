@@ -1,6 +1,6 @@
-"""What does each idea of the speedrun gain, in equal time? python -m studies.ablation
+"""What does each idea of the speedrun gain, in equal time? python -m record.ablation
 
-Trains the laptop preset of studies.speedrun unchanged, then without one of its ideas at a time, and then with some
+Trains the laptop preset of record.speedrun unchanged, then without one of its ideas at a time, and then with some
 other changes. Each model trains for the same seconds (evaluations not counted), with a schedule that follows the clock,
 so that an idea which costs time must gain more than it costs. Losses are in nats per character of the tuning split, the
 last tenth of the training text; the validation text is not used.
@@ -9,11 +9,13 @@ last tenth of the training text; the validation text is not used.
 import itertools
 import statistics
 import time
+from pathlib import Path
 
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
 from common.run import progress, run
-from studies import setup, speedrun
+from record import speedrun
+from studies import setup
 from studies.report import Report, parse_timed, spread, timed_parser
 
 import torch
@@ -29,6 +31,8 @@ VARIANTS: dict[str, dict] = {
     "4 blocks": {"n_layer": 4},
     "192 wide": {"n_embd": 192, "n_head": 3},
 }
+
+HERE = Path(__file__).resolve().parent
 
 
 def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
@@ -67,7 +71,7 @@ def main() -> None:
         report(f"{name:22}  {spread(losses):17}  {sign + spread(differences):17}  {statistics.mean(steps):5.0f} steps")
     report.machine(options.threads, start)
     if options.report:
-        report.save("ablation", "ablation")
+        report.save("record.ablation", "ablation", HERE / "logs")
 
 
 if __name__ == "__main__":
