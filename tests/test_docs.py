@@ -77,6 +77,7 @@ MAY_IMPORT = {  # room → the rooms that it may import; no arrow leads back
     "record": {"common", "studies"},
     "benchmarks": {"common", "studies", "record"},
     "tools": {"common", "exercises", "check", "studies", "record", "benchmarks"},
+    "variants": {"common", "studies", "tools"},
 }
 
 

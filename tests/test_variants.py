@@ -1,0 +1,110 @@
+"""The changes of task 9: each script is a small diff, stays causal and learns; their measurement can be stopped."""
+
+import dataclasses
+import importlib
+import json
+import re
+
+import task09_rope
+from studies import setup
+from tests.lessons import ROOT
+from variants import measure, summary
+
+import pytest
+import torch
+
+NAMES = (*measure.NAMES, "alibi")
+TINY = {"batch_size": 2, "block_size": 16, "n_embd": 24, "n_head": 4, "n_layer": 2, "dropout": 0.0, "eval_interval": 0}
+
+
+def tiny(name, **changes):
+    module = importlib.import_module(f"variants.{name}")
+    known = TINY | changes
+    fields = {field.name for field in dataclasses.fields(module.Config)}
+    config = dataclasses.replace(module.Config(), **{key: known[key] for key in known if key in fields})
+    return setup.build(module.GPT, config, 11, seed=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_change_is_one_short_file(name):
+    text = (ROOT / "variants" / f"{name}.py").read_text(encoding="utf-8")
+    assert text.count("\n") <= 60 and "https://arxiv.org/abs/" in text
+    assert re.search(r"^import task09_rope$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_change_stays_causal_and_every_parameter_learns(name):
+    model = tiny(name).model
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    tokens = torch.randint(11, (3, 16))
+    later = tokens.clone()
+    later[:, 9:] = (later[:, 9:] + 1) % 11
+    torch.testing.assert_close(model(tokens)[:, :9], model(later)[:, :9])
+    assert not torch.allclose(model(tokens)[:, 9:], model(later)[:, 9:])
+    model(tokens).square().mean().backward()
+    assert [each for each, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert model.generate(tokens, 3).shape == (3, 19)
+
+
+def test_what_each_change_computes():
+    """With the numbers that undo it, a change is task 9; other numbers are the formula's."""
+    tokens = torch.randint(11, (2, 16))
+    task09 = setup.build(task09_rope.GPT, dataclasses.replace(task09_rope.Config(), **TINY), 11, seed=1).model
+    for name in ("convolutions", "sliding_window"):
+        model = tiny(name, window=16).model
+        torch.testing.assert_close(model(tokens), task09(tokens))
+    model = tiny("value_residual").model
+    model.load_state_dict(task09.state_dict(), strict=False)
+    torch.nn.init.zeros_(model.shares)
+    torch.testing.assert_close(model(tokens), task09(tokens))
+    norm = importlib.import_module("variants.rmsnorm").RMSNorm(6)
+    x = 3 + torch.randn(2, 6)
+    torch.testing.assert_close(norm(x), torch.nn.RMSNorm(6, 1e-5)(x))
+    alibi = importlib.import_module("variants.alibi").distances(4, 8)
+    assert alibi[0, 3].tolist() == [-1.5, -1.0, -0.5, 0.0] and alibi[7, 1, 0] == -(2.0**-8)
+    assert alibi[0, 0, 1:].isneginf().all()
+    window = importlib.import_module("variants.sliding_window").window_mask(5, 2)
+    assert window.sum(dim=1).tolist() == [1, 2, 2, 2, 2] and window[4, 3]
+    relu2 = tiny("swiglu", activation="relu2").model.blocks[0].feed_forward.layers[1]
+    assert relu2(torch.tensor([-2.0, 3.0])).tolist() == [0.0, 9.0]
+
+
+def test_a_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch, call):
+    small = {"batch_size": 2, "block_size": 32, "n_embd": 12, "n_head": 3, "n_layer": 2}
+    monkeypatch.setitem(measure.SIZES, "small", small)
+    monkeypatch.setattr(measure, "ROUNDS", 2)
+    words = ["--into", tmp_path, "--steps", 5, "--only", "task09", "alibi", "longer"]
+    code, out, _ = call(measure, *words, "--seeds", 42, 43)
+    assert code == 0 and out.count("small") == 6
+    first = json.loads((tmp_path / "small-alibi-42.json").read_text())
+    assert first["steps"] == 5 and first["cache"] == 4 * 2 * 2 * 12 * 32 and len(first["quarters"]) == 4
+    (tmp_path / "small-alibi-42.json").unlink()
+    code, out, _ = call(measure, *words, "--seeds", 42, 43)
+    assert out.splitlines() == [f"small alibi 42: {first['loss']:.4f} after 5 steps"]
+    call(measure, "--into", tmp_path, "--only", "task09", "alibi", "--seconds")
+    monkeypatch.setattr(summary, "LOG", ROOT / "docs" / "logs" / "variants_test.txt")
+    monkeypatch.setattr(summary, "PAGE", tmp_path / "none.md")
+    try:
+        code, out, _ = call(summary, "--from", tmp_path)
+        log = summary.LOG.read_text(encoding="utf-8")
+    finally:
+        summary.LOG.unlink(missing_ok=True)
+    assert code == 0 and out.startswith("docs/logs/variants_test.txt: 6 runs")
+    assert re.search(r"^\| alibi \| [\d.]+ ± [\d.]+ \| -?[\d.]+ ± [\d.]+ \| [\d.]+ ± ", log, re.MULTILINE)
+    assert "| gate |  |  |  |  |  |  |  | not measured |" in log
+    assert "Missing: python -m variants.measure --into DIR --size large --seconds" in log
+    assert "--size small --seeds 44\n" in log and "--seeds 42 --only rmsnorm swiglu" in log
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([-0.05, -0.06, -0.04], "helps"),
+        ([0.05, 0.06, 0.04], "does not help: worse"),
+        ([0.01, -0.02, -0.01], "within the spread"),
+        ([-0.5], "one seed"),
+    ],
+)
+def test_a_change_helps_beyond_twice_the_spread(differences, said):
+    assert summary.verdict(differences) == said
