@@ -140,7 +140,7 @@ def scores(training: setup.Run, corpus: Corpus) -> tuple[float, float]:
 def watched(model: Any) -> Iterator[list[tuple[float, float]]]:
     """Inside, each call of attention() adds its largest score, and the mean weight of later positions on the first."""
     seen: list[tuple[float, float]] = []
-    modules = {sys.modules[type(block.attention).__module__]: None for block in model.blocks}
+    modules: list[Any] = [sys.modules[name] for name in {type(block.attention).__module__ for block in model.blocks}]
     kept = {module: module.attention for module in modules}
 
     def watching(q, k, v, mask, scale, dropout):

@@ -39,7 +39,7 @@ class Size:
         files = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob(f"{size}-*.json"))]
         self.size = size
         self.runs = {(each["name"], each["seed"]): each for each in files if "name" in each}
-        timed = next((each for each in files if "name" not in each), {})
+        timed: dict = next((each for each in files if "name" not in each), {})
         self.seconds: dict[str, float] = timed.get("seconds", {})
         self.machine = f"{timed['processor']}; {timed['machine']}" if timed else ""
 
