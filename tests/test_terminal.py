@@ -19,7 +19,7 @@ from check import __main__ as front
 from check.command import check_file, draw_attention, run_file, start, watch
 from check.command.state import State, following
 from check.judge.result import Result
-from check.judge.stages import naming
+from check.judge.stages import seen
 from common import checkpoint, evaluate, files, options, session, stream, terminal
 from common import progress as told
 from common import run as ending
@@ -543,6 +543,6 @@ def test_a_progress_line_is_cut_between_its_parts():
 
 
 def test_the_length_in_an_examples_title_is_not_broken():
-    title = naming.side_by_side("weights", torch.ones(3, 3), torch.ones(3, 3)).splitlines()[0]
+    title = seen.side_by_side("weights", torch.ones(3, 3), torch.ones(3, 3)).splitlines()[0]
     assert title.replace("\N{NO-BREAK SPACE}", " ") == "weights, T = 3" and terminal.fold(title, 13).count("\n") == 1
     assert terminal.fold(title, 13).endswith("T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3")

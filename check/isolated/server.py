@@ -21,7 +21,8 @@ import warnings
 from pathlib import Path
 
 from check.isolated import guard, loading, protocol, sandbox, worker
-from check.isolated.worker import Learner, describe
+from check.isolated.errors import describe
+from check.isolated.worker import Learner
 
 import torch
 from torch.nn import functional as F

@@ -11,8 +11,9 @@ from typing import Any
 
 from check.isolated.loading import imported_files
 from check.isolated.notebook import source_of
-from check.judge import matching
-from check.judge.matching import Arrangement, Sizes, Structure, Unreadable
+from check.judge import arrangements, matching
+from check.judge.arrangements import Arrangement
+from check.judge.matching import Sizes, Structure, Unreadable
 from check.judge.process import LearnerProcess
 from check.judge.reference import TASKS, Form, Task, Weights
 from check.judge.result import Failure
@@ -243,7 +244,7 @@ class LearnerFile:
         """The reference's weights that belong to a model's values (its own by default)."""
         chosen, how = self.tensors(model, model.values if values is None else values), how or self.arrangement
         assert how is not None
-        return matching.weights(self.task, self.structure(model), chosen, model.sizes, how)
+        return arrangements.weights(self.task, self.structure(model), chosen, model.sizes, how)
 
     def tensors(self, model: Model, values: list[torch.Tensor]) -> list[torch.Tensor]:
         """A model's parameters, or what the learner's official_weights makes of them."""

@@ -9,7 +9,7 @@ Losses are in nats per character.
 import json
 from importlib import import_module
 
-from check.judge import matching
+from check.judge import arrangements, matching
 from check.judge.reference import TASKS, Form
 from check.judge.stages.training import LIMITS, short_run, training_sizes
 from common.machine import describe
@@ -76,9 +76,13 @@ def measure(name: str, initialize, seed: int) -> tuple[float, float]:
     names, values = zip(*((key, value.detach()) for key, value in model.named_parameters()), strict=True)
     shapes = [value.shape for value in values]
     structure = matching.read(task, names, ["Linear"] * len(names), shapes, sizes)
-    how = matching.official(task, structure, sizes)
+    how = arrangements.official(task, structure, sizes)
     first, last, _ = short_run(
-        task, list(values), lambda leaves: matching.weights(task, structure, leaves, sizes, how), Form(scale="√C"), seed
+        task,
+        list(values),
+        lambda leaves: arrangements.weights(task, structure, leaves, sizes, how),
+        Form(scale="√C"),
+        seed,
     )
     return first, last
 

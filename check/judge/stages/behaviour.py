@@ -8,8 +8,8 @@ from collections import Counter
 from check.judge.learner_file import B, LearnerFile, Model, close, off
 from check.judge.result import Failure
 from check.judge.stages.logits import known_bug
-from check.judge.stages.naming import side_by_side
 from check.judge.stages.reads import MODE, READ, leak, what_it_sees, where_not_finite
+from check.judge.stages.seen import side_by_side
 from check.judge.stages.wrongs import SEES_AHEAD
 
 import torch

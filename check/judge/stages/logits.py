@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from check.judge import matching, reference
+from check.judge import arrangements, reference
+from check.judge.arrangements import Arrangement
 from check.judge.learner_file import B, LearnerFile, Model, close, off
-from check.judge.matching import Arrangement, Sizes, Unreadable
+from check.judge.matching import Sizes, Unreadable
 from check.judge.reference import Form
 from check.judge.result import Failure
-from check.judge.stages import naming
+from check.judge.stages import naming, scores, seen
 from check.judge.stages.wrongs import right_forms, right_parts
 
 import torch
@@ -23,7 +24,7 @@ def logits(learner: LearnerFile) -> str:
     fitting: list[Arrangement] = []
     others = False
     parts, forms = right_parts(learner), list(right_forms(learner))
-    for how in matching.arrangements(learner.task, learner.structure(model), model.sizes):
+    for how in arrangements.arrangements(learner.task, learner.structure(model), model.sizes):
         try:
             weights = learner.weights(model, how=how)
         except Unreadable:  # a matrix whose vector another order does not fit
@@ -41,8 +42,8 @@ def logits(learner: LearnerFile) -> str:
                 return "equal to the lesson's" + (f"; scores divided by {form.scale}" if learner.task.attention else "")
     if not fitting and not others:
         raise Unreadable("no order of axes fits the shapes of all")
-    hows = list(matching.arrangements(learner.task, learner.structure(model), model.sizes))
-    raise naming.explain(naming.Seen(learner, model, alone, got_alone, batch, got), hows, fitting)
+    hows = list(arrangements.arrangements(learner.task, learner.structure(model), model.sizes))
+    raise naming.explain(seen.Seen(learner, model, alone, got_alone, batch, got), hows, fitting)
 
 
 def _note(learner: LearnerFile, model: Model) -> None:
@@ -59,11 +60,11 @@ def _note(learner: LearnerFile, model: Model) -> None:
         learner.note(f"scores divided by {names[scale]}, in the documented runs by {names[documented]}")
 
 
-def known_bug(learner: LearnerFile) -> naming.Named | None:
+def known_bug(learner: LearnerFile) -> seen.Named | None:
     """A bug that explains all logits, where an earlier stage would name a consequence of it."""
     try:
         logits(learner)
-    except naming.Named as bug:
+    except seen.Named as bug:
         return bug
     except (Failure, Unreadable):
         pass
@@ -91,7 +92,7 @@ def _zero_scores(learner: LearnerFile, model: Model, batch: torch.Tensor) -> Non
     """Scores of exactly zero are scores like others."""
     if not learner.task.attention:
         return
-    got, expected = naming.with_queries_of_zero(learner, model, batch, learner.arrangement, learner.form)
+    got, expected = scores.with_queries_of_zero(learner, model, batch, learner.arrangement, learner.form)
     if not close(got, expected):
         shown = "not a number" if not got.isfinite().all() else off(got, expected)
         raise Failure(
