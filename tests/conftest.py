@@ -9,7 +9,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import task07
-from common import stream
+from check.judge.zygote import Zygote
+from common import progress as told
+from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.train import train
@@ -134,3 +136,23 @@ def call(monkeypatch, capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def line(monkeypatch):
+    """What the progress line showed, in order."""
+    shown = []
+    monkeypatch.setattr(terminal.status, "show", shown.append)
+    monkeypatch.setattr(told, "REFRESH_SECONDS", 0.0)
+    return shown
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    with Zygote() as zygote:
+        yield zygote
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return Corpus(DEFAULT_TEXT, block_size=16)

@@ -5,20 +5,17 @@ import base64
 import dataclasses
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 import zlib
-from pathlib import Path
 
 import task01
 import task07
 from check.judge import arrangements, matching, reference
 from check.judge.checking import check
 from check.judge.stages.training import adamw
-from check.judge.suites import stages_of, transformer
-from check.judge.zygote import Zygote
+from check.judge.suites import stages_of
 from common import optim
 from exercises import build
 from exercises.catalogue import EXERCISES, PIECES
@@ -198,12 +195,6 @@ ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" w
 }
 
 
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
-
-
 @pytest.mark.skipif(os.name == "nt", reason="descriptors as on POSIX")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_wrong_file_cannot_talk_itself_into_a_pass(attack, tmp_path, zygote):
@@ -279,178 +270,6 @@ def test_a_right_file_with_threads_forks_and_long_fingers_passes_and_leaves_noth
     assert time.monotonic() - before < 100
     left = subprocess.run(["pgrep", "-f", "time.sleep.1000"], capture_output=True, text=True).stdout
     assert left == ""
-
-
-# The command, as a learner and a teacher meet it.
-
-
-def command(*flags, **how):
-    line = [sys.executable, "-m", "check", *map(str, flags)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200, **how)
-
-
-@pytest.mark.slow
-def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
-    mutant = next(mutant for mutant in MUTANTS if mutant.what == "mask off by one: sees the next")
-    path = write(tmp_path, "task02", mutant.text().replace("import torch\n", "import torch\nprint('mine')\n", 1))
-    result = command("task02", path)
-    assert result.returncode == 1 and result.stderr == ""
-    *_, failed, expected, got, _, _, _, first, second, _, hint, printed, summary, following = result.stdout.splitlines()
-    assert [number == "0.00" for number in first.split()] == [False, True, True, False, False, True]
-    assert [number == "0.00" for number in second.split()] == [False, False, True, False, False, False]
-    assert re.match(r"fail +causality +logits do not depend on later tokens$", failed)
-    assert expected.strip() == "expected: position 0 does not see position 1 and later ones"
-    assert got.strip().startswith("got:      its logits change by")
-    assert hint.strip() == "hint:     At which diagonal does the mask begin?"
-    assert printed.strip() == "printed:  mine"
-    assert summary == "task02: fails at causality." and following == f"The next hint: python -m check {path} --hint 1"
-
-
-def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):
-    mutant = next(mutant for mutant in MUTANTS if mutant.what == "positions too faint to use")
-    asked, ask = [], local.LocalProcess.ask
-    monkeypatch.setattr(
-        local.LocalProcess, "ask", lambda self, question, **how: asked.append(question) or ask(self, question, **how)
-    )
-    start = time.process_time()
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
-    assert found.stage == "reversal" and found.what == "1050 steps learn to reverse a sequence"
-    assert asked.count("learn_reversal") == 21 and time.process_time() - start < 10  # 2 on an idle machine
-
-
-def test_training_stops_where_nothing_is_learned():
-    plateau = [0.39, 0.41, 0.45, 0.59, 0.75, 0.93]  # of a right file with its norms after the sums
-    slowly = [accuracy for accuracy in plateau for _ in range(3)]
-    assert not any(transformer._stalls(slowly[:n]) for n in range(1, 19))
-    assert [transformer._stalls([0.4] * n) for n in (11, 12)] == [False, True]
-
-
-def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):
-    mutant = next(mutant for mutant in MUTANTS if mutant.what == "heads merged without a transpose")
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
-    assert found.hint.startswith("How are heads merged: transpose(1, 2)")
-
-
-@pytest.mark.slow
-def test_a_failing_line_is_shown_with_its_shapes(tmp_path):
-    text = build.source("task01").replace("self.mask[:T, :T]", "self.mask")
-    (*_, result) = check("task01", write(tmp_path, "task01", text))
-    assert result.stage == "shapes" and "line" in result.got
-    assert result.shapes["mask"] == [7, 7] and result.shapes["v"] == [1, 1, 10]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
-    path = write(tmp_path, "task01", "import time\ntime.sleep(4321)\n")
-    line = [sys.executable, "-m", "check", "task01", str(path)]
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while len(workers := _below(process.pid)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        process.send_signal(stop)
-        _, err = process.communicate(timeout=60)
-    assert len(workers) >= 2 and process.returncode == code
-    assert err.count("\n") <= 1 and "Traceback" not in err
-    deadline = time.monotonic() + 5  # one that was being started notices it a moment later
-    while any(alive := [Path(f"/proc/{worker}").exists() for worker in workers]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(alive)
-
-
-def _below(process):
-    """The processes that a process started, and these."""
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout.split()
-    return found + [each for child in found for each in _below(child)]
-
-
-@pytest.mark.slow
-def test_bad_input_takes_one_line(tmp_path):
-    (tmp_path / "empty").mkdir()
-    for flags, message in (
-        (["task33", "x.py"], "'task33' is not a task or piece; expected one of task01, task02"),
-        (["task01", "--json"], "no file for task01 in this folder: python -m check start task01 writes my_task01.py"),
-        (["task01", "none.py"], "none.py: no such file"),
-        (["task01", tmp_path], "a folder; expected a file in it"),
-        (["task01", "README.md"], "README.md: expected a .py file"),
-        (["grade", "none"], "none: no such folder"),
-        (["grade", tmp_path / "empty"], "empty: nothing was handed in there"),
-    ):
-        result = command(*flags)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert message in result.stderr and result.stderr.count("\n") == 1
-
-
-OFFICIAL = [pytest.param(task, marks=[] if task == "optimizers" else pytest.mark.slow) for task in EXERCISES]
-
-
-@pytest.mark.parametrize("task", OFFICIAL)
-def test_the_official_file_passes_in_a_process_of_its_own(task, zygote):
-    results = list(check(task, build.official_path(task), official_too=True, zygote=zygote))
-    assert {result.status for result in results} == {"pass"}, results[-1]
-
-
-@pytest.mark.slow
-def test_the_official_file_is_refused(tmp_path):
-    copy = write(tmp_path, "task01", "# mine\n" + build.source("task01"))
-    for path in (ROOT / "task01.py", copy):
-        (result,) = check("task01", path)
-        assert result.what == "the code is yours"
-
-
-# What a student stumbled over.
-
-
-def broken(task, *changes):
-    text = build.source(task)
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
-SIGN = ("first * sin + second * cos", "first * sin - second * cos")
-VALUES = ("        k, q = rotate(k", "        v = rotate(v, self.angles[:T])\n        k, q = rotate(k")
-
-
-@pytest.mark.parametrize(
-    ("task", "changes", "said"),
-    [
-        ("generate", [("logits / t", "logits * t")], "the temperature a divisor of the logits, or a factor?"),
-        ("generate", [("logits / temperature", "logits")], "does the temperature act before the softmax?"),
-        (
-            "task01",
-            [("logits / temperature", "logits * temperature")],
-            "the temperature a divisor of the logits, or a factor?",
-        ),
-        ("task09_rope", [SIGN], "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"),
-        ("task09_rope", [SIGN, VALUES], "and values turned, too"),
-    ],
-)
-def test_a_students_slip_is_named(tmp_path, task, changes, said):
-    found = local.first_failure(task, write(tmp_path, task, broken(task, *changes)))
-    assert said.lower() in f"{found.got} {found.hint}".lower()
-
-
-@pytest.mark.parametrize(
-    ("task", "change", "said", "never"),
-    [
-        ("multi_head_attention", ('scores.masked_fill(future, float("-inf"))', "scores"), "outputs", "logits"),
-        ("generate", ("model.block_size :", "model.context_size + 1 :"), "last context_size tokens", "block_size"),
-    ],
-)
-def test_a_piece_is_spoken_of_in_its_words(tmp_path, task, change, said, never):
-    text = broken(task, change).replace("block_size", "context_size")
-    found = local.first_failure(task, write(tmp_path, task, text)).as_dict()
-    shown = " ".join(str(found.get(part)) for part in ("what", "expected", "got", "hint", "sizes"))
-    assert said in shown and never not in shown
-
-
-def test_the_interface_names_the_learners_own_arguments(tmp_path):
-    text = build.source("multi_head_attention").replace("hidden_size", "output_dim").replace("n_head", "num_heads")
-    results = local.check("multi_head_attention", write(tmp_path, "multi_head_attention", text))
-    assert results[1].detail.endswith(": is built with output_dim, num_heads, dropout, causal")
 
 
 # Starters that are written in part.

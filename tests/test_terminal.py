@@ -4,7 +4,6 @@ import ast
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,7 +11,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import common
 import task01
 import task02
 from check import __main__ as front
@@ -20,10 +18,8 @@ from check.command import check_file, draw_attention, run_file, start, watch
 from check.command.state import State, following
 from check.judge.result import Result
 from check.judge.stages import seen
-from common import checkpoint, evaluate, files, options, session, stream, terminal
-from common import progress as told
+from common import options, terminal
 from common import run as ending
-from common.data import Tokens
 from common.parser import Parser
 from common.run import UserError
 from exercises import build
@@ -34,6 +30,8 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are POSIX")
 
 
@@ -273,181 +271,6 @@ def test_unknown_words_get_a_question(desk, monkeypatch, words, said):
 
 
 # Progress.
-
-
-@pytest.fixture
-def line(monkeypatch):
-    """What the progress line showed, in order."""
-    shown = []
-    monkeypatch.setattr(terminal.status, "show", shown.append)
-    monkeypatch.setattr(told, "REFRESH_SECONDS", 0.0)
-    return shown
-
-
-class Bigrams(torch.nn.Module):
-    def forward(self, tokens):
-        return torch.nn.functional.one_hot(tokens, 3).float()
-
-
-def test_an_evaluation_counts_its_parts_on_the_line_of_the_run(line):
-    text = Tokens({"train": torch.arange(90) % 3, "val": torch.arange(90) % 3}, 8)
-    for _ in told.training_steps(2):
-        evaluate.score_split(Bigrams(), text, "val", at_once=2 * 8**2)
-    assert line[0].startswith("Step 0/2 ") and line[1] == "Step 0/2: Evaluating 0 of 6"
-    assert line[2].startswith("Step 0/2: Evaluating 1 of 6, ") and line[2].endswith(" left")
-    assert any(each.startswith("Step 1/2 ━━━━━━━━━━──────────") and each.endswith("left") for each in line)
-    line.clear()
-    evaluate.score_split(Bigrams(), text, "val", at_once=2**20)
-    assert line == []
-
-
-def test_time_left_counts_from_the_first_step_and_slow_steps_are_seconds(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(told.time, "monotonic", lambda: now[0])
-    clock = told.Clock(20, 0)
-    clock.evaluated[0] = 540.0
-    now[0], clock.step = 100.0 + 540.0 + 4.0, 1
-    assert str(clock).endswith(" 4.0 s/step, 0:01:16 left")
-    now[0], clock.step, clock.evaluated[10] = now[0] + 9 * 4.0 + 540.0, 10, 540.0
-    assert clock.left() == pytest.approx(10 * 4.0 + 540.0)
-    assert [told.speed(seconds, "step") for seconds in (0.002, 0.5)] == ["500 steps/s", "2.0 steps/s"]
-
-
-@posix
-def test_codes_are_for_terminals_that_know_them(monkeypatch):
-    primary, secondary = os.openpty()
-    monkeypatch.setenv("TERM", "xterm")
-    with open(secondary, "w") as real:
-        assert terminal.has_codes(real) and not terminal.has_codes(Tty())  # as IDLE's: a terminal without a number
-        monkeypatch.setenv("TERM", "dumb")
-        assert terminal.is_terminal(real) and not terminal.has_codes(real)
-    os.close(primary)
-
-
-# Ends.
-
-
-def test_task_8_ends_with_a_line_of_its_own(monkeypatch):
-    tty = terminal_for(monkeypatch)
-
-    def tokens():
-        yield from (torch.tensor([[0]]), torch.tensor([[1]]))
-        raise KeyboardInterrupt
-
-    stream.write(tokens(), "ab", Namespace(prompt="x", speed=None, tokens=None))
-    text, said = tty.getvalue().splitlines()
-    assert text == "xab" and said.startswith("2 characters, ") and said.endswith(" characters/s")
-
-
-def script(folder, torch_text):
-    """Task 1 where importing PyTorch runs this text."""
-    (folder / "torch").mkdir()
-    (folder / "torch" / "__init__.py").write_text(torch_text)
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.Popen(
-        [sys.executable, ROOT / "task01.py"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-@posix
-def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path):
-    with script(tmp_path, "import time; print('here', flush=True); time.sleep(30)") as process:
-        assert process.stdout is not None and process.stdout.readline() == "here\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
-    assert (process.returncode, err) == (130, "task01.py: Interrupted while PyTorch was imported.\n")
-
-
-def test_without_pytorch_it_is_one_line(tmp_path):
-    process = script(tmp_path, "raise ModuleNotFoundError('No module named torch', name='torch')")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert err == "task01.py: PyTorch is not installed: pip install -r requirements.txt\n"
-
-
-def test_an_old_python_is_one_line(monkeypatch):
-    text = Path(common.__file__).read_text()
-    for lesson in ROOT.glob("task0*.py"):
-        ast.parse(lesson.read_text(), feature_version=(3, 8))
-    ast.parse(text, feature_version=(3, 4))
-    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
-    with pytest.raises(SystemExit, match=r"Python 3\.11 or later, and this is Python 3\.9"):
-        exec(text, {})
-
-
-@posix
-def test_an_ignored_signal_stays_ignored():
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        ending.run(lambda: None)
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
-        with ending.stop_requests(lambda: None):
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def test_two_signals_at_once_are_one(monkeypatch):
-    now, heard = [0.0], []
-    monkeypatch.setattr(ending.time, "monotonic", lambda: now[0])
-    handler = ending._once(heard.append)
-    for moment in (0.0, 0.1, 0.5, 9.0):
-        now[0] = moment
-        handler(2, None)
-    assert heard == [2, 2]
-
-
-def test_windows_processes_get_no_signal_0(tmp_path, monkeypatch):
-    (tmp_path / f".run.pt.{os.getpid()}-abcd.saving").write_bytes(b"")
-    killed = []
-    monkeypatch.setattr(checkpoint.os, "kill", lambda *how: killed.append(how))
-    monkeypatch.setattr(checkpoint.os, "name", "nt")
-    checkpoint._remove_leftovers(tmp_path / "run.pt")
-    monkeypatch.undo()
-    assert killed == [] and list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
-    real, tries = os.replace, []
-
-    def held(one, other):
-        tries.append(one)
-        if len(tries) < 3:
-            raise PermissionError(13, "held")
-        real(one, other)
-
-    (tmp_path / "new").write_text("new")
-    monkeypatch.setattr(files.os, "replace", held)
-    files.replace(tmp_path / "new", tmp_path / "old")
-    assert (tmp_path / "old").read_text() == "new" and len(tries) == 3
-    monkeypatch.setattr(files, "PATIENCE", 0.1)
-    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "held")))
-    with pytest.raises(PermissionError):
-        files.replace(tmp_path / "old", tmp_path / "older")
-
-
-def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
-    class Full(io.FileIO):
-        def write(self, data):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "open", lambda place, how: Full(place, "x"), raising=False)
-    with pytest.raises(OSError, match="No space left on device"):
-        checkpoint.save(tmp_path / "run.pt", {"n": torch.zeros(3)})
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "words", [["--resume", "old.pt", "--save", "my run.pt"], ["--save", "my run.pt", "--resume=old.pt"]]
-)
-def test_an_interruption_names_the_command_that_goes_on(monkeypatch, words):
-    monkeypatch.setattr(sys, "argv", ["task07.py", "--steps", "9", *words])
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    said = session.going_on(Path("my run.pt"))
-    assert said == ". To go on: python task07.py --steps 9 --save 'my run.pt' --resume 'my run.pt'"
 
 
 # Sizes and losses of tasks 1 to 6.
