@@ -126,17 +126,16 @@ def arguments(function: Callable, values: dict[str, Any], order: tuple[str, ...]
     By place only where no name is known and there are as many as in `order`. Raises TypeError for one that nothing
     tells.
     """
-    taken = [
-        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    parameters = inspect.signature(function).parameters.values()
+    taken = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     known = {p.name: values[meant] for p in taken if (meant := meaning(p.name, values))}
     needed = [p.name for p in taken if p.default is p.empty]
     missing = [name for name in needed if name not in known]
     if not missing:
         return known
-    if len(missing) == len(needed) and len(needed) in (len(order), len([name for name in order if name != "dropout"])):
-        shown = order if len(needed) == len(order) else [name for name in order if name != "dropout"]
-        return {name: values[meant] for name, meant in zip(needed, shown, strict=True)}
+    for shown in (order, tuple(name for name in order if name != "dropout")):
+        if missing == needed and len(needed) == len(shown):
+            return {name: values[meant] for name, meant in zip(needed, shown, strict=True)}
     if missing == needed[:1] and len(needed) == 1 and re.search("conf|cfg|args|param|setting", needed[0]):
         return {needed[0]: Settings(values)}
     names = ", ".join(missing)

@@ -254,22 +254,7 @@ def _letters() -> Iterator[str]:
 
 def _show(found: list[Mark], left: dict[str, str], alike: list[tuple[float, list[str]]]) -> None:
     """The table, a summary, groups of files of one origin, what this machine lacks, and what is not in the table."""
-    several = {name for name, count in Counter(m.student for m in found if m.id).items() if count > 1}
-    rows = []
-    for m in found:
-        student = f"{m.student} ({m.id})" if m.student in several and m.id not in m.student else m.student
-        points = f"{m.points:g} of {m.most:g}" if m.task else "0"
-        rows.append([student, m.task, (m.given and "not started") or m.status, points, m.reached, "; ".join(m.notes)])
-    if is_terminal(sys.stdout):
-        table = Table(*HEAD, box=None, header_style="bold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console(highlight=False).print(table)
-    else:
-        widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD) - 1)]
-        for row in [HEAD, *rows]:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            print("  ".join([*cells, row[-1]]).rstrip())
+    _print_table(_rows(found))
     print(f"\n{summary(found)}")
     for letter, (share, names) in zip(_letters(), alike, strict=False):
         print(f"group {letter}, at least {share:.0%} alike: {', '.join(names)}")
@@ -280,6 +265,30 @@ def _show(found: list[Mark], left: dict[str, str], alike: list[tuple[float, list
         print("\nNot graded:")
         for name, reason in left.items():
             print(f"  {name}: {reason}")
+
+
+def _rows(found: list[Mark]) -> list[list[str]]:
+    several = {name for name, count in Counter(m.student for m in found if m.id).items() if count > 1}
+    rows = []
+    for m in found:
+        student = f"{m.student} ({m.id})" if m.student in several and m.id not in m.student else m.student
+        points = f"{m.points:g} of {m.most:g}" if m.task else "0"
+        rows.append([student, m.task, (m.given and "not started") or m.status, points, m.reached, "; ".join(m.notes)])
+    return rows
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    """With colours on a terminal, else as columns of plain text."""
+    if is_terminal(sys.stdout):
+        table = Table(*HEAD, box=None, header_style="bold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console(highlight=False).print(table)
+        return
+    widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD) - 1)]
+    for row in [HEAD, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[-1]]).rstrip())
 
 
 def summary(found: list[Mark]) -> str:
@@ -304,16 +313,7 @@ def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> 
             texts.append((place, text))
             print(f"\n{place}: written." + (f" Not in {export.name}: {', '.join(unmatched)}" if unmatched else ""))
     if options.feedback:
-        try:
-            options.feedback.mkdir(exist_ok=True)
-        except OSError as error:
-            there = options.feedback.exists()
-            raise UserError(f"{options.feedback}: {'not a folder' if there else error.strerror}") from error
-        names = forms.page_names(list(dict.fromkeys((m.student, m.id) for m in found)))
-        for (student, number), name in names.items():
-            own = [m for m in found if (m.student, m.id) == (student, number)]
-            others = {file: reason for file, reason in left.items() if file.split("/")[0] == student}
-            texts.append((options.feedback / name, forms.feedback(student, own, others)))
+        texts += _pages(found, left, options.feedback)
     for place, text in texts:
         try:
             forms.write(place, text)
@@ -321,3 +321,17 @@ def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> 
             problems.append(str(error))
     if problems:
         raise UserError("; ".join(problems))
+
+
+def _pages(found: list[Mark], left: dict[str, str], folder: Path) -> list[tuple[Path, str]]:
+    """A page for each student. Raises UserError if the folder cannot be made."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {'not a folder' if folder.exists() else error.strerror}") from error
+    pages = []
+    for (student, number), name in forms.page_names(list(dict.fromkeys((m.student, m.id) for m in found))).items():
+        own = [m for m in found if (m.student, m.id) == (student, number)]
+        others = {file: reason for file, reason in left.items() if file.split("/")[0] == student}
+        pages.append((folder / name, forms.feedback(student, own, others)))
+    return pages

@@ -128,22 +128,14 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
         else:
             versions[student, new.task].append(new)
     for submissions in versions.values():
-        own = [each for each in submissions if not each.given]
-        newest = max(own or submissions, key=lambda each: each.version)
-        handed_in.submissions.append(newest)
-        for each in own:
-            if each is not newest:
-                handed_in.left[each.name] = f"an earlier version of {newest.name}"
-    for submission in handed_in.submissions:  # what a file imports is not listed
-        top = submission.name.removesuffix(submission.place)
-        for place in submission.files:
-            if re.search(rf"\b{re.escape(Path(place).stem)}\b", submission.code):
-                handed_in.left.pop(f"{top}{place}", None)
+        _take_newest(handed_in, submissions)
+    for submission in handed_in.submissions:
+        _leave_out_imported(handed_in, submission)
+    with_one = {each.student for each in handed_in.submissions}
     for student, names in others.items():
-        if all(each.student != student for each in handed_in.submissions):
-            handed_in.left[names[0]] = "not Python, a notebook or a zip" + f", and {len(names) - 1} more" * (
-                len(names) > 1
-            )
+        if student not in with_one:
+            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+            handed_in.left[names[0]] = f"not Python, a notebook or a zip{more}"
     empty = [path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))]
     for name in sorted(empty):
         handed_in.left[f"{printable(name)}/"] = "an empty folder"
@@ -151,6 +143,24 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
     handed_in.submissions.sort(key=lambda each: (each.student.name.lower(), each.student.id, each.task))
     handed_in.students = sorted(students, key=lambda student: (student.name.lower(), student.id))
     return handed_in
+
+
+def _take_newest(handed_in: HandedIn, submissions: list[Submission]) -> None:
+    """Of what a student handed in for a task: a starter or an official file counts only where nothing else is there."""
+    own = [each for each in submissions if not each.given]
+    newest = max(own or submissions, key=lambda each: each.version)
+    handed_in.submissions.append(newest)
+    for each in own:
+        if each is not newest:
+            handed_in.left[each.name] = f"an earlier version of {newest.name}"
+
+
+def _leave_out_imported(handed_in: HandedIn, submission: Submission) -> None:
+    """What a file imports is not listed among what is not graded."""
+    top = submission.name.removesuffix(submission.place)
+    for place in submission.files:
+        if re.search(rf"\b{re.escape(Path(place).stem)}\b", submission.code):
+            handed_in.left.pop(f"{top}{place}", None)
 
 
 def printable(text: str) -> str:

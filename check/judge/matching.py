@@ -128,22 +128,30 @@ def read(
     """Sort parameters into a Structure. Raises Unreadable where one has no place in the lesson."""
     units, bias = _units(task, names, owners, shapes, sizes)
     tables = [unit for unit in units if unit.kind.startswith("table")]
-    positions = [unit for unit in units if unit.kind == "position"]
+    positions = _of_kind(units, "position")
     groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
-    structure = Structure([*names], tables, positions, [], outside, bias, None)
-    if bias is not None:
-        own = [unit for unit in tables if _stem(unit.name) == _stem(names[bias])]
-        other = [unit for unit in tables if unit.module != "Embedding"]
-        structure.output = next((found[0] for found in (own, other) if len(found) == 1), None)
-    for group in groups:
-        wide = [unit for unit in group if unit.kind == "widen"]
-        norms = [unit for unit in group if unit.kind == "norm"]
-        alone = [unit for unit in group if unit.kind == "vector"]
-        others = [unit for unit in group if unit not in [*wide, *norms, *alone]]
-        _refuse_vectors(alone[has_merge(task) :])
-        structure.blocks.append(Block(others, wide, norms, alone[0].matrix if alone else None))
-    _refuse_vectors([unit for unit in outside if unit.kind == "vector"])
-    return structure
+    _refuse_vectors(_of_kind(outside, "vector"))
+    blocks = [_block(task, group) for group in groups]
+    output = None if bias is None else _output(tables, names[bias])
+    return Structure([*names], tables, positions, blocks, outside, bias, output)
+
+
+def _of_kind(units: list[Unit], kind: str) -> list[Unit]:
+    return [unit for unit in units if unit.kind == kind]
+
+
+def _block(task: Task, group: list[Unit]) -> Block:
+    wide, norms, alone = (_of_kind(group, kind) for kind in ("widen", "norm", "vector"))
+    _refuse_vectors(alone[has_merge(task) :])
+    others = [unit for unit in group if unit not in [*wide, *norms, *alone]]
+    return Block(others, wide, norms, alone[0].matrix if alone else None)
+
+
+def _output(tables: list[Unit], bias: str) -> Unit | None:
+    """The output layer among the tables: by its bias's name, or because the others are embeddings."""
+    own = [unit for unit in tables if _stem(unit.name) == _stem(bias)]
+    other = [unit for unit in tables if unit.module != "Embedding"]
+    return next((found[0] for found in (own, other) if len(found) == 1), None)
 
 
 def has_merge(task: Task) -> bool:
