@@ -9,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import task07
+from check.isolated import sandbox
 from check.judge.zygote import Zygote
 from common import progress as told
 from common import stream, terminal
@@ -156,3 +157,16 @@ def zygote():
 @pytest.fixture(scope="module")
 def blocks():
     return Corpus(DEFAULT_TEXT, block_size=16)
+
+
+@pytest.fixture
+def proverb(tmp_path):
+    """A text that evaluates in no time."""
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+    return Corpus(tmp_path / "text.txt", block_size=16)
+
+
+@pytest.fixture
+def unconfined(monkeypatch):
+    """Grade where nothing confines: these files are the tests' own."""
+    monkeypatch.setattr(sandbox, "need", lambda unconfined: None)

@@ -156,13 +156,6 @@ SMALL = dataclasses.replace(
 )
 
 
-@pytest.fixture
-def proverb(tmp_path):
-    """A text that evaluates in no time."""
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
-    return Corpus(tmp_path / "text.txt", block_size=16)
-
-
 def build(corpus, config=SMALL):
     torch.manual_seed(0)
     return task07.GPT(config, len(corpus.vocabulary))

@@ -20,13 +20,10 @@ from tests.lessons import MINE, ROOT, hand_in, right
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unconfined")
+
+
 FILE = "x = 1\n"
-
-
-@pytest.fixture(autouse=True)
-def unconfined_where_nothing_confines(monkeypatch):
-    """These files are the tests' own."""
-    monkeypatch.setattr(grade.sandbox, "need", lambda unconfined: None)
 
 
 def zipped(**files):

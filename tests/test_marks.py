@@ -19,6 +19,8 @@ import pytest
 
 # Marks and forms.
 
+pytestmark = pytest.mark.usefixtures("unconfined")
+
 
 @pytest.fixture
 def class_room(tmp_path):

@@ -1,4 +1,4 @@
-"""Runs that are stopped and resumed, and the weights for task 8."""
+"""Runs that are stopped and resumed, scores of a whole split, and the weights for task 8."""
 
 import dataclasses
 import math
