@@ -1,6 +1,8 @@
-"""Make the committed weights and their card from a run: python -m tools.export RUN.pt LOG.txt
+"""A run as a safetensors file: python -m tools.export RUN.pt
 
-Writes weights/shakespeare.pt (only parameters, in bfloat16) and weights/README.md: what the model is, how it was made
+Writes RUN.safetensors, for the page (python -m page) and for other programs; names, shapes, configuration and
+vocabulary are the run's. With its log, RUN.pt LOG.txt, makes the committed weights and their card instead:
+weights/shakespeare.pt (only parameters, in bfloat16) and weights/README.md: what the model is, how it was made
 (from the log that tools.record wrote) and how well it predicts, evaluated from the file just written.
 """
 
@@ -11,6 +13,7 @@ from common.checkpoint import load, save
 from common.parser import Parser
 from common.run import UserError, progress, run
 from common.stream import WEIGHTS
+from page.export import as_safetensors
 from studies.setup import load_any, parameters
 from tools.evaluate import table
 
@@ -38,9 +41,14 @@ Loss on the validation text (the last 10%, never trained on), in nats per charac
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the checkpoint of a finished run")
-    parser.add_argument("log", type=Path, metavar="LOG", help="its log, as tools.record wrote it")
+    parser.add_argument("log", nargs="?", type=Path, metavar="LOG", help="its log, as tools.record wrote it")
     options = parser.parse_args()
     state = load(options.run)
+    if options.log is None:
+        place = options.run.with_suffix(".safetensors")
+        place.write_bytes(as_safetensors(state))
+        print(f"{place}: written")
+        return
     made = re.fullmatch(
         r"\$ python (.*?) --save \S+\n.*\n# (\d+) s from start to end on (.*?)\n.*",
         options.log.read_text(encoding="utf-8"),

@@ -1,0 +1,66 @@
+"""The page's models: what its JavaScript computes is what PyTorch computes, and its index lists what is there."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from common.checkpoint import load
+from page.export import as_safetensors
+from tests.lessons import CORE, ROOT, parse_log
+from tools import export, page_models
+
+import pytest
+import torch
+
+INDEX = json.loads((page_models.MODELS / "index.json").read_text(encoding="utf-8"))["models"]
+written = pytest.mark.skipif(importlib.util.find_spec("safetensors") is None, reason="needs safetensors")
+
+
+@written
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_forward_pass_in_javascript_is_pytorchs(tmp_path):
+    subprocess.run([sys.executable, "tests/page/reference.py", tmp_path], cwd=ROOT, check=True)
+    line = ["node", "--test", "tests/page/gpt.test.mjs"]
+    result = subprocess.run(line, cwd=ROOT, env=os.environ | {"REFERENCE": str(tmp_path)}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("about", INDEX, ids=[each["name"] for each in INDEX])
+def test_the_index_is_of_the_logs_and_the_files(about):
+    log = page_models.logged(about["name"])
+    assert about["log"] == log and about["val_loss"] == log[-1][2]
+    if about["name"] in CORE:
+        text = (ROOT / "docs" / "logs" / f"{about['name']}.txt").read_text(encoding="utf-8").split("\n", 1)[1]
+        assert [step for step, *_ in about["log"]] == [step for step, *_ in parse_log(text)]
+        assert [each["step"] for each in about["snapshots"]] == list(page_models.SNAPSHOTS)
+    for each in [about, *about["snapshots"], *about["broken"]]:
+        assert (page_models.MODELS / each["file"]).stat().st_size == each["bytes"]
+
+
+def test_all_files_are_small_enough_and_those_to_begin_with_too():
+    assert sum(path.stat().st_size for path in page_models.MODELS.iterdir()) <= 22e6
+    assert sum(about["bytes"] for about in INDEX if about["name"] in CORE) <= 2e6
+
+
+def test_every_fault_of_the_page_is_a_bug_of_the_table():
+    shown = {each["name"]: each["title"] for about in INDEX for each in about["broken"]}
+    assert shown == {fault: what for fault, (_, what, _) in page_models.FAULTS.items()}
+
+
+@written
+def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, monkeypatch, capsys):
+    from safetensors.torch import load as load_others
+
+    path = tmp_path / "my.pt"
+    shutil.copyfile(trained, path)
+    monkeypatch.setattr(sys, "argv", ["export", str(path)])
+    export.main()
+    assert capsys.readouterr().out == f"{tmp_path / 'my.safetensors'}: written\n"
+    tensors = load_others((tmp_path / "my.safetensors").read_bytes())
+    for name, tensor in load(path)["model"].items():
+        assert torch.equal(tensors[name], tensor.float())
+    half = as_safetensors(load(path), torch.float16)
+    assert len(half) < 0.6 * (tmp_path / "my.safetensors").stat().st_size
