@@ -76,7 +76,8 @@ MAY_IMPORT = {  # room → the rooms that it may import; no arrow leads back
     "studies": {"common", "exercises"},
     "record": {"common", "studies"},
     "benchmarks": {"common", "studies", "record"},
-    "tools": {"common", "exercises", "check", "studies", "record", "benchmarks"},
+    "page": {"common"},
+    "tools": {"common", "exercises", "check", "studies", "record", "benchmarks", "page"},
     "variants": {"common", "studies", "tools"},
 }
 

@@ -24,7 +24,8 @@ written = pytest.mark.skipif(importlib.util.find_spec("safetensors") is None, re
 def test_the_forward_pass_in_javascript_is_pytorchs(tmp_path):
     subprocess.run([sys.executable, "tests/page/reference.py", tmp_path], cwd=ROOT, check=True)
     line = ["node", "--test", "tests/page/gpt.test.mjs"]
-    result = subprocess.run(line, cwd=ROOT, env=os.environ | {"REFERENCE": str(tmp_path)}, capture_output=True, text=True)
+    environment = os.environ | {"REFERENCE": str(tmp_path)}
+    result = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
 
 

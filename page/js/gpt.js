@@ -15,7 +15,7 @@ export function loadModel(buffer) {
     throw new Error("The file holds no model of these lessons. python -m tools.export makes one from a .pt file.");
   }
   const config = JSON.parse(metadata.config);
-  const vocabulary = JSON.parse(metadata.vocabulary);
+  const vocabulary = Array.from(JSON.parse(metadata.vocabulary)); // of symbols, each of which may be two UTF-16 units
   const layers = Object.keys(tensors).filter((name) => name.endsWith("attention.qkv.weight") || name === "attention.key.weight");
   const blocks = layers.map((_, i) => (layers.length > 1 || tensors["blocks.0.attention.qkv.weight"] ? `blocks.${i}.` : ""));
   const parameters = Object.values(tensors).reduce((total, { data }) => total + data.length, 0);
