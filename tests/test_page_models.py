@@ -10,7 +10,7 @@ import sys
 from common.checkpoint import load
 from page.export import as_safetensors
 from tests.lessons import CORE, ROOT, parse_log
-from tools import export, page_models
+from tools import export, page_lessons, page_models
 
 import pytest
 import torch
@@ -65,3 +65,14 @@ def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, monkeypatch, c
         assert torch.equal(tensors[name], tensor.float())
     half = as_safetensors(load(path), torch.float16)
     assert len(half) < 0.6 * (tmp_path / "my.safetensors").stat().st_size
+
+
+def test_the_pages_lessons_are_those_of_the_files():
+    assert page_lessons.PLACE.read_text(encoding="utf-8") == page_lessons.made(), "python -m tools.page_lessons"
+
+
+def test_a_diff_has_every_line_that_differs():
+    rows = page_lessons.rows("a\nb\nc\n", "a\nx = x + 1\nc\nd\n")
+    kinds = [(row["kind"], row.get("picture")) for row in rows]
+    assert kinds == [("gap", None), ("same", ""), ("changed", "skip"), ("same", ""), ("added", "")]
+    assert rows[2]["left"] == [2, "b"] and rows[4]["right"] == [4, "d"]

@@ -1,0 +1,128 @@
+"""The page's lessons, from the lessons' files: python -m tools.page_lessons [--check]
+
+Writes page/lessons/index.json: of each lesson its docstring, formula, drawing of shapes, commands, documented and
+measured losses, and the rows of its diff to the lesson that it starts from, with colours by Pygments (which comes with rich). `--check` writes
+nothing, and exits with 1 if the file is not current.
+"""
+
+import ast
+import difflib
+import html
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+
+from common.parser import Parser
+from common.run import run
+from exercises.catalogue import EXERCISES
+from tools.page_models import logged
+from tools.tables import LESSONS, LOGS
+
+from pygments.lexers import PythonLexer
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / "page" / "lessons" / "index.json"
+PARENTS = {"task08_infinite": "task07", "task09_rope": "task07"}  # others start from the one before
+CONTEXT = 3  # equal lines shown around a difference
+KINDS = {"Keyword": "k", "Literal.String": "s", "Comment": "c", "Literal.Number": "n", "Name.Class": "d"}
+KINDS |= {"Name.Function": "d", "Operator.Word": "k"}
+# What a line makes that the page can draw; the first that fits.
+PICTURES = {
+    "rotation": r"rotat",
+    "positions": r"position",
+    "norm": r"norm",
+    "dropout": r"dropout",
+    "softmax": r"softmax|weights",
+    "mask": r"mask",
+    "scale": r"scale",
+    "skip": r"x = x \+|return x \+",
+    "cache": r"cache",
+    "heads": r"head\b|heads|qkv|key|query",
+    "mlp": r"feed_forward|FeedForward|ReLU",
+    "blocks": r"block",
+}
+
+
+def coloured(source: str) -> list[str]:
+    """The lines of a Python file as HTML, with a class for keywords, strings, comments, numbers and definitions."""
+    lines = [""]
+    for kind, text in PythonLexer(stripnl=False).get_tokens(source):
+        name = next((short for long, short in KINDS.items() if str(kind).startswith(f"Token.{long}")), "")
+        for number, part in enumerate(text.split("\n")):
+            if number:
+                lines.append("")
+            if part:
+                part = html.escape(part, quote=False)
+                lines[-1] += f'<span class="{name}">{part}</span>' if name else part
+    return lines[: source.count("\n")]
+
+
+def picture(line: str) -> str:
+    """What a line of a lesson makes, as the page calls it; empty for others."""
+    code = line.partition("#")[0]
+    return next((name for name, pattern in PICTURES.items() if re.search(pattern, code)), "")
+
+
+def rows(before: str, after: str) -> list[dict]:
+    """The diff of two files, side by side: {kind, left: [number, HTML], right: [number, HTML], picture}."""
+    old, new, old_html, new_html = before.splitlines(), after.splitlines(), coloured(before), coloured(after)
+    found = []
+    for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT):
+        found.append({"kind": "gap"})
+        for tag, a, b, c, d in group:
+            for n in range(max(b - a, d - c)):
+                left = [a + n + 1, old_html[a + n]] if a + n < b else None
+                right = [c + n + 1, new_html[c + n]] if c + n < d else None
+                drawn = "" if tag == "equal" else picture(new[c + n] if right else old[a + n])
+                kind = {"equal": "same", "replace": "changed", "delete": "removed", "insert": "added"}[tag]
+                found.append({"kind": kind, "left": left, "right": right, "picture": drawn})
+    return found
+
+
+def lesson(name: str, parent: str | None) -> dict:
+    """All that the page says of a lesson."""
+    source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    documented = json.loads((LOGS / "documented.json").read_text(encoding="utf-8"))
+    exercise = EXERCISES.get(name)
+    number = name[:6].removeprefix("task0")
+    return {
+        "name": name,
+        "title": f"Task {number}",
+        "idea": LESSONS[name],
+        "parent": parent,
+        "docstring": ast.get_docstring(ast.parse(source)),
+        "formula": exercise.formula if exercise else "",
+        "shapes": exercise.shapes if exercise else "",
+        "commands": [f"python {name}.py"]
+        + [f"python -m check start {name}", f"python -m check my_{name}.py"] * (exercise is not None),
+        "log": [] if name == "task08_infinite" else logged(name),
+        "documented": documented.get(name, []),
+        "rows": rows((ROOT / f"{parent}.py").read_text(encoding="utf-8") if parent else "", source),
+    }
+
+
+def made() -> str:
+    """The file's contents."""
+    names = list(LESSONS)
+    parents = [None, *(PARENTS.get(name, before) for before, name in itertools.pairwise(names))]
+    found = [lesson(name, parent) for name, parent in zip(names, parents, strict=True)]
+    return json.dumps({"lessons": found}, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; say whether it is current")
+    options = parser.parse_args()
+    current = PLACE.exists() and PLACE.read_text(encoding="utf-8") == made()
+    if not current:
+        print(f"{PLACE.relative_to(ROOT)}: {'not current' if options.check else 'written'}")
+    if not (current or options.check):
+        PLACE.parent.mkdir(exist_ok=True)
+        PLACE.write_text(made(), encoding="utf-8")
+    sys.exit(1 if options.check and not current else 0)
+
+
+if __name__ == "__main__":
+    run(main)
