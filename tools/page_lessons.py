@@ -1,8 +1,8 @@
 """The page's lessons, from the lessons' files: python -m tools.page_lessons [--check]
 
 Writes page/lessons/index.json: of each lesson its docstring, formula, drawing of shapes, commands, documented and
-measured losses, and the rows of its diff to the lesson that it starts from, with colours by Pygments (which comes with rich). `--check` writes
-nothing, and exits with 1 if the file is not current.
+measured losses, and the rows of its diff to the lesson that it starts from, with colours by Pygments (which comes with
+rich). `--check` writes nothing, and exits with 1 if the file is not current.
 """
 
 import ast
@@ -68,7 +68,7 @@ def picture(line: str) -> str:
 def rows(before: str, after: str) -> list[dict]:
     """The diff of two files, side by side: {kind, left: [number, HTML], right: [number, HTML], picture}."""
     old, new, old_html, new_html = before.splitlines(), after.splitlines(), coloured(before), coloured(after)
-    found = []
+    found: list[dict] = []
     for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT):
         found.append({"kind": "gap"})
         for tag, a, b, c, d in group:
