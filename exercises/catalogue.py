@@ -95,4 +95,5 @@ TEXTS = dict.fromkeys(("Idea", "Formula", "Shapes", "Given", "Paper", "Why"), pa
 STAGES = hints_of_stages(sections(SHARED.read_text(encoding="utf-8")))
 EXERCISES = {name: read(name) for name in FACTS}
 TASKS = [name for name, each in EXERCISES.items() if each.suite == "task"]
-PIECES = [name for name in EXERCISES if name not in TASKS]
+CHANGES = [name for name, each in EXERCISES.items() if each.suite == "change"]  # of task 9: variants/
+PIECES = [name for name in EXERCISES if name not in [*TASKS, *CHANGES]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from check.judge.suites import stages_of
 from exercises import build
 from exercises.catalogue import EXERCISES
+from tools.changes import BUGS
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 HEADS = ALL[1:]  # many heads
@@ -553,6 +554,7 @@ MUTANTS = [
            "torch.multinomial(probabilities[:1], num_samples=1).expand(len(x), 1)", "sampling"),
     *_each(["generate"], "all tokens alike", "torch.multinomial(probabilities,", "torch.multinomial(torch.ones_like(probabilities),",
            "sampling"),
+    *(Mutant(task, *bug) for task, bugs in BUGS.items() for bug in bugs),
 ]  # fmt: skip
 
 

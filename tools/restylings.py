@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from exercises import build
+from tools.changes import RIGHTS
 
 
 @dataclass(frozen=True)
@@ -408,4 +409,5 @@ RESTYLINGS = [
         (("        logits =", "        probabilities"),
          "        with torch.no_grad():\n            logits = model(x[:, max(0, t - model.block_size) : t])[:, -1, :]\n"),
         (("        x = torch.cat", "    model.train"), "        x[:, t] = next_token[:, 0]\n"),)),
+    *RIGHTS,
 ]  # fmt: skip

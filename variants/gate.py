@@ -18,16 +18,19 @@ class SelfAttention(task09_rope.SelfAttention):
 
     def __init__(self, config):
         super().__init__(config)
-        self.qkv = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)  # rows: key, query, value, gate of each head
+        projection = self.projection
+        del self.projection
+        self.gate = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.projection = projection  # again the last layer: its first weights are smaller (common/optim.py)
 
     def forward(self, x):  # (B, T, C)
         B, T, C = x.shape
-        heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 4D)
-        k, q, v, gate = heads.chunk(4, dim=-1)  # (B, H, T, D) each
+        heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)
+        k, q, v = heads.chunk(3, dim=-1)  # (B, H, T, D) each
         k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])  # (B, H, T, D) each
-        x = attention(q, k, v, self.mask[:T, :T], self.scale, self.dropout)  # (B, H, T, D)
-        x = x * gate.sigmoid()  # (B, H, T, D)
-        return self.dropout(self.projection(x.transpose(1, 2).reshape(B, T, C)))  # (B, T, C)
+        y = attention(q, k, v, self.mask[:T, :T], self.scale, self.dropout)  # (B, H, T, D)
+        y = y.transpose(1, 2).reshape(B, T, C) * self.gate(x).sigmoid()  # (B, T, C)
+        return self.dropout(self.projection(y))  # (B, T, C)
 
 
 class GPT(task09_rope.GPT):

@@ -9,7 +9,7 @@ from pathlib import Path
 from check import COMMANDS
 from common.exercises import BY_CLASS, CLASSES
 from common.run import UserError
-from exercises.catalogue import EXERCISES, PIECES, TASKS
+from exercises.catalogue import CHANGES, EXERCISES, PIECES, TASKS
 
 SUFFIXES = (".py", ".ipynb")
 NUMBER = re.compile(r"task[ _-]?0*(\d{1,2})(?!\d)")
@@ -30,7 +30,7 @@ def task_named(word: str) -> str:
     name = word.lower().removesuffix(".py").replace("-", "_")
     if name.isascii() and name.isdigit():
         name = f"task{name}"
-    if name in PIECES:
+    if name in [*PIECES, *CHANGES]:
         return name
     number = NUMBER.match(name)
     if number:
@@ -59,7 +59,8 @@ def task_of(path: Path) -> str | None:
     if number:
         return _numbered(int(number[1]))
     words = re.sub(r"[ -]", "_", stem)
-    return max((piece for piece in PIECES if piece in words), key=len, default=None)
+    changes = [change for change in CHANGES if re.search(rf"(^|_){change}(_|$)", words)]
+    return max([piece for piece in PIECES if piece in words] + changes, key=len, default=None)
 
 
 def told_by(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from check.command.names import command, own_files, own_name
 from check.judge.result import Result
 from common.files import replace
-from exercises.catalogue import EXERCISES, PIECES, TASKS
+from exercises.catalogue import CHANGES, EXERCISES, PIECES, TASKS
 
 PLACE = Path(".check.json")
 NO_CHECK = "no check: read it and run it"  # of task 8
@@ -111,7 +111,7 @@ def rows(state: State) -> list[tuple[str, str, str, str]]:
     files = own_files(state.folder)
     found = [
         (task, str(files[task]) if task in files else "", *known(state, task, files.get(task)))
-        for task in [*TASKS, *(piece for piece in PIECES if piece in files)]
+        for task in [*TASKS, *(name for name in [*PIECES, *CHANGES] if name in files)]
     ]
     at = TASKS.index("task07") + 1
     return [*found[:at], ("task08", "", NO_CHECK, ""), *found[at:]]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from check.judge import changes
 from check.judge.matching import (
     AXES,
     Block,
@@ -51,7 +52,7 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
 
     Raises Unreadable where attention has other matrices than it can have.
     """
-    block = structure.blocks[0]
+    block, sizes = structure.blocks[0], replace(sizes, W=structure.width)
     wholes, others = _attention(task, block, sizes)
     last = len(wholes) - (has_merge(task) and not _merge_pieces(block))
     orders = itertools.permutations(range(len(wholes)))
@@ -65,7 +66,7 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
             for order in orders
             if len({wholes[i].shape for i in order[:last]}) <= 1 and _has_bias(task, block, order)
         ],
-        [(0, 1), (1, 0)] if block.wide else [()],
+        _wide_orders(block),
         ROLES if others else ROLES[:1],  # of three whole matrices the order says which is key, query and value
         [True, False] if any(unit.kind == "piece" for unit in others) else [True],
     ):
@@ -85,9 +86,20 @@ def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list
     elif has_merge(task):
         found["piece"] -= len(_merge_pieces(block))
     possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
+    if task.grouped:
+        possible = ({"whole": 1, "kv": 2}, {"whole": 1, "kv pair": 1}, {"groups": 1})
+    if task.change == "gate":
+        possible = tuple(Counter(each) + Counter({"whole": 1}) for each in possible[:3])
     if +found not in (possible if task.attention else ({},)):
         raise Unreadable(f"{per_block(task)} has {len(block.attention)} matrices that could belong to attention")
     return wholes, others
+
+
+def _wide_orders(block: Block) -> list[tuple[int, ...]]:
+    """The orders of an MLP's layers: that which narrows is last, and of a pair, the pair is first."""
+    orders = [*itertools.permutations(range(len(block.wide)))]
+    pairs = [i for i, unit in enumerate(block.wide) if unit.kind == "widen pair"]
+    return [(*pairs, i) for i in range(len(block.wide)) if i not in pairs] if pairs else orders
 
 
 def _has_bias(task: Task, block: Block, order: tuple[int, ...]) -> bool:
@@ -124,9 +136,17 @@ def _uses(task: Task, structure: Structure, how: Arrangement) -> dict[str, Unit]
     wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
     if has_merge(task) and not merges:
         uses["merge"] = wholes.pop()
+    if task.change == "gate":
+        uses["head gate"] = wholes.pop()
     if wholes:
         uses["whole"] = wholes[0]
-    return uses | {use: block.wide[i] for use, i in zip(("widen", "narrow"), how.wide, strict=False)}
+    return uses | {use: block.wide[i] for use, i in zip(_wide_uses(block), how.wide, strict=False)}
+
+
+def _wide_uses(block: Block) -> tuple[str, ...]:
+    if any(unit.kind == "widen pair" for unit in block.wide):
+        return ("widen pair", "narrow")
+    return ("gate", "widen", "narrow") if len(block.wide) == 3 else ("widen", "narrow")
 
 
 def layouts(unit: Unit, axes: tuple[Layout, Layout], sizes: Sizes) -> list[Layout]:
@@ -154,7 +174,9 @@ def weights(
     task: Task, structure: Structure, values: Sequence[torch.Tensor], sizes: Sizes, how: Arrangement
 ) -> Weights:
     """The reference's weights that an arrangement makes of a learner's parameters."""
-    read = Reading(values, how, lengths(sizes))
+    narrow = [unit.matrix for unit in structure.blocks[0].wide if unit.kind == "widen"]
+    width = values[narrow[0]].numel() // sizes.C if narrow and task.gated else 0
+    read = Reading(values, how, lengths(replace(sizes, W=width)))
     token, head = (structure.tables[i] for i in how.tables)
     made: Weights = {"token": read.matrix(token, "table").flatten(1), "blocks": []}
     for use in ("output", "table of heads"):
@@ -168,6 +190,9 @@ def weights(
         made["norm"], made["norm_bias"] = read.norm(unit)
     for block in structure.blocks:
         made["blocks"].append(_block(task, block, read))
+    if task.change:
+        inner = [[[values[i] for i in part] for part in own] for own in structure.extras]
+        changes.place(task, made, inner, [[values[i] for i in part] for part in structure.outer], sizes)
     return made
 
 
@@ -191,7 +216,8 @@ class Reading:
 
     def norm(self, unit: Unit) -> tuple[torch.Tensor, torch.Tensor]:
         """Gain and bias."""
-        assert unit.vector is not None
+        if unit.vector is None:
+            return self.values[unit.matrix].flatten(), torch.zeros(self.length["in"])
         gain, bias = self.values[unit.matrix].flatten(), self.values[unit.vector].flatten()
         return (gain, bias) if self.how.gain_first else (bias, gain)
 
@@ -219,22 +245,32 @@ def _block(task: Task, block: Block, read: Reading) -> Weights:
             bias = bias if unit.vector is None else unit.vector
             made[name] = read.matrix(unit, "merge").flatten(1)
         made[f"{name}_bias"] = None if bias is None else read.values[bias].flatten()
-    for name, index in zip(("widen", "narrow"), how.wide, strict=False):
+    for name, index in zip(_wide_uses(block), how.wide, strict=False):
         unit = block.wide[index]
+        if name == "widen pair":
+            rows, biases = read.matrix(unit, name, ("pair", "hidden", "in")), read.bias(unit, name, ("pair", "hidden"))
+            made["gate"], made["widen"] = rows
+            made["gate_bias"], made["widen_bias"] = (None, None) if biases is None else biases
+            continue
         made[name], made[f"{name}_bias"] = read.matrix(unit, name), read.bias(unit, name)
     for number, index in enumerate(how.norms, 1):
         made[f"norm{number}"], made[f"norm{number}_bias"] = read.norm(block.norms[index])
     if task.attention:
         others = [unit for unit in block.attention if unit.kind != "whole" and unit not in merges]
-        for role, (matrix, bias) in zip(how.roles, _roles(wholes, others, read), strict=True):
+        if task.change == "gate":
+            gate = wholes.pop()
+            made["head_gate"], made["head_gate_bias"] = read.matrix(gate, "head gate"), read.bias(gate, "head gate")
+        for role, (matrix, bias) in zip(how.roles, _roles(wholes, others, read, how.roles), strict=True):
             made[role], made[f"{role}_bias"] = matrix, bias
     return {name: value for name, value in made.items() if value is not None}
 
 
-def _roles(wholes: list[Unit], others: list[Unit], read: Reading) -> list[tuple]:
+def _roles(wholes: list[Unit], others: list[Unit], read: Reading, roles: tuple[str, ...]) -> list[tuple]:
     """Three matrices (H, D, C), each with its bias (H, D) or None."""
     parts = [(read.matrix(unit, "whole"), read.bias(unit, "whole")) for unit in wholes]
     kind = others[0].kind if others else ""
+    if kind in ("kv", "kv pair", "groups"):
+        return _of_groups(parts, others, read, roles)
     if kind in ("fused", "pair"):
         several = "role" if kind == "fused" else "pair"
         written = (several, "head", "dim")
@@ -248,6 +284,21 @@ def _roles(wholes: list[Unit], others: list[Unit], read: Reading) -> list[tuple]
         rows, biases = _stacked(others, kind, read)
         parts = [(rows[:, i], None if biases is None else biases[:, i]) for i in range(3)]
     return parts
+
+
+def _of_groups(parts: list[tuple], others: list[Unit], read: Reading, roles: tuple[str, ...]) -> list[tuple]:
+    """Queries (H, D, C), keys and values (K, D, C), in the order of the roles."""
+    kind, H, K = others[0].kind, read.length["head"], read.length["kv"]
+    if kind == "groups":
+        counts = [H if role == "q" else K for role in roles]
+        bias = read.bias(others[0], kind, ("groups", "dim"))
+        biases = [None] * 3 if bias is None else bias.split(counts)
+        return [*zip(read.matrix(others[0], kind, ("groups", "dim", "in")).split(counts), biases, strict=True)]
+    found = [(read.matrix(unit, "kv"), read.bias(unit, "kv")) for unit in others if kind == "kv"]
+    if kind == "kv pair":
+        rows, bias = read.matrix(others[0], kind, ("pair", "kv", "dim", "in")), read.bias(others[0], kind)
+        found = [(rows[i], None if bias is None else bias.view(2, K, -1)[i]) for i in range(2)]
+    return [parts[0] if role == "q" else found.pop(0) for role in roles]
 
 
 def _stacked(units: list[Unit], kind: str, read: Reading) -> tuple:

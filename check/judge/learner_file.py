@@ -13,6 +13,7 @@ from check.isolated.loading import imported_files
 from check.isolated.notebook import source_of
 from check.judge import arrangements, matching
 from check.judge.arrangements import Arrangement
+from check.judge.changes import SETTINGS
 from check.judge.matching import Sizes, Structure, Unreadable
 from check.judge.process import LearnerProcess
 from check.judge.reference import TASKS, Form, Task, Weights
@@ -72,6 +73,8 @@ class LearnerFile:
         self.hook: bool | None = None  # whether there is an official_weights
         self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
         self.projects = False  # whether one head has a projection, which a course may leave out
+        self.squares = False  # whether its MLP is task 9's, with ReLU²
+        self.numbers = 0  # of a block, that only a change of task 9 has
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
         self.failed: set[str] = set()  # stages that did not hold
@@ -79,6 +82,10 @@ class LearnerFile:
 
     @property
     def task(self) -> Task:
+        if self.squares:
+            return replace(TASKS[self.name], gated=False, activation="relu²")
+        if self.numbers:
+            return replace(TASKS[self.name], numbers=self.numbers)
         return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
 
     @property
@@ -93,7 +100,7 @@ class LearnerFile:
 
     def in_its_words(self, text: str) -> str:
         """A message about a piece in its exercise's words, where the file does not have the lessons'."""
-        if self.name.startswith("task"):
+        if self.name.startswith("task") or EXERCISES[self.name].suite == "change":
             return text
         text_of_file = source_of(self.path).decode(errors="replace")
         words = {here: there for here, there in WORDS.items() if here not in text_of_file}
@@ -142,7 +149,13 @@ class LearnerFile:
         """The fields of a Config of these sizes."""
         config = {"n_embd": sizes.C, "block_size": sizes.T, "n_layer": sizes.L, "dropout": 0.0}
         config |= {"n_head": sizes.H} if self.task.n_head else {"head_size": sizes.D}
-        return config | changes
+        return config | self._settings(sizes) | changes
+
+    def _settings(self, sizes: Sizes) -> dict:
+        """What a change of task 9 adds to Config, by the file's name for it."""
+        names = SETTINGS.get(self.task.change, "").split()
+        value = {"grouped_queries": sizes.K, "sliding_window": sizes.window}.get(self.task.change)
+        return {next((name for name in names if name in self.fields), names[0]): value} if names else {}
 
     def shifts_targets(self) -> bool:
         """Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T]."""
@@ -152,6 +165,8 @@ class LearnerFile:
         """A model with its own initial values."""
         if self.is_one_head:  # as wide as the vectors
             sizes = replace(sizes, H=1, D=sizes.C)
+        if self.task.grouped and not sizes.K:
+            sizes = replace(sizes, K=next(K for K in (sizes.H // 3, sizes.H // 2, 1) if K and sizes.H % K == 0))
         config = self.config(sizes, **changes)
         if self.name in CLASSES:
             config = {WORDS.get(name, name): value for name, value in config.items()}
@@ -168,7 +183,7 @@ class LearnerFile:
         for first in model.first_values:
             drawn = torch.randn(first.shape, generator=generator)
             if first.squeeze().ndim >= 2:
-                is_table = model.sizes.V in first.shape or first.shape[0] == model.sizes.T
+                is_table = model.sizes.V in first.shape or (first.shape[0] == model.sizes.T and not self.task.rotary)
                 drawn *= loud * (0.7 if is_table else 1.3 / model.sizes.C**0.5)
             else:
                 drawn = 0.3 * drawn + (1.0 if bool((first == 1).all()) else 0.0)
@@ -200,6 +215,8 @@ class LearnerFile:
     @property
     def small_sizes(self) -> Sizes:
         """Sizes that tell axes apart."""
+        if self.task.grouped:
+            return Sizes(V=11, C=48, H=6, D=8, T=7, L=3, K=2)
         return matching.telling(H=4 if self.task.n_head else 1, L=3 if self.task.blocks else 1)
 
     def logits(self, model: Model, tokens: torch.Tensor, training: bool = False) -> torch.Tensor:
@@ -224,6 +241,7 @@ class LearnerFile:
         heads_and_layers = model.sizes.H, model.sizes.L
         if heads_and_layers not in self.structures:
             sizes = matching.telling(*heads_and_layers)
+            sizes = replace(self.small_sizes, L=heads_and_layers[1]) if self.task.grouped else sizes
             twin = self.small_model() if sizes == self.small_sizes else self.build(sizes)
             names, owners, places = twin.names, twin.owners, self.places(twin)
             if places is not None:

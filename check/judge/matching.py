@@ -8,8 +8,9 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from check.judge import changes
 from check.judge.reference import Task
 from check.judge.result import Undecided
 
@@ -32,6 +33,12 @@ AXES = {
     "merge piece": (("out",), ("dim",)),  # of one head
     "widen": (("hidden",), ("in",)),
     "narrow": (("out",), ("hidden",)),
+    "widen pair": (("pair", "hidden"), ("in",)),  # the two of a gated MLP
+    "kv": (("kv", "dim"), ("in",)),  # keys or values, of fewer heads
+    "kv pair": (("pair", "kv", "dim"), ("in",)),
+    "gate": (("hidden",), ("in",)),
+    "head gate": (("head", "dim"), ("in",)),  # of attention's output
+    "groups": (("groups", "dim"), ("in",)),  # queries, keys and values, of which the last two have fewer heads
 }
 OTHER_USE = {"widen": "narrow", "whole": "merge"}  # of matrices with as many numbers
 Layout = tuple[str, ...]
@@ -87,6 +94,9 @@ class Structure:
     outside: list[Unit]  # of no block: the last norm
     output_bias: int | None  # the vector of V numbers
     output: Unit | None  # the table that it belongs to, where names tell
+    width: int = 0  # of a gated MLP
+    extras: list[list[list[int]]] = field(default_factory=list)  # of each block: what only a change of task 9 has
+    outer: list[list[int]] = field(default_factory=list)  # of no block; a list of parameters is one of these
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,13 @@ class Sizes:
     D: int
     T: int
     L: int
+    W: int = 0  # the MLP's width, where it is not 4C
+    K: int = 0  # heads of keys and values, where they are fewer than H
+
+    @property
+    def window(self) -> int:
+        """How far a sliding window reaches in the check."""
+        return 3 if self.T < 12 else self.T // 3
 
 
 def telling(H: int, L: int) -> Sizes:
@@ -109,8 +126,8 @@ def telling(H: int, L: int) -> Sizes:
 def lengths(sizes: Sizes) -> dict[str, int]:
     """Axis → its length."""
     C = sizes.C
-    inner = {"head": sizes.H, "dim": sizes.D, "role": 3, "pair": 2}
-    return {"V": sizes.V, "T": sizes.T, "in": C, "out": C, "hidden": 4 * C, **inner}
+    inner = {"head": sizes.H, "dim": sizes.D, "role": 3, "pair": 2, "kv": sizes.K, "groups": sizes.H + 2 * sizes.K}
+    return {"V": sizes.V, "T": sizes.T, "in": C, "out": C, "hidden": sizes.W or 4 * C, **inner}
 
 
 def kinds(task: Task, sizes: Sizes) -> list[tuple[int, str]]:
@@ -119,6 +136,7 @@ def kinds(task: Task, sizes: Sizes) -> list[tuple[int, str]]:
     names = ["table", "table of heads", "whole", "pair", "fused"]
     names += ["piece", "fused piece"] * (sizes.H > 1)
     names += ["widen"] * (task.feed_forward == "mlp") + ["position"] * (not task.rotary)
+    names += ["widen pair"] * task.gated + ["kv", "kv pair", "groups"] * task.grouped
     return [(math.prod(length[axis] for side in AXES[name] for axis in side), name) for name in names]
 
 
@@ -126,14 +144,19 @@ def read(
     task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequence[torch.Size], sizes: Sizes
 ) -> Structure:
     """Sort parameters into a Structure. Raises Unreadable where one has no place in the lesson."""
-    units, bias = _units(task, names, owners, shapes, sizes)
+    extras = changes.extras(task, names, owners, shapes, sizes)
+    own = [i for i in range(len(names)) if i not in extras]
+    width = _width(task, [shapes[i] for i in own], sizes)
+    sizes = replace(sizes, W=width)
+    units, bias = _units(task, names, owners, shapes, sizes, own)
     tables = [unit for unit in units if unit.kind.startswith("table")]
     positions = _of_kind(units, "position")
     groups, outside = _by_block([u for u in units if u not in tables + positions], sizes.L if task.blocks else 0)
     _refuse_vectors(_of_kind(outside, "vector"))
     blocks = [_block(task, group) for group in groups]
     output = None if bias is None else _output(tables, names[bias])
-    return Structure([*names], tables, positions, blocks, outside, bias, output)
+    inner, outer = _extras_by_block(extras, names, owners, sizes.L)
+    return Structure([*names], tables, positions, blocks, outside, bias, output, width, inner, outer)
 
 
 def _of_kind(units: list[Unit], kind: str) -> list[Unit]:
@@ -142,6 +165,7 @@ def _of_kind(units: list[Unit], kind: str) -> list[Unit]:
 
 def _block(task: Task, group: list[Unit]) -> Block:
     wide, norms, alone = (_of_kind(group, kind) for kind in ("widen", "norm", "vector"))
+    wide += _of_kind(group, "widen pair")
     _refuse_vectors(alone[has_merge(task) :])
     others = [unit for unit in group if unit not in [*wide, *norms, *alone]]
     return Block(others, wide, norms, alone[0].matrix if alone else None)
@@ -159,6 +183,30 @@ def has_merge(task: Task) -> bool:
     return task.projection or task.feed_forward == "linear"
 
 
+def _width(task: Task, shapes: Sequence[torch.Size], sizes: Sizes) -> int:
+    """The width of a gated MLP, which may be any; 0 of another."""
+    known = {number for number, kind in kinds(replace(task, gated=False), sizes) if kind != "widen"}
+    found = {shape.numel() for shape in shapes if shape.numel() > 2 * sizes.C and len(shape) > 1}
+    free = sorted(number // sizes.C for number in found if number not in known and number % sizes.C == 0)
+    return free[0] if task.gated and free else 0
+
+
+def _extras_by_block(indices: list[int], names, owners, count: int) -> tuple[list[list[list[int]]], list[list[int]]]:
+    """What only a change has, block by block, and what is of none. Lists of parameters are one of these each."""
+    lists: dict[str, list[int]] = {}
+    for i in indices:
+        lists.setdefault(_owner(names[i]) if owners[i] == "ParameterList" else names[i], []).append(i)
+    alike: dict[str, list[str]] = {}
+    for name in lists:
+        alike.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+    blocks: list[list[list[int]]] = [[] for _ in range(count)]
+    outer: list[list[int]] = []
+    for members in alike.values():
+        for name, number in zip(members, _block_numbers(members, count), strict=True):
+            (outer if number is None else blocks[number]).append(lists[name])
+    return blocks, outer
+
+
 def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]:
     """What a model has more or less of than the lesson's: of norms and biases, and of other parts."""
     block, each = structure.blocks[0], per_block(task)
@@ -166,7 +214,9 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
     norms = _counted(len(block.norms), 2 * task.norms, "norm", f" in {each}")
     norms += _counted(len(lasts), int(task.last_norm), "norm", " after the blocks")
     norms += _counted(int(structure.output_bias is not None), int(not task.tied), "bias", " in the output layer")
-    if task.feed_forward == "mlp":
+    if task.change:  # biases are free there
+        norms = norms[: len(norms) - (structure.output_bias is None)]
+    elif task.feed_forward == "mlp":
         biases = sum(unit.vector is not None for unit in block.wide)
         norms += _counted(biases, 2, "layer", f" of the MLP with a bias in {each}")
     elif task.feed_forward:
@@ -174,7 +224,9 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
         norms += _counted(min(biases + (block.bias is not None), 1), 1, "bias", f" in the feed-forward layer of {each}")
     others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
     others += _counted(len(structure.positions), int(not task.rotary), "position table")
-    others += _counted(len(block.wide), 2 * (task.feed_forward == "mlp"), "layer", f" of the MLP in {each}")
+    wide = [2, 3] if task.gated else [2 * (task.feed_forward == "mlp")]
+    wide = wide if any(unit.kind == "widen pair" for unit in block.wide) else wide[-1:]
+    others += _counted(len(block.wide), wide[0], "layer", f" of the MLP in {each}")
     return norms, others
 
 
@@ -193,12 +245,12 @@ def per_block(task: Task) -> str:
 # Matrices with their vectors
 
 
-def _units(task: Task, names, owners, shapes, sizes: Sizes) -> tuple[list[Unit], int | None]:
+def _units(task: Task, names, owners, shapes, sizes: Sizes, own: list[int]) -> tuple[list[Unit], int | None]:
     """Matrices with their vectors, and norms, in order of creation; and the vector of V numbers."""
     numbers = dict(kinds(task, sizes))
-    vectors = [i for i, shape in enumerate(shapes) if shape.numel() <= 4 * sizes.C]  # fewer than any matrix has
+    vectors = [i for i in own if shapes[i].numel() <= 4 * sizes.C]  # fewer than any matrix has
     units = []
-    for i in sorted({*range(len(names))} - {*vectors}):
+    for i in sorted({*own} - {*vectors}):
         if shapes[i].numel() not in numbers:
             raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
         plain = tuple(n for n in shapes[i] if n > 1)
@@ -206,7 +258,7 @@ def _units(task: Task, names, owners, shapes, sizes: Sizes) -> tuple[list[Unit],
     outputs = [i for i in vectors if shapes[i].numel() == sizes.V]
     free = _give_vectors(units, [i for i in vectors if i not in outputs[:1]], names, shapes, sizes)
     for _, indices in itertools.groupby(free, lambda i: _owner(names[i])):
-        units += _norms(list(indices), names, owners, shapes, sizes.C)
+        units += _norms(list(indices), names, owners, shapes, sizes.C, alone=task.change == "rmsnorm")
     return sorted(units, key=lambda unit: unit.matrix), outputs[0] if outputs else None
 
 
@@ -242,11 +294,13 @@ def _give_vectors(units: list[Unit], free: list[int], names, shapes, sizes: Size
     return free
 
 
-def _norms(indices: list[int], names, owners, shapes, C: int) -> list[Unit]:
-    """Norms: pairs of vectors of one module that belong to no matrix; or a vector by itself."""
+def _norms(indices: list[int], names, owners, shapes, C: int, alone: bool) -> list[Unit]:
+    """Norms: pairs of vectors of one module that belong to no matrix, or each by itself; or a vector by itself."""
     for i in indices:
         if shapes[i].numel() != C:
             raise Unreadable(f"{names[i]} of shape {tuple(shapes[i])} does not belong to the lesson")
+    if alone:
+        return [Unit(i, None, "norm", (C,), _owner(names[i]) or names[i], owners[i]) for i in indices]
     if len(indices) == 1:
         return [Unit(indices[0], None, "vector", (C,), names[indices[0]], owners[indices[0]])]
     if len(indices) % 2:

@@ -9,6 +9,7 @@ norm2_bias (C). Weights that a task does not have are absent.
 import math
 from dataclasses import dataclass
 
+from check.judge import changes
 from exercises.catalogue import EXERCISES
 
 import torch
@@ -70,6 +71,20 @@ class Form:
     positions_end: bool = False  # they are counted from the end of the table
     token_scale: str = "1"
     norm_eps: float = 1e-5
+    # Of the changes of task 9 (changes.py)
+    norm_kind: str = "layer"  # rms, or a wrong one
+    gain_offset: float = 0.0  # added to a norm's gains
+    gated: str = ""  # how a gated MLP joins its two products
+    qk_norm: str = ""  # how queries and keys are normalized; qk_normed: which of q, k and v; and when
+    qk_normed: str = "qk"
+    qk_late: bool = False  # once they are turned
+    grouped: str = ""  # which head of keys and values a query's head has
+    window: str = ""  # which positions a sliding window shows
+    gate: str = ""  # how attention's output is gated
+    gate_of: str = "normed"  # or stream: what the gate reads
+    first_values: str = ""  # how values are mixed with the first block's
+    convolved: str = ""  # how a short convolution adds up
+    slopes: str = ""  # of ALiBi
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,10 @@ class Task:
     last_norm: bool = False  # one before the output
     tied: bool = False  # the output layer has the token embedding's weights, and no bias
     embedding_dropout: bool = False
+    change: str = ""  # of task 9: the name of a script in variants/
+    gated: bool = False  # the MLP
+    grouped: bool = False  # queries
+    numbers: int = 0  # that a block mixes values with, or multiplies scores by
 
     @property
     def heads_alone(self) -> bool:
@@ -104,14 +123,14 @@ class Task:
     @property
     def scales(self) -> tuple[str, ...]:
         """What may divide the scores."""
-        return SCALES_OF_LESSONS if self.name.startswith("task") else ("√D",)
+        return SCALES_OF_LESSONS if self.name.startswith("task") or self.change else ("√D",)
 
 
 # Of pieces that are modules, the model of which the check makes the rest.
 TASKS = {name: Task(name, **each.model) for name, each in EXERCISES.items() if each.model is not None}
 
 SCALES_OF_LESSONS = ("√D", "√C")  # the documented runs divide by √C from task 2 on
-RIGHT_ACTIVATIONS = {"relu": ("relu",), "gelu": ("gelu", "gelu (tanh)")}
+RIGHT_ACTIVATIONS = {"relu": ("relu",), "relu²": ("relu²",), "gelu": ("gelu", "gelu (tanh)")}
 
 
 def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form(), gains: dict | None = None):
@@ -128,6 +147,7 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
         T, table = tokens.shape[1], weights["position"]
         x = x + (table[-T:] if form.positions_end else table[:T])
     x = x * gains.get(("embedding", 0), 1.0)
+    x = changes.convolve(weights, "embedding", x, form)
     blocks = list(enumerate(weights["blocks"]))
     if form.order == "attentions" and len(blocks) > 1:
         for part in (0, 1):
@@ -184,10 +204,13 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict,
 
 def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Tensor:
     number = form.same_norm or number
-    return _layer_norm(x, block[f"norm{number}"], block[f"norm{number}_bias"], form)
+    x = _layer_norm(x, block[f"norm{number}"], block[f"norm{number}_bias"], form)
+    return changes.convolve(block, f"norm{number}", x, form)
 
 
 def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: Form) -> torch.Tensor:
+    if form.norm_kind != "layer" or form.gain_offset:
+        return changes.normalize(x, form.norm_kind, form.norm_eps) * (gain + form.gain_offset) + bias
     if form.norm_axis == "channels" and not form.norm_correction:
         return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
     axis = {"channels": -1, "positions": -2}[form.norm_axis]
@@ -199,8 +222,12 @@ def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: F
 def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
     """Of x, and of what came `before` its norm."""
     weights, v = _weights_and_values(block, x, before, form)
+    read = before if form.gate_of == "stream" else x
+    v = changes.gate(block, v, read, form) if form.gate == "values" else v
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
+    if form.gate not in ("", "values", "after the projection"):
+        y = changes.gate(block, y, read, form)
     B, H, T, D = y.shape
     if form.heads:
         y = y.sum(dim=1, keepdim=True).expand_as(y)
@@ -210,6 +237,8 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     y = y.reshape(*x.shape[:2], -1)  # (B, T, H·D)
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
+    if form.gate == "after the projection":
+        y = y * changes.opened(block, read).transpose(1, 2).reshape(y.shape)
     return y * gains.get("attention", 1.0)
 
 
@@ -221,16 +250,24 @@ def _weights_and_values(block: Weights, x: torch.Tensor, before: torch.Tensor, f
         heads[form.same[0]] = heads[form.same[-1]]
     if form.same_heads:
         heads = {name: value[:, :1].expand_as(value) for name, value in heads.items()}
-    q, k, v = heads.values()
+    q, k, v = changes.prepared(block, heads, form)
     if form.swapped:
         q, k = k, q
-    if "rotary" in block:
+    if form.qk_norm and not form.qk_late:
+        q, k, v = changes.normalized(block, q, k, v, form)
+    if "rotary" in block and not form.slopes:
         angles = _angles(T, q.shape[-1], C, form).to(x.dtype)  # (T, D/2)
         if form.rotary_heads == "first":
             angles = angles * (torch.arange(q.shape[1]) == 0)[:, None, None]  # (H, T, D/2)
         q = _rotate(q, angles, form) if "q" in form.rotated else q
         k = _rotate(k, -angles if form.opposite else angles, form) if "k" in form.rotated else k
         v = _rotate(v, angles, form) if "v" in form.rotated else v
+    if form.qk_late:
+        q, k, v = changes.normalized(block, q, k, v, form)
+    q, k, v = (changes.shared(each, block["q"].shape[0], form) for each in (q, k, v))
+    if form.slopes or form.window:
+        factor = scale(form.scale, q.shape[-1], C)
+        return changes.weights(q @ k.mT * factor, block, factor, form), v
     return _attention_weights(q, k, C, form), v
 
 
@@ -329,7 +366,11 @@ ACTIVATIONS = {
 def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, gains: dict) -> torch.Tensor:
     if form.activation_first:
         x = F.relu(x)
-    x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
+    if "gate" in block:
+        parts = (F.linear(x, block[name], block.get(f"{name}_bias")) for name in ("gate", "widen"))
+        x = changes.join(*parts, form.gated) * gains.get("inside", 1.0)
+    else:
+        x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
     if "narrow" in block:
         x = F.linear(x, block["narrow"], block.get("narrow_bias"))
     if form.last_activation:

@@ -222,7 +222,7 @@ HEADS = "One head alone is right: in which order are the axes when heads are spl
 
 
 def _with_one_head(learner: LearnerFile) -> Model:
-    sizes = dataclasses.replace(learner.small_sizes, H=1, D=learner.small_sizes.C)
+    sizes = dataclasses.replace(learner.small_sizes, H=1, D=learner.small_sizes.C, K=0)
     return learner.fill(learner.build(sizes))
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from check.judge import reference
 from check.judge.learner_file import LearnerFile, close
@@ -39,8 +40,8 @@ def dropout(learner: LearnerFile) -> str:
         return "not compared: the class has no argument dropout"
     sizes = Sizes(V=11, C=8, H=2, D=4, T=2, L=2 if learner.task.blocks else 1)
     model = learner.fill(learner.build(sizes, dropout=RATE), salt=9)
-    sizes = model.sizes
     task, weights, tokens = learner.task, learner.weights(model), torch.tensor([[2, 5]])
+    sizes = replace(model.sizes, W=weights["blocks"][0]["widen"].shape[0] if task.gated else 0)
     calls = [learner.logits(model, tokens.expand(ROWS, -1), training=True) for _ in range(CALLS)]  # (B, T, V) each
     base = _nothing_dropped(learner.task, calls)
 
@@ -129,7 +130,9 @@ def _cells(task: Task, layers: int) -> list[Cell]:
 
 def _shape(place: str, sizes: Sizes) -> tuple[int, ...]:
     T, C = sizes.T, sizes.C
-    return {"weights": (sizes.H, T, T), "values": (sizes.H, T, sizes.D), "inside": (T, 4 * C)}.get(place, (T, C))
+    return {"weights": (sizes.H, T, T), "values": (sizes.H, T, sizes.D), "inside": (T, sizes.W or 4 * C)}.get(
+        place, (T, C)
+    )
 
 
 def _even(cell: Cell, gains: torch.Tensor, sizes: Sizes) -> torch.Tensor:

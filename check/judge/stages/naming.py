@@ -14,6 +14,7 @@ from check.judge.stages.seen import (
     Named,
     Reading,
     Seen,
+    forms_of,
     likeliest,
     matters,
     named,
@@ -23,6 +24,7 @@ from check.judge.stages.seen import (
 )
 from check.judge.stages.wrongs import (
     WRONG_PARTS,
+    of_change,
     right_forms,
     right_parts,
 )
@@ -74,15 +76,18 @@ def _parts(seen: Seen, readings: list[Reading], pairs: bool) -> Failure | None:
     """Not even one token gives the right logits: a bug of the layers, or two, and perhaps one of the scores."""
     distinct = told_apart(seen, readings)
     bases = right_parts(seen.learner)
-    singles = [(each,) for each in WRONG_PARTS if distinct and matters(seen, distinct[0], each)]
+    bugs = [*of_change(seen.learner), *WRONG_PARTS]
+    singles = [(each,) for each in bugs if distinct and matters(seen, distinct[0], each)]
     found = search(seen, distinct, [(), *singles], bases, longer=False)
     if not found and pairs and singles:
         found = search(seen, *likeliest(seen, distinct, singles), bases, longer=False, budget=MOST_PAIRS)
     if not found:
         return None
-    wrongs, form, _ = found
+    wrongs, form, one = found
     fitting = [each for each in readings if seen.agrees(each, form)][:60]
-    more = [(*wrongs, *extra) for extra in ((), *((each,) for each in score_bugs(seen)))]
+    alike = [each for each in singles if any(seen.agrees(one, form) for form in forms_of(each, bases))]
+    extras = [(), *((each,) for each in score_bugs(seen))]
+    more = [(*each, *extra) for each in (alike if len(wrongs) == 1 else [wrongs]) for extra in extras]
     whole = search(seen, fitting, more, list(right_forms(seen.learner)), longer=True)
     return named(seen, *whole) if whole else named(seen, *found)
 

@@ -1,5 +1,6 @@
 """How many parameters a model has, and whether they can be told apart."""
 
+import contextlib
 import dataclasses
 import re
 
@@ -14,6 +15,8 @@ from common.exercises import CLASSES, WHOLE
 def parameters(learner: LearnerFile) -> str:
     """As many as in the lesson's model, except for biases that do not matter."""
     model = learner.small_model()
+    if learner.task.change:
+        return _of_change(learner, model)
     expected, got = count(learner, model.sizes), model.count()
     allowed = got - expected in allowed_differences(learner.task, model.sizes)
     named: list[str] = []
@@ -39,6 +42,24 @@ def parameters(learner: LearnerFile) -> str:
     if others:
         raise Unreadable("; ".join(others))
     return f"{got:,} at the check's sizes"
+
+
+def _of_change(learner: LearnerFile, model: Model) -> str:
+    """Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared."""
+    shared = shared_modules(model)
+    named: list[str] = []
+    with contextlib.suppress(Unreadable) if shared else contextlib.nullcontext():
+        named, others = matching.differences(learner.task, learner.structure(model))
+    if shared or named:
+        raise Failure(
+            what="the parts of the model",
+            expected="task 9's, but for the change, each made separately",
+            got="; ".join([*shared, *named]),
+            hint="Is each block made separately?" if shared else _question_of_norms(named) or "Which is too many?",
+        )
+    if others:
+        raise Unreadable("; ".join(others))
+    return f"{model.count():,} at the check's sizes"
 
 
 def shared_modules(model: Model) -> list[str]:

@@ -18,6 +18,7 @@ from check.judge.stages.wrongs import (
     WRONG_ROTATIONS,
     WRONG_SCORES,
     Wrong,
+    of_change,
     right_forms,
     right_parts,
 )
@@ -177,6 +178,7 @@ def score_bugs(seen: Seen) -> list[Wrong]:
     if not task.attention:
         return []
     return [
+        *of_change(seen.learner),
         *(WRONG_MASKS if seen.differs_by_length() else []),
         *WRONG_SCORES,
         *(WRONG_ROTATIONS if task.rotary else []),

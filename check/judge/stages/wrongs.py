@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.reference import RIGHT_ACTIVATIONS, Form
 
@@ -21,10 +22,16 @@ def right_forms(learner: LearnerFile) -> Iterator[Form]:
     if learner.task.rotary:
         layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
     activations = RIGHT_ACTIVATIONS[learner.task.activation]
-    for changes, activation, (layout, direction), swapped, scale in itertools.product(
-        _named_before(learner), activations, layouts, (False, True), learner.task.scales
+    for right, before, activation, (layout, direction), swapped, scale in itertools.product(
+        changes.right(learner.task),
+        _named_before(learner),
+        activations,
+        layouts,
+        (False, True),
+        learner.task.scales,
     ):
-        yield Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation, **changes)
+        form = Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation, **right)
+        yield dataclasses.replace(form, **before)
 
 
 def _named_before(learner: LearnerFile) -> list[dict[str, Any]]:
@@ -34,7 +41,8 @@ def _named_before(learner: LearnerFile) -> list[dict[str, Any]]:
 def right_parts(learner: LearnerFile) -> list[Form]:
     """The right forms that one token tells apart."""
     activations = RIGHT_ACTIVATIONS[learner.task.activation]
-    return [Form(activation=activation, **each) for each in _named_before(learner) for activation in activations]
+    parts = itertools.product(changes.right(learner.task), _named_before(learner), activations)
+    return [Form(activation=activation, **right | before) for right, before, activation in parts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +172,10 @@ WRONG_SCORES = [
         split="exchanged",
     ),
 ]
-SEES_AHEAD = {"mask", "softmax", "transposed", "split", "merged", "norm_axis"}  # of a form, can make it look ahead
+SEES_AHEAD = {  # of a form, can make it look ahead
+    *("mask", "softmax", "transposed", "split", "merged", "norm_axis"),
+    *("convolved", "window", "norm_kind", "qk_norm"),
+}
 # Those with which a position sees later ones.
 WRONG_MASKS = [
     wrong("without a mask", "Where are the scores of later positions hidden?", mask="none"),
@@ -210,3 +221,8 @@ WRONG_ROTATIONS = [
     wrong("with a rotation in the first block only", "Do all blocks turn queries and keys?", rotary_blocks="first"),
     wrong("with a rotation in the first head only", "Do all heads turn queries and keys?", rotary_heads="first"),
 ]
+
+
+def of_change(learner: LearnerFile) -> list[Wrong]:
+    """The bugs of a change of task 9."""
+    return [Wrong(*each) for each in changes.bugs(learner.task)]
