@@ -18,7 +18,7 @@ from check.judge.stages.training import adamw
 from check.judge.suites import stages_of
 from common import optim
 from exercises import build
-from exercises.catalogue import EXERCISES, PIECES
+from exercises.catalogue import CHANGES, EXERCISES, PIECES
 from tests.lessons import ROOT
 from tools import in_process as local
 from tools.mutants import ALL, MUTANTS, table
@@ -64,10 +64,13 @@ def test_right_code_passes_however_it_looks(task, tmp_path):
 
 def test_the_mutants_cover_all_tasks_and_stages():
     covered = {(mutant.task, mutant.stage) for mutant in MUTANTS}
-    assert {task for task, _ in covered} == {*ALL, *PIECES}
+    assert {task for task, _ in covered} == {*ALL, *PIECES, *CHANGES}
     assert {stage for task, stage in covered if task in ALL} >= {s.__name__ for s in stages_of("task07")} - {
         "gradients"
     }
+    for change in CHANGES:  # of task 9, which covers the other stages
+        assert sum(mutant.task == change for mutant in MUTANTS) >= 8
+        assert sum(each.task == change for each in RESTYLINGS) >= 5
     for piece in PIECES:
         wanted = {stage.__name__ for stage in stages_of(piece)} - {"identity", "interface"}
         assert {stage for task, stage in covered if task == piece} >= wanted

@@ -6,8 +6,15 @@ import json
 import re
 
 import task09_rope
+from check.command import run_file
+from check.grading.marks import Mark, Points
+from check.judge.checking import verdict
+from exercises import build
 from studies import setup
-from tests.lessons import ROOT
+from tests.lessons import LOGS, ROOT
+from tools import in_process
+from tools.changes import BUGS, RIGHTS
+from tools.mutants import Mutant
 from variants import measure, summary
 
 import pytest
@@ -108,3 +115,92 @@ def test_a_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch, call)
 )
 def test_a_change_helps_beyond_twice_the_spread(differences, said):
     assert summary.verdict(differences) == said
+
+
+# Task 9 with any of them, or with another.
+
+
+def checked(tmp_path, text):
+    path = tmp_path / "my_task09.py"
+    path.write_text(text, encoding="utf-8")
+    return in_process.check("task09_rope", path)
+
+
+def right(change, number):
+    return [each for each in RIGHTS if each.task == change][number].text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("as short as in variants/", build.source("gate"), "a gate after attention"),
+        ("whole", right("swiglu", 0), "SwiGLU"),
+        ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
+        *(
+            pytest.param(change, right(change, 1), summary, marks=pytest.mark.slow)
+            for change, summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]
+        ),
+    ],
+)
+def test_task_9_knows_which_change_was_made(name, text, said, tmp_path):
+    results = checked(tmp_path, text)
+    assert verdict(results) == "pass" and results[-1].stage == "training"
+    assert f"task 9 with {said}" in [note for result in results for note in result.notes]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", NAMES)
+def test_a_bug_is_no_change(change, tmp_path):
+    for bug in [each for each in BUGS[change] if each[3] == "logits"][:2]:
+        results = checked(tmp_path, Mutant(change, *bug).text())
+        assert verdict(results) == "fail", bug[0]
+
+
+TASK09 = build.source("task09_rope")
+SANDWICH = (
+    ("self.attention = SelfAttention(config)\n", "self.attention = SelfAttention(config)\n        self.after = nn.LayerNorm(config.n_embd)\n"),
+    ("x + self.attention(self.attention_norm(x))", "x + self.after(self.attention(self.attention_norm(x)))"),
+)  # fmt: skip
+
+
+def edited(*changes):
+    text = TASK09
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_an_unknown_change_gets_no_verdict_and_no_points(tmp_path):
+    results = checked(tmp_path, edited(*SANDWICH))
+    assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
+    mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
+    Points().give(mark)
+    assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ((".tril()", ".tril(1)"), "causality"),
+        (("tokens[:, -self.block_size :]", "tokens"), "generation"),
+        (("self.after(self.attention(", "self.after(self.attention.requires_grad_(False)("), "gradients"),
+    ],
+)
+def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
+    results = checked(tmp_path, edited(*SANDWICH, change))
+    assert verdict(results) == "fail" and results[-1].stage == stage
+
+
+def test_a_bug_of_task_9_is_no_unknown_change(tmp_path):
+    results = checked(tmp_path, edited(("rotate(k, self.angles[:T]), ", "k, ")))
+    assert verdict(results) == "fail" and "queries turned, but not keys" in results[-1].got
+
+
+def test_the_loss_of_any_change_is_told_next_to_task_9s():
+    log = (LOGS / "task09_rope_seed42.txt").read_text(encoding="utf-8")
+    loss = re.search(r"Final val loss: ([\d.]+)", log)[1]
+    assert f"yours ends at {loss}" in run_file.next_to_task09(log) and "within twice" in run_file.next_to_task09(log)
+    assert "lower than task 9's by more than twice" in run_file.next_to_task09(log.replace(loss, "1.2000"))
+    assert "higher by more than twice" in run_file.next_to_task09(log.replace(loss, "1.9000"))
+    assert "Not compared" in run_file.next_to_task09("Epoch 7: avg train loss 2.0 | avg val loss 2.0\n")

@@ -8,6 +8,7 @@ import ast
 import json
 import re
 import runpy
+import statistics
 import sys
 import traceback
 from pathlib import Path
@@ -20,6 +21,7 @@ from common.run import UserError, progress
 from common.terminal import paragraphs, wrapped
 from exercises.build import ROOT
 
+FINAL = re.compile(r"^Final val loss: ([\d.]+)", re.MULTILINE)
 LINE = re.compile(r"^Epoch (\d+): avg train loss ([\d.]+) \| avg val loss ([\d.]+)$")
 ROUNDING = 0.00015  # two numbers of four digits, each rounded
 NEAR = 0.02  # by which another order of additions can change a loss, at most
@@ -70,6 +72,35 @@ def main() -> None:
     if documented and tee.losses():
         notes = State().notes(task or "", file)
         print(wrapped(comparison(tee.losses(), documented, notes), sys.stderr), file=sys.stderr)
+    if task == "task09_rope" and tee.losses():
+        print(wrapped(next_to_task09(tee.text), sys.stderr), file=sys.stderr)
+
+
+def next_to_task09(own: str) -> str:
+    """A line about the last loss of a file with any change, and task 9's."""
+    logs = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "logs").glob("task09_rope_seed*.txt"))]
+    (step, loss), *theirs = (
+        (max(map(int, re.findall(r"^Epoch (\d+)", log, re.MULTILINE))), FINAL.search(log)) for log in (own, *logs)
+    )
+    if loss is None or any(other != step for other, _ in theirs):
+        return (
+            f"Not compared with task 9's logs, which end at step {theirs[0][0]} with the preset laptop, yours at step "
+            f"{step}: run `python task09_rope.py` with the flags that you gave, too."
+        )
+    losses = [float(found[1]) for _, found in theirs if found]
+    mean, spread = statistics.mean(losses), statistics.stdev(losses)
+    less = float(loss[1]) - mean
+    what = (
+        "within"
+        if abs(less) <= 2 * spread
+        else "lower than task 9's by more than"
+        if less < 0
+        else "higher by more than"
+    )
+    return (
+        f"Next to task 9: yours ends at {loss[1]}, task 9 at {mean:.4f} ± {spread:.4f} over {len(losses)} seeds. Yours "
+        f"is {what} twice the spread; one run is no proof: try --seed 42, 43 and 44."
+    )
 
 
 def _has_main(file: Path) -> bool:

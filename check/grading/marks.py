@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from check.judge.suites import stages_of
+from check.judge.unknown import UNKNOWN
 from common.run import UserError
 from exercises.catalogue import EXERCISES
 
@@ -44,6 +45,11 @@ class Mark:
         return sum(self.worth.values())
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether it is task 9 with a change that the check does not know."""
+        return any(stage.get("detail", "").startswith(UNKNOWN) for stage in self.stages)
+
+    @property
     def said(self) -> dict[str, str]:
         """Stage → its status, "not reached" where an earlier one had to hold first."""
         found = {stage["stage"]: stage["status"] for stage in self.stages}
@@ -60,6 +66,7 @@ class Mark:
         unreached = sum(status == "not reached" for status in self.said.values()) if self.stages else 0
         return [
             *([self.given] if self.given else []),
+            *([f"{UNKNOWN}: for the teacher"] if self.is_unknown else []),
             *(["late"] if self.late else []),
             *([f"{unreached} not reached"] if unreached else []),
             *([f"group {self.group}"] if self.group else []),
@@ -112,7 +119,7 @@ class Points:
         if not mark.task:
             return
         mark.worth = {stage: self.of(mark.task, stage) for stage in names_of(mark.task)}
-        if mark.given or not mark.stages:
+        if mark.given or not mark.stages or mark.is_unknown:
             return
         shares = {"pass": 1.0, "not reached": self.not_reached}
         held = sum(mark.worth[stage] * shares.get(status, 0.0) for stage, status in mark.said.items())

@@ -85,12 +85,12 @@ def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list
         found["whole"] -= 1
     elif has_merge(task):
         found["piece"] -= len(_merge_pieces(block))
-    possible = ({"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H})
+    possible = [{"whole": 3}, {"whole": 1, "pair": 1}, {"fused": 1}, {"piece": 3 * sizes.H}, {"fused piece": sizes.H}]
     if task.grouped:
-        possible = ({"whole": 1, "kv": 2}, {"whole": 1, "kv pair": 1}, {"groups": 1})
+        possible = [{"whole": 1, "kv": 2}, {"whole": 1, "kv pair": 1}, {"groups": 1}]
     if task.change == "gate":
-        possible = tuple(Counter(each) + Counter({"whole": 1}) for each in possible[:3])
-    if +found not in (possible if task.attention else ({},)):
+        possible = [{"whole": 4}, {"whole": 2, "pair": 1}, {"whole": 1, "fused": 1}]
+    if +found not in (possible if task.attention else [{}]):
         raise Unreadable(f"{per_block(task)} has {len(block.attention)} matrices that could belong to attention")
     return wholes, others
 

@@ -193,7 +193,11 @@ def extras(task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequ
     if task.change == "convolutions":
         kernel = re.compile(r"conv|kernel|share|canon|taps|shift", re.IGNORECASE)
         near = (f"{owner} {name}" for owner, name in zip(owners, names, strict=True))
-        return [i for i, said in enumerate(near) if kernel.search(said) and numbers[i] <= 5 * sizes.C]
+        return [
+            i
+            for i, said in enumerate(near)
+            if kernel.search(said) and numbers[i] in range(sizes.C, 6 * sizes.C, sizes.C)
+        ]
     return []
 
 

@@ -78,6 +78,7 @@ class LearnerFile:
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
         self.failed: set[str] = set()  # stages that did not hold
+        self.failure: Failure | None = None  # why the last did not
         self.charged: list[dict] = []  # what a bug that was named changes of the form
 
     @property

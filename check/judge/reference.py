@@ -367,8 +367,8 @@ def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, 
     if form.activation_first:
         x = F.relu(x)
     if "gate" in block:
-        parts = (F.linear(x, block[name], block.get(f"{name}_bias")) for name in ("gate", "widen"))
-        x = changes.join(*parts, form.gated) * gains.get("inside", 1.0)
+        gate, widen = (F.linear(x, block[name], block.get(f"{name}_bias")) for name in ("gate", "widen"))
+        x = changes.join(gate, widen, form.gated) * gains.get("inside", 1.0)
     else:
         x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
     if "narrow" in block:

@@ -16,6 +16,19 @@ import torch
 
 def logits(learner: LearnerFile) -> str:
     """With the same weights, the logits of the lesson's model, whatever names and layouts are."""
+    return _logits(learner, explaining=True)
+
+
+def matched(learner: LearnerFile) -> bool:
+    """Whether they are, without a reason where they are not."""
+    try:
+        return bool(_logits(learner, explaining=False))
+    except (Failure, Unreadable, RuntimeError, LookupError):  # of another change's parameters
+        return False
+
+
+def _logits(learner: LearnerFile, explaining: bool) -> str:
+    """What the stage says, or "" where it should not explain."""
     model = learner.small_model()
     T, V = model.sizes.T, model.sizes.V
     learner.sizes_used = f"T = {T}, V = {V}, n_embd = {model.sizes.C}, heads = {model.sizes.H}"
@@ -40,6 +53,8 @@ def logits(learner: LearnerFile) -> str:
                 _zero_scores(learner, model, batch)
                 _note(learner, model)
                 return "equal to the lesson's" + (f"; scores divided by {form.scale}" if learner.task.attention else "")
+    if not explaining:
+        return ""
     if not fitting and not others:
         raise Unreadable("no order of axes fits the shapes of all")
     hows = list(arrangements.arrangements(learner.task, learner.structure(model), model.sizes))
@@ -66,7 +81,7 @@ def known_bug(learner: LearnerFile) -> seen.Named | None:
         logits(learner)
     except seen.Named as bug:
         return bug
-    except (Failure, Unreadable):
+    except (Failure, Unreadable, RuntimeError, LookupError):
         pass
     return None
 

@@ -9,6 +9,7 @@ from check.judge.learner_file import LearnerFile, Model
 from check.judge.matching import Sizes, Unreadable
 from check.judge.reference import Task
 from check.judge.result import Failure
+from check.judge.stages.seen import Named
 from common.exercises import CLASSES, WHOLE
 
 
@@ -31,7 +32,7 @@ def parameters(learner: LearnerFile) -> str:
     if named or not allowed:
         shared = shared_modules(model)
         difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
-        raise Failure(
+        raise (Named if shared or (named and got < expected) else Failure)(  # more than the lesson has may be a change
             what="the number of parameters",
             expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
             got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
