@@ -268,7 +268,7 @@ SLOPES = "torch.tensor([2 ** (-8 * (h + 1) / self.n_head) for h in range(self.n_
 
 
 def _rights(task: str, *files: tuple) -> list[Right]:
-    return [Right(task, what, base, edits) for what, base, *edits in files for edits in [tuple(edits)]]
+    return [Right(task, what, base, tuple(edits)) for what, base, *edits in files]
 
 
 RIGHTS = [
