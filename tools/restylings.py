@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from exercises import build
-from tools.changes import RIGHTS
+from tools.changes import RIGHTS, Right
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ MERGED = """class SelfAttention(nn.Module):
         x = torch.bmm(scores.softmax(dim=-1), v)
         return x.view(B, H, T, D).transpose(1, 2).reshape(B, T, C)"""
 
-RESTYLINGS = [
+RESTYLINGS: list[Restyling | Right] = [
     *(Restyling(piece, "a name of one's own", ((old, new),)) for piece, old, new in (
         ("attention", "def causal_mask", "def triangle"),
         ("multi_head_attention", "class MultiHeadCausalSelfAttention", "class Mine"),
