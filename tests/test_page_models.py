@@ -76,3 +76,18 @@ def test_a_diff_has_every_line_that_differs():
     kinds = [(row["kind"], row.get("picture")) for row in rows]
     assert kinds == [("gap", None), ("same", ""), ("changed", "skip"), ("same", ""), ("added", "")]
     assert rows[2]["left"] == [2, "b"] and rows[4]["right"] == [4, "d"]
+
+
+def test_only_code_makes_a_picture():
+    """A line of text, a comment, an import or a name that only looks like one would light up the wrong picture."""
+    source = (
+        '"""\nThe mask of a head.\n"""\nfrom common.options import save_weights\nself.lm_head = lm_head  # softmax\n'
+    )
+    assert not any(page_lessons.pictures(source + "self.block_size = 8\n"))
+    shown = page_lessons.pictures(
+        "scores = scores * scale\nweights = F.softmax(scores, dim=-1)\nx = x + self.attention(x)\n"
+    )
+    assert shown == ["scale", "softmax", "skip"]
+    for name in page_lessons.LESSONS:
+        source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+        assert len(page_lessons.pictures(source)) == len(source.splitlines())

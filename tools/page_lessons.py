@@ -28,20 +28,20 @@ PARENTS = {"task08_infinite": "task07", "task09_rope": "task07"}  # others start
 CONTEXT = 3  # equal lines shown around a difference
 KINDS = {"Keyword": "k", "Literal.String": "s", "Comment": "c", "Literal.Number": "n", "Name.Class": "d"}
 KINDS |= {"Name.Function": "d", "Operator.Word": "k"}
-# What a line makes that the page can draw; the first that fits.
+# What a line's code makes that the page can draw; the first that fits.
 PICTURES = {
     "rotation": r"rotat",
     "positions": r"position",
     "norm": r"norm",
     "dropout": r"dropout",
-    "softmax": r"softmax|weights",
+    "softmax": r"softmax|\bweights [=@]",
     "mask": r"mask",
     "scale": r"scale",
     "skip": r"x = x \+|return x \+",
-    "cache": r"cache",
-    "heads": r"head\b|heads|qkv|key|query",
-    "mlp": r"feed_forward|FeedForward|ReLU",
-    "blocks": r"block",
+    "cache": r"[cC]ache|\bkv\b",
+    "heads": r"(?<!lm_)head\b|heads\b|class \w*Attention|\b(qkv|key|query|projection)\b",
+    "mlp": r"feed_forward|FeedForward|ReLU|4 \* config\.n_embd",
+    "blocks": r"\b([Bb]lock|blocks)\b",
 }
 
 
@@ -59,15 +59,18 @@ def coloured(source: str) -> list[str]:
     return lines[: source.count("\n")]
 
 
-def picture(line: str) -> str:
-    """What a line of a lesson makes, as the page calls it; empty for others."""
-    code = line.partition("#")[0]
-    return next((name for name, pattern in PICTURES.items() if re.search(pattern, code)), "")
+def pictures(source: str) -> list[str]:
+    """What each line of a lesson makes, as the page calls it; empty for text, comments and other code."""
+    text = ("Token.Literal.String", "Token.Comment")
+    tokens = PythonLexer(stripnl=False).get_tokens(source)
+    code = "".join("\n" * part.count("\n") if str(kind).startswith(text) else part for kind, part in tokens)
+    return [next((name for name, line in PICTURES.items() if re.search(line, row)), "") for row in code.splitlines()]
 
 
 def rows(before: str, after: str) -> list[dict]:
     """The diff of two files, side by side: {kind, left: [number, HTML], right: [number, HTML], picture}."""
     old, new, old_html, new_html = before.splitlines(), after.splitlines(), coloured(before), coloured(after)
+    old_pictures, new_pictures = pictures(before), pictures(after)
     found: list[dict] = []
     for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT):
         found.append({"kind": "gap"})
@@ -75,7 +78,7 @@ def rows(before: str, after: str) -> list[dict]:
             for n in range(max(b - a, d - c)):
                 left = [a + n + 1, old_html[a + n]] if a + n < b else None
                 right = [c + n + 1, new_html[c + n]] if c + n < d else None
-                drawn = "" if tag == "equal" else picture(new[c + n] if right else old[a + n])
+                drawn = "" if tag == "equal" else new_pictures[c + n] if right else old_pictures[a + n]
                 kind = {"equal": "same", "replace": "changed", "delete": "removed", "insert": "added"}[tag]
                 found.append({"kind": kind, "left": left, "right": right, "picture": drawn})
     return found
