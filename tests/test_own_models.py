@@ -1,12 +1,11 @@
 """A model or a text of your own in the studies."""
 
 import dataclasses
-import itertools
 import re
 
 import task09_rope
 from common.run import UserError
-from studies import convergence, convolutions, overlap, own, reverse, setup, words
+from studies import convergence, overlap, own, reverse, words
 from studies.questions import recurrence
 from tests.lessons import ROOT
 from tests.test_studies import run
@@ -52,38 +51,7 @@ def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
         words.read_own(tmp_path / "short.txt")
 
 
-# Short convolutions.
-
-
-def test_a_short_convolution_begins_as_nothing_and_never_looks_ahead():
-    layer = convolutions.ShortConvolution(6)
-    x = torch.randn(2, 7, 6)
-    assert torch.equal(layer(x), x)
-    for share in layer.kernel:
-        torch.nn.init.normal_(share)
-    shares, expected = list(layer.kernel), x.clone()
-    for t, back in itertools.product(range(7), range(1, 4)):
-        if t >= back:
-            expected[:, t] += shares[back - 1] * x[:, t - back]
-    torch.testing.assert_close(layer(x), expected)
-
-
-@pytest.mark.parametrize("model_class", convolutions.VARIANTS.values())
-def test_models_with_convolutions_begin_as_task_9_and_stay_causal(model_class):
-    config = dataclasses.replace(task09_rope.Config(), block_size=8, n_embd=12, n_head=2, n_layer=2, dropout=0.0)
-    models = [setup.build(kind, config, 11, seed=1).model.eval() for kind in (task09_rope.GPT, model_class)]
-    tokens = torch.randint(11, (2, 8))
-    torch.testing.assert_close(models[0](tokens), models[1](tokens))
-    for name, parameter in models[1].named_parameters():
-        if "shares" in name:
-            torch.nn.init.normal_(parameter)
-    later = tokens.clone()
-    later[:, 5:] = (later[:, 5:] + 1) % 11
-    torch.testing.assert_close(models[1](tokens)[:, :5], models[1](later)[:, :5])
-
-
 def test_the_studies_of_sequences_and_curves_run_in_small(monkeypatch, capsys):
-    assert "task 9" in run(monkeypatch, capsys, convolutions, "--quick", "--seeds", 1)
     curve = next(each for each in convergence.models() if each.mask == "off by one")
     model = convergence.build(curve, 11, seed=1)
     tokens = torch.randint(11, (1, 8))

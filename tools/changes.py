@@ -13,7 +13,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 from common.progress import print_sample
 
-
 @dataclass
 class Config:
     n_embd: int = 192
@@ -24,23 +23,19 @@ class Config:
     n_kv_heads: int = 2
     sliding_window: int = 64
 
-
 def rotary(T, D):
     inv_freq = 1.0 / (10000 ** (torch.arange(0, D, 2).float() / D))
     emb = torch.outer(torch.arange(T).float(), inv_freq)
     emb = torch.cat((emb, emb), dim=-1)
     return emb.cos(), emb.sin()
 
-
 def rotate_half(x):
     a, b = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
     return torch.cat((-b, a), dim=-1)
 
-
 def apply_rotary(x):
     cos, sin = rotary(x.shape[-2], x.shape[-1])
     return x * cos + rotate_half(x) * sin
-
 
 class RMSNorm(nn.Module):
     def __init__(self, dim, eps=1e-6):
@@ -60,7 +55,6 @@ TAIL = """
             logits = self(idx[:, -self.block_size :])[:, -1, :] / temperature
             idx = torch.cat((idx, torch.multinomial(F.softmax(logits, dim=-1), 1)), dim=1)
         return idx
-
 
 def main():
     print_sample(model, corpus)
@@ -86,7 +80,6 @@ LLAMA = f"""{HEAD}class Attention(nn.Module):
         out = torch.matmul(weights, v).transpose(1, 2).contiguous().reshape(bsz, q_len, -1)
         return F.dropout(self.o_proj(out), p=self.dropout, training=self.training), v
 
-
 class MLP(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -96,7 +89,6 @@ class MLP(nn.Module):
 
     def forward(self, x):
         return self.dropout(self.down_proj(F.relu(self.up_proj(x))))
-
 
 class DecoderLayer(nn.Module):
     def __init__(self, config, layer_idx):
@@ -111,7 +103,6 @@ class DecoderLayer(nn.Module):
         x, first = self.self_attn(self.input_layernorm(x), mask, first)
         x = residual + x
         return x + self.mlp(self.post_attention_layernorm(x)), first
-
 
 class GPT(nn.Module):
     def __init__(self, config, vocab_size):
@@ -151,7 +142,6 @@ NANO = f"""{HEAD}class CausalSelfAttention(nn.Module):
         y = y.transpose(1, 2).contiguous().view(B, T, C)
         return self.resid_drop(self.c_proj(y))
 
-
 class FeedForward(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -161,7 +151,6 @@ class FeedForward(nn.Module):
 
     def forward(self, x):
         return self.drop(self.fc2(F.relu(self.fc1(x))))
-
 
 class Block(nn.Module):
     def __init__(self, config, number):
@@ -174,7 +163,6 @@ class Block(nn.Module):
     def forward(self, x, memory):
         x = x + self.attn(self.ln_1(x), memory)
         return x + self.ff(self.ln_2(x))
-
 
 class GPT(nn.Module):
     def __init__(self, config, vocab_size):
@@ -212,29 +200,16 @@ class Right:
         return text
 
 
-Q_NORMS = (
-    "        self.o_proj =",
-    "        self.q_norm, self.k_norm = (RMSNorm(self.head_dim) for _ in range(2))\n        self.o_proj =",
-)
-REPEATED = (
-    "        k, v = (torch.repeat_interleave(x, self.num_heads // x.shape[1], dim=1) for x in (k, v))\n        scores ="
-)
+# fmt: off
+Q_NORMS = ("        self.o_proj =", "        self.q_norm, self.k_norm = (RMSNorm(self.head_dim) for _ in range(2))\n        self.o_proj =")
+REPEATED = "        k, v = (torch.repeat_interleave(x, self.num_heads // x.shape[1], dim=1) for x in (k, v))\n        scores ="
 KV = (
-    (
-        "self.k_proj = nn.Linear(config.n_embd, config.n_embd",
-        "self.k_proj = nn.Linear(config.n_embd, config.n_kv_heads * self.head_dim",
-    ),
-    (
-        "self.v_proj = nn.Linear(config.n_embd, config.n_embd",
-        "self.v_proj = nn.Linear(config.n_embd, config.n_kv_heads * self.head_dim",
-    ),
+    ("self.k_proj = nn.Linear(config.n_embd, config.n_embd", "self.k_proj = nn.Linear(config.n_embd, config.n_kv_heads * self.head_dim"),
+    ("self.v_proj = nn.Linear(config.n_embd, config.n_embd", "self.v_proj = nn.Linear(config.n_embd, config.n_kv_heads * self.head_dim"),
 )
 KV_SPLIT = (
     ("3 * config.n_embd", "config.n_embd + 2 * config.n_kv_heads * (config.n_embd // config.n_head)"),
-    (
-        "        q, k, v = self.c_attn(x).split(self.n_embd, dim=2)\n",
-        "        kv = self.config.n_kv_heads * C // self.n_head\n        q, k, v = self.c_attn(x).split([C, kv, kv], dim=2)\n",
-    ),
+    ("        q, k, v = self.c_attn(x).split(self.n_embd, dim=2)\n", "        kv = self.config.n_kv_heads * C // self.n_head\n        q, k, v = self.c_attn(x).split([C, kv, kv], dim=2)\n"),
 )
 GATE_UP = "nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)"
 MIX = "        q, k = apply_rotary(q), apply_rotary(k)\n"
@@ -251,19 +226,14 @@ class """
 NORMS = (
     ("self.attn(self.ln_1(x), memory)", "self.attn(self.conv_a(self.ln_1(x)), memory)"),
     ("self.ff(self.ln_2(x))", "self.ff(self.conv_b(self.ln_2(x)))"),
-    (
-        "        self.ff = ",
-        "        self.conv_a, self.conv_b = CausalConv(config.n_embd), CausalConv(config.n_embd)\n        self.ff = ",
-    ),
+    ("        self.ff = ", "        self.conv_a, self.conv_b = CausalConv(config.n_embd), CausalConv(config.n_embd)\n        self.ff = "),
 )
 L_NORMS = (
     ("self.self_attn(self.input_layernorm(x),", "self.self_attn(self.canon_a(self.input_layernorm(x)),"),
     ("self.mlp(self.post_attention_layernorm(x))", "self.mlp(self.canon_c(self.post_attention_layernorm(x)))"),
-    (
-        "        self.mlp = ",
-        "        self.canon_a, self.canon_c = (CausalConv(config.n_embd, 3) for _ in range(2))\n        self.mlp = ",
-    ),
+    ("        self.mlp = ", "        self.canon_a, self.canon_c = (CausalConv(config.n_embd, 3) for _ in range(2))\n        self.mlp = "),
 )
+# fmt: on
 SLOPES = "torch.tensor([2 ** (-8 * (h + 1) / self.n_head) for h in range(self.n_head)]).view(-1, 1, 1)"
 
 
@@ -371,7 +341,6 @@ RIGHTS = [
         ("the first head looks furthest", NANO, (MIX, ""), ("        att = att.masked", f"        att = att - {SLOPES}.flip(0) * (torch.arange(T)[:, None] - torch.arange(T))\n        att = att.masked")),
     ),
 ]  # fmt: skip
-ATTEND = "x = attention(q, k, v, self.mask[:T, :T], self.scale, self.dropout)"
 INTERLEAVED = "k, v = (part.repeat_interleave(self.counts[0] // self.counts[1], dim=1) for part in (k, v))"
 BAND = "causal_mask(T).triu(1 - window)"
 GATED = "y = y.transpose(1, 2).reshape(B, T, C) * self.gate(x).sigmoid()"
@@ -382,12 +351,10 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("no root", ".rsqrt()", ".reciprocal()", "logits"),
         ("multiplied by the root", ".rsqrt()", ".sqrt()", "steadiness"),
         ("the mean over the positions", "dim=-1", "dim=-2", "causality"),
-        ("the mean over the batch", "dim=-1", "dim=0", "steadiness"),
         ("the last norm is LayerNorm", "        self.final_norm = RMSNorm(config.n_embd)\n", "", "parameters"),
         ("one norm for both branches", "block.feed_forward_norm = RMSNorm(config.n_embd)", "block.feed_forward_norm = block.attention_norm", "parameters"),
         ("the gain not used", "self.gain * x", "x", "logits"),
         ("the gain detached", "self.gain * x", "self.gain.detach() * x", "gradients"),
-        ("the mean of absolute values", "(x.square().mean(dim=-1, keepdim=True) + EPS).rsqrt()", "x.abs().mean(dim=-1, keepdim=True).reciprocal()", "logits"),
     ],
     "swiglu": [
         ("GELU", "F.silu(self.gate(x))", "F.gelu(self.gate(x))", "logits"),
@@ -395,10 +362,8 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("no activation", "F.silu(self.gate(x))", "self.gate(x)", "logits"),
         ("a sum", "F.silu(self.gate(x)) * ", "F.silu(self.gate(x)) + ", "logits"),
         ("SiLU of the product", "F.silu(self.gate(x)) * self.widen(x)", "F.silu(self.gate(x) * self.widen(x))", "logits"),
-        ("SiLU of both", "* self.widen(x)", "* F.silu(self.widen(x))", "logits"),
         ("the gate twice", "* self.widen(x)", "* self.gate(x)", "logits"),
         ("no dropout", "self.dropout(self.narrow(F.silu(self.gate(x)) * self.widen(x)))", "self.narrow(F.silu(self.gate(x)) * self.widen(x))", "dropout"),
-        ("dropout inside", "self.dropout(self.narrow(F.silu(self.gate(x)) * self.widen(x)))", "self.narrow(self.dropout(F.silu(self.gate(x)) * self.widen(x)))", "dropout"),
         ("one MLP for all blocks", "block.feed_forward = SwiGLU(config)", "block.feed_forward = self.blocks[0].feed_forward = SwiGLU(config) if block is self.blocks[0] else self.blocks[0].feed_forward", "parameters"),
         ("the gate detached", "F.silu(self.gate(x))", "F.silu(self.gate(x)).detach()", "gradients"),
     ],
@@ -410,8 +375,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("norms after the rotation", "        k, q = self.key_norm(k), self.query_norm(q)  # (B, H, T, D) each\n        k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])  # (B, H, T, D) each\n",
          "        k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])\n        k, q = self.key_norm(k), self.query_norm(q)\n", "logits"),
         ("no scale", "self.scale = D**-0.5", "self.scale = 1.0", "logits"),
-        ("divided by D", "self.scale = D**-0.5", "self.scale = 1 / D", "logits"),
-        ("over all heads", "self.key_norm(k), self.query_norm(q)", "k * k.square().mean((1, 3), True).rsqrt() * self.key_norm.gain, q * q.square().mean((1, 3), True).rsqrt() * self.query_norm.gain", "logits"),
         ("over the positions", "self.key_norm(k), self", "k * k.square().mean(2, True).rsqrt() * self.key_norm.gain, self", "causality"),
         ("a gain detached", "self.key_norm(k), self", "self.key_norm(k).detach(), self", "gradients"),
         ("no rotation", "rotate(k, self.angles[:T]), rotate(q, self.angles[:T])", "k, q", "logits"),
@@ -426,7 +389,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("as many heads as queries", "[config.n_head, config.n_kv_head, config.n_kv_head]", "[config.n_head] * 3", "logits"),
         ("heads split without a transpose", "view(B, T, sum(self.counts), -1).transpose(1, 2)", "view(B, sum(self.counts), T, -1)", "causality"),
         ("keys in place of values", "attention(q, k, v,", "attention(q, k, k,", "logits"),
-        ("no scale", "self.scale, self", "1.0, self", "logits"),
     ],
     "sliding_window": [
         ("one too long", BAND, "causal_mask(T).triu(-window)", "logits"),
@@ -438,20 +400,17 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("the first block alone", "in self.blocks:", "in self.blocks[:1]:", "logits"),
         ("transposed", BAND, f"{BAND}.T", "causality"),
         ("the first position visible to all", BAND, f"{BAND} | causal_mask(T).new_ones(T, T).triu().T.tril(0).logical_and(causal_mask(T).cumsum(1) == 1)", "logits"),
-        ("half the window", BAND, "causal_mask(T).triu(1 - window // 2)", "causality"),
     ],
     "gate": [
         ("no sigmoid", ".sigmoid()", "", "logits"),
         ("tanh", ".sigmoid()", ".tanh()", "logits"),
         ("a softmax", ".sigmoid()", ".view(B, T, self.n_head, -1).softmax(-1).flatten(2)", "logits"),
-        ("SiLU", "self.gate(x).sigmoid()", "self.gate(x).sigmoid() * self.gate(x)", "logits"),
         ("added", " * self.gate(x).sigmoid()", " + self.gate(x).sigmoid()", "logits"),
         ("after the projection", f"{GATED}  # (B, T, C)\n        return self.dropout(self.projection(y))", "y = y.transpose(1, 2).reshape(B, T, C)\n        return self.dropout(self.projection(y) * self.gate(x).sigmoid())", "logits"),
         ("on the values", f"        y = attention(q, k, v, self.mask[:T, :T], self.scale, self.dropout)  # (B, H, T, D)\n        {GATED}",
          "        v = v * self.gate(x).sigmoid().view(B, T, self.n_head, -1).transpose(1, 2)\n        y = attention(q, k, v, self.mask[:T, :T], self.scale, self.dropout)\n        y = y.transpose(1, 2).reshape(B, T, C)", "logits"),
         ("not used", " * self.gate(x).sigmoid()", "", "logits"),
         ("it reads what attention gives", "self.gate(x).sigmoid()", "self.gate(y.transpose(1, 2).reshape(B, T, C)).sigmoid()", "logits"),
-        ("twice as open", "self.gate(x).sigmoid()", "2 * self.gate(x).sigmoid()", "logits"),
         ("detached", "self.gate(x).sigmoid()", "self.gate(x.detach()).sigmoid()", "gradients"),
     ],
     "value_residual": [
@@ -463,7 +422,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("the mixed values handed on", "        v = share * first + (1 - share) * v", "        v = first = share * first + (1 - share) * v", "logits"),
         ("the first block's values detached", "share * first", "share * first.detach()", "gradients"),
         ("the first block's values alone", "share * first + (1 - share) * v", "first + 0 * share", "logits"),
-        ("the share squared", "v = share * first + (1 - share)", "v = share**2 * first + (1 - share**2)", "logits"),
         ("no skip", "x = x + heard", "x = heard", "logits"),
     ],
     "convolutions": [
@@ -471,18 +429,15 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("in a circle", "F.pad(x, (0, 0, back, 0))[:, :T]", "x.roll(back, 1)", "causality"),
         ("without the position itself", "return x + sum", "return sum", "logits"),
         ("from two positions back", "(0, 0, back, 0)", "(0, 0, back + 1, 0)", "logits"),
-        ("subtracted", "return x + sum", "return x - sum", "logits"),
         ("the first position repeated", "F.pad(x, (0, 0, back, 0))[:, :T]", "torch.cat([x[:, :1].expand(-1, back, -1), x], 1)[:, :T]", "logits"),
         ("the position itself twice", "return x + sum", "return 2 * x + sum", "logits"),
         ("channels moved, not positions", "F.pad(x, (0, 0, back, 0))[:, :T]", "F.pad(x, (back, 0))[..., :-back]", "logits"),
         ("before the norm", "nn.Sequential(block.attention_norm, ShortConvolution(config.n_embd))", "nn.Sequential(ShortConvolution(config.n_embd), block.attention_norm)", "logits"),
-        ("every second position", "(0, 0, back, 0)", "(0, 0, 2 * back, 0)", "logits"),
         ("not used", "return x + sum", "return x + 0 * sum", "logits"),
     ],
     "alibi": [
         ("slopes from 1 on", "torch.arange(1, n_head + 1) / n_head", "torch.arange(n_head) / n_head", "logits"),
         ("halves for any number of heads", "-8 * torch.arange(1, n_head + 1) / n_head", "-torch.arange(1, n_head + 1)", "logits"),
-        ("one slope", "torch.arange(1, n_head + 1) / n_head", "torch.ones(n_head) / n_head", "logits"),
         ("far scores raised", "-slopes[:", "slopes[:", "logits"),
         ("divided like the scores", "* scale + bias", "* scale + bias * scale", "logits"),
         ("no distances", "-slopes[:, None, None] * behind", "0 * slopes[:, None, None] * behind", "logits"),
@@ -490,6 +445,5 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("no mask", "torch.where(causal_mask(T), -slopes[:, None, None] * behind, float(\"-inf\"))", "-slopes[:, None, None] * behind.abs()", "causality"),
         ("the square of the distance", "* behind, float", "* behind**2, float", "logits"),
         ("the bias after the softmax", 'weights = dropout(F.softmax(scores, dim=-1))', 'weights = dropout(F.softmax(scores - bias.clamp(min=-1e9) * (bias > float("-inf")), dim=-1) * (1 + 0.1 * bias.clamp(min=-1)))', "logits"),
-        ("scores divided by D", "self.bias[:, :T, :T], self.scale,", "self.bias[:, :T, :T], self.scale**2,", "logits"),
     ],
 }  # fmt: skip

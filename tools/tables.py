@@ -269,11 +269,6 @@ def convergence() -> str:
     return "\n".join(line for line in read("convergence").splitlines() if line.startswith("|")) + "\n"
 
 
-def convolutions() -> str:
-    """Short convolutions in task 9's GPT."""
-    return "\n".join(line for line in read("convolutions").splitlines() if line.startswith("|")) + "\n"
-
-
 def overlap() -> str:
     """Sequences side by side, and overlapping."""
     return "\n".join(line for line in read("overlap").splitlines() if line.startswith("|")) + "\n"
@@ -300,11 +295,17 @@ def question(name: str) -> Callable[[], str]:
     return lambda: tables[int(index) - 1]
 
 
+def variants(size: str) -> Callable[[], str]:
+    """The changes of task 9, at a size."""
+    part = read("variants").split(f"## {size}\n")[1].split("\n## ")[0]
+    return lambda: "\n".join(line for line in part.splitlines() if line.startswith("|")) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         lessons, large, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time,
-        step, generation, scale, convergence, convolutions, overlap, documented, grading
+        step, generation, scale, convergence, overlap, documented, grading
     )
 }  # fmt: skip
 
@@ -314,7 +315,9 @@ def current(page: str) -> str:
 
     def made(block: re.Match) -> str:
         name = block[2]
-        table = question(name) if name.startswith("question ") else TABLES[name]
+        kind, _, rest = name.partition(" ")
+        made_by = {"question": lambda: question(name), "variants": lambda: variants(rest)}.get(kind)
+        table = made_by() if made_by else TABLES[name]
         return block[1] + table() + block[3]
 
     return BLOCK.sub(made, page)

@@ -1,7 +1,7 @@
-"""Record a learner's session with tasks 1 to 3: python -m tools.walk
+"""Record a learner's session with tasks 1 to 3, and one with a change of task 9: python -m tools.walk
 
-Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt: each command, the contents of
-the screen, and in parentheses the edits between two commands.
+Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt and walk_change.txt: each
+command, the contents of the screen, and in parentheses the edits between two commands.
 """
 
 import fcntl
@@ -22,20 +22,23 @@ from exercises import build
 from exercises.catalogue import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACE = ROOT / "docs" / "logs" / "walk.txt"
-COPIED = ["check", "common", "exercises", "studies", "docs/logs", "input.txt"]
+LOGS = ROOT / "docs" / "logs"
+COPIED = ["check", "common", "exercises", "studies", "variants", "docs/logs", "input.txt"]
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def main() -> None:
-    Parser(description=__doc__).parse_args()
+    parser = Parser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=WALKS, default=[*WALKS], help=", ".join(WALKS))
     progress.where = "while it recorded"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        copy_repository(folder)
-        lines = [*walk(folder), "", f"# {describe()}"]
-    PLACE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{PLACE.relative_to(ROOT)}: {len(lines)} lines")
+    for each in parser.parse_args().names:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            copy_repository(folder)
+            lines = [*WALKS[each](folder), "", f"# {describe()}"]
+        place = LOGS / f"{each}.txt"
+        place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(f"{place.relative_to(ROOT)}: {len(lines)} lines")
 
 
 def copy_repository(folder: Path) -> None:
@@ -87,6 +90,39 @@ def walk(folder: Path):
     yield show("python -m check")
 
 
+def walk_change(folder: Path):
+    """The lines of the recording of SwiGLU: first alone, then as task 9."""
+    mine, written = folder / "my_swiglu.py", renamed(build.source("swiglu")).replace("self.narrow", "self.down_proj")
+    product = "F.silu(self.gate(x)) * self.widen(x)"
+    assert product in written
+
+    def show(command: str) -> str:
+        return f"\n$ {command}\n{screen(command, folder)}"
+
+    yield show("python -m check start swiglu").lstrip("\n")
+    yield show("sed -n 1,20p my_swiglu.py")
+    yield show("python -m check my_swiglu.py")
+    yield show("python -m check swiglu --hint 1")
+    mine.write_text(written.replace(product, "F.silu(self.gate(x)) + self.widen(x)"), encoding="utf-8")
+    yield "\n(the class is written; the two meet in a sum)"
+    yield show("python -m check my_swiglu.py")
+    mine.write_text(written, encoding="utf-8")
+    yield "\n(a product)"
+    yield show("python -m check my_swiglu.py")
+    yield show("cp my_swiglu.py my_task09.py")
+    yield show("python -m check task09 my_task09.py")
+    mine.with_name("my_task09.py").write_text(capped(build.source("task09_rope")), encoding="utf-8")
+    yield "\n(another change, of which the check knows nothing: scores of at most 5)"
+    yield show("python -m check task09 my_task09.py")
+    yield show("python -m check run 9 --steps 20")
+
+
+def capped(text: str) -> str:
+    """Task 9 with scores between -5 and 5."""
+    return text.replace("* scale  # (…, T, T)", "* scale\n    scores = 5 * torch.tanh(scores / 5)  # (…, T, T)")
+
+
+WALKS = {"walk": walk, "walk_change": walk_change}
 WRONG_CUT = "view(B, self.n_head, T, -1)"
 
 

@@ -185,10 +185,9 @@ def seconds_a_step(names: list[str], size: str) -> dict:
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return "unknown"
+    place = Path("/proc/cpuinfo")
+    lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def write(place: Path, found: dict) -> None:

@@ -92,7 +92,7 @@ def beside(size: Size, name: str) -> str:
         wanted = (
             mean("parameters", "task09") * math.exp(statistics.mean(size.differences(name)) / slope) if slope else 0
         )
-        return f"task 9 needs {wanted:,.0f} parameters for this loss"
+        return f"task 9 would need about {wanted / 1e6:.2g} million parameters for this loss"
 
     def distance() -> str:
         last = [statistics.mean(each[3] for each in size.of(of, "quarters")) for of in (name, "task09")]
@@ -109,7 +109,9 @@ def beside(size: Size, name: str) -> str:
 
     said: dict[str, Callable[[], str]] = {
         "qk_norm": lambda: f"largest score {both('largest_score', '.1f')}",
-        "grouped_queries": lambda: f"bytes of cache a character {both('cache', ',.0f')} / 256",
+        "grouped_queries": lambda: (
+            f"{mean('cache') / 256:,.0f} bytes of cache a character, task 9 {mean('cache', 'task09') / 256:,.0f}"
+        ),
         "sliding_window": distance,
         "gate": lambda: f"weight on the first position {both('first_weight', '.3f')}",
         "value_residual": worth,
@@ -150,6 +152,12 @@ def report(size: Size) -> list[str]:
     return [*lines, *(f"{what}: {', '.join(which)}" for what, which in said.items()), ""]
 
 
+def shown(run: dict) -> dict:
+    """A run without its recipe, with fewer digits."""
+    own = {key: value for key, value in run.items() if key not in ("config", "machine")}
+    return json.loads(json.dumps(own), parse_float=lambda number: round(float(number), 5))
+
+
 def main() -> None:
     parser = Parser(prog="python -m variants.summary", description=__doc__)
     parser.add_argument("--from", dest="folder", type=path, required=True, metavar="DIR", help="of variants.measure")
@@ -160,7 +168,9 @@ def main() -> None:
     lines = ["$ python -m variants.measure --into DIR; python -m variants.summary --from DIR", ""]
     for size in sizes:
         lines += report(size)
-    lines += [json.dumps(run, sort_keys=True) for size in sizes for run in size.runs.values()]
+    first = next(run for size in sizes for run in size.runs.values())
+    lines += [f"The recipe: {json.dumps({k: v for k, v in first['config'].items() if k not in SIZES['small']})}", ""]
+    lines += [json.dumps(shown(run)) for size in sizes for run in size.runs.values()]
     lines += [json.dumps({"size": each.size, "seconds": each.seconds}) for each in sizes if each.seconds]
     lines += [f"# {each.size}: {each.machine}" for each in sizes if each.machine]
     LOG.write_text("\n".join(lines) + "\n", encoding="utf-8")

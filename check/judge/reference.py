@@ -9,7 +9,7 @@ norm2_bias (C). Weights that a task does not have are absent.
 import math
 from dataclasses import dataclass
 
-from check.judge import changes
+from check.judge import changed
 from exercises.catalogue import EXERCISES
 
 import torch
@@ -71,7 +71,7 @@ class Form:
     positions_end: bool = False  # they are counted from the end of the table
     token_scale: str = "1"
     norm_eps: float = 1e-5
-    # Of the changes of task 9 (changes.py)
+    # Of the changes of task 9 (changed.py)
     norm_kind: str = "layer"  # rms, or a wrong one
     gain_offset: float = 0.0  # added to a norm's gains
     gated: str = ""  # how a gated MLP joins its two products
@@ -147,7 +147,7 @@ def logits(task: Task, weights: Weights, tokens: torch.Tensor, form: Form = Form
         T, table = tokens.shape[1], weights["position"]
         x = x + (table[-T:] if form.positions_end else table[:T])
     x = x * gains.get(("embedding", 0), 1.0)
-    x = changes.convolve(weights, "embedding", x, form)
+    x = changed.convolve(weights, "embedding", x, form)
     blocks = list(enumerate(weights["blocks"]))
     if form.order == "attentions" and len(blocks) > 1:
         for part in (0, 1):
@@ -205,12 +205,12 @@ def _block(task: Task, block: Weights, x: torch.Tensor, form: Form, gains: dict,
 def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Tensor:
     number = form.same_norm or number
     x = _layer_norm(x, block[f"norm{number}"], block[f"norm{number}_bias"], form)
-    return changes.convolve(block, f"norm{number}", x, form)
+    return changed.convolve(block, f"norm{number}", x, form)
 
 
 def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: Form) -> torch.Tensor:
     if form.norm_kind != "layer" or form.gain_offset:
-        return changes.normalize(x, form.norm_kind, form.norm_eps) * (gain + form.gain_offset) + bias
+        return changed.normalize(x, form.norm_kind, form.norm_eps) * (gain + form.gain_offset) + bias
     if form.norm_axis == "channels" and not form.norm_correction:
         return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
     axis = {"channels": -1, "positions": -2}[form.norm_axis]
@@ -223,11 +223,11 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     """Of x, and of what came `before` its norm."""
     weights, v = _weights_and_values(block, x, before, form)
     read = before if form.gate_of == "stream" else x
-    v = changes.gate(block, v, read, form) if form.gate == "values" else v
+    v = changed.gate(block, v, read, form) if form.gate == "values" else v
     weights = weights * gains.get("weights", 1.0)
     y = weights @ (v * gains.get("values", 1.0))  # (B, H, T, D)
     if form.gate not in ("", "values", "after the projection"):
-        y = changes.gate(block, y, read, form)
+        y = changed.gate(block, y, read, form)
     B, H, T, D = y.shape
     if form.heads:
         y = y.sum(dim=1, keepdim=True).expand_as(y)
@@ -238,7 +238,7 @@ def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form
     if "projection" in block and form.projection:
         y = F.linear(y, block["projection"], block.get("projection_bias"))  # (B, T, C)
     if form.gate == "after the projection":
-        y = y * changes.opened(block, read).transpose(1, 2).reshape(y.shape)
+        y = y * changed.opened(block, read).transpose(1, 2).reshape(y.shape)
     return y * gains.get("attention", 1.0)
 
 
@@ -250,11 +250,11 @@ def _weights_and_values(block: Weights, x: torch.Tensor, before: torch.Tensor, f
         heads[form.same[0]] = heads[form.same[-1]]
     if form.same_heads:
         heads = {name: value[:, :1].expand_as(value) for name, value in heads.items()}
-    q, k, v = changes.prepared(block, heads, form)
+    q, k, v = changed.prepared(block, heads, form)
     if form.swapped:
         q, k = k, q
     if form.qk_norm and not form.qk_late:
-        q, k, v = changes.normalized(block, q, k, v, form)
+        q, k, v = changed.normalized(block, q, k, v, form)
     if "rotary" in block and not form.slopes:
         angles = _angles(T, q.shape[-1], C, form).to(x.dtype)  # (T, D/2)
         if form.rotary_heads == "first":
@@ -263,11 +263,11 @@ def _weights_and_values(block: Weights, x: torch.Tensor, before: torch.Tensor, f
         k = _rotate(k, -angles if form.opposite else angles, form) if "k" in form.rotated else k
         v = _rotate(v, angles, form) if "v" in form.rotated else v
     if form.qk_late:
-        q, k, v = changes.normalized(block, q, k, v, form)
-    q, k, v = (changes.shared(each, block["q"].shape[0], form) for each in (q, k, v))
+        q, k, v = changed.normalized(block, q, k, v, form)
+    q, k, v = (changed.shared(each, block["q"].shape[0], form) for each in (q, k, v))
     if form.slopes or form.window:
         factor = scale(form.scale, q.shape[-1], C)
-        return changes.weights(q @ k.mT * factor, block, factor, form), v
+        return changed.weights(q @ k.mT * factor, block, factor, form), v
     return _attention_weights(q, k, C, form), v
 
 
@@ -368,7 +368,7 @@ def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, 
         x = F.relu(x)
     if "gate" in block:
         gate, widen = (F.linear(x, block[name], block.get(f"{name}_bias")) for name in ("gate", "widen"))
-        x = changes.join(gate, widen, form.gated) * gains.get("inside", 1.0)
+        x = changed.join(gate, widen, form.gated) * gains.get("inside", 1.0)
     else:
         x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
     if "narrow" in block:
