@@ -100,7 +100,7 @@ def explanation(task: str) -> list[str]:
 def expected(task: str) -> str:
     """The loss and the time of the documented run, from the logs."""
     if EXERCISES[task].suite == "change":
-        return "what docs/variants.md says of the loss, next to task 9's"
+        return "a loss next to task 9's as in docs/variants.md"
     _, _, documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text()).get(task, [[0, 0, 0]])[-1]
     logs = [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{task}.txt")) or _laptop_logs(task)]
     seconds = statistics.mean(float(re.findall(r"^# (\d+) s from", log, re.MULTILINE)[0]) for log in logs)

@@ -170,6 +170,8 @@ SANDWICH = (
     ("x + self.attention(self.attention_norm(x))", "x + self.after(self.attention(self.attention_norm(x)))"),
 )  # fmt: skip
 
+CAPPED = ("* scale  # (…, T, T)", "* scale\n    scores = 5 * torch.tanh(scores / 5)")
+
 
 def edited(*changes):
     text = TASK09
@@ -179,8 +181,9 @@ def edited(*changes):
     return text
 
 
-def test_an_unknown_change_gets_no_verdict_and_no_points(tmp_path):
-    results = checked(tmp_path, edited(*SANDWICH))
+@pytest.mark.parametrize("changes", [SANDWICH, pytest.param([CAPPED], marks=pytest.mark.slow)])
+def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
+    results = checked(tmp_path, edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
     mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
     Points().give(mark)

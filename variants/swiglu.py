@@ -1,4 +1,4 @@
-"""SwiGLU: in the MLP, one product gates another. Or ReLU², with --preset relu2: task 9's MLP with another activation.
+"""SwiGLU, an MLP in which one product gates another; or ReLU², task 9's MLP with another activation (--preset relu2).
 
 Three matrices take the place of two. They are 8/3 n_embd wide, so that there are as many numbers as in task 9.
 Papers: https://arxiv.org/abs/2002.05202; ReLU² is from Primer, https://arxiv.org/abs/2109.08668

@@ -70,7 +70,9 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
         tried = True
         found = unknown.recognized(learner, result, like)
         if found:
-            yield from _stages(found, everything, done=passed - {"interface"})
+            for each in _stages(found, everything, done=passed - {"interface"}):
+                each.detail = "; ".join(each.notes) if each.stage == "interface" and each.notes else each.detail
+                yield each
             if not found.failed:
                 yield Result("training", "pass", detail="not compared: there is no documented run with this change")
             return

@@ -41,7 +41,8 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
             candidates += [learner] * (not learner.squares)  # task 9's own MLP
     if isinstance(first.failure, Named):
         return None
-    return next((_afresh(each) for each in candidates if logits.known_bug(each)), None)
+    bugs = ((each, logits.known_bug(each)) for each in candidates)
+    return next((_afresh(each) for each, bug in bugs if bug and bug.explains_all), None)
 
 
 def _afresh(learner: LearnerFile) -> LearnerFile:

@@ -89,7 +89,9 @@ def _parts(seen: Seen, readings: list[Reading], pairs: bool) -> Failure | None:
     extras = [(), *((each,) for each in score_bugs(seen))]
     more = [(*each, *extra) for each in (alike if len(wrongs) == 1 else [wrongs]) for extra in extras]
     whole = search(seen, fitting, more, list(right_forms(seen.learner)), longer=True)
-    return named(seen, *whole) if whole else named(seen, *found)
+    explained = named(seen, *(whole or found))
+    explained.explains_all = whole is not None
+    return explained
 
 
 def _region(seen: Seen, readings: list[Reading]) -> Failure:

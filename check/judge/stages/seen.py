@@ -40,6 +40,7 @@ class Named(Failure):
     def __init__(self, changes: dict | None = None, **parts: Any):
         super().__init__(**parts)
         self.changes = changes or {}
+        self.explains_all = True  # not only texts of one token
 
 
 class Reading(NamedTuple):
@@ -185,7 +186,7 @@ def score_bugs(seen: Seen) -> list[Wrong]:
     ]
 
 
-def named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Failure:
+def named(seen: Seen, wrongs: tuple[Wrong, ...], form: Form, reading: Reading) -> Named:
     changes = {name: value for each in wrongs for name, value in each.changes.items()}
     shown = SEES_AHEAD & {*changes} or any(each in score_bugs(seen) or not each.changes for each in wrongs)
     seen.learner.adopt(reading.how, form)
