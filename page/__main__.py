@@ -20,7 +20,9 @@ def main() -> None:
     parser = Parser(prog="python -m page", description=__doc__)
     parser.add_argument("--port", type=whole_number(0, 65535), default=0, help="by default a free one")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--weights", type=path, metavar="FILE", help="a model of your own, as safetensors")
+    parser.add_argument(
+        "--weights", type=path, metavar="FILE", help="a model of your own: a checkpoint (--save), or a safetensors file"
+    )
     options = parser.parse_args()
     weights = own_weights(options.weights) if options.weights else None
     try:
@@ -36,7 +38,12 @@ def main() -> None:
 
 
 def own_weights(file: Path) -> bytes:
-    """The bytes of a model of one's own. Raises UserError if they cannot be read."""
+    """The safetensors of a model of one's own, exported from a checkpoint if need be. Raises UserError."""
+    if file.suffix != ".safetensors":
+        from common.checkpoint import load  # imports PyTorch
+        from page.export import as_safetensors
+
+        return as_safetensors(load(file))
     try:
         return file.read_bytes()
     except OSError as error:

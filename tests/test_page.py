@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -120,3 +121,16 @@ def test_weights_that_are_not_there_are_one_line():
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (2, "")
     assert err.count("\n") == 1 and "nothing.safetensors: No such file" in err
+
+
+def test_the_page_without_its_models_is_small():
+    files = [path for path in served.ROOT.rglob("*") if path.suffix in served.TYPES]
+    assert sum(path.stat().st_size for path in files if path.parent.name != "models") < 250_000
+
+
+def test_the_page_loads_nothing_from_others():
+    page = (served.ROOT / "index.html").read_text(encoding="utf-8")
+    assert "default-src 'self'" in page
+    for path in served.ROOT.rglob("*.[jch][sst]*"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"""(?:src|href|import|from|fetch|url)\W{1,3}["'`]?https?:""", text), path

@@ -213,11 +213,13 @@ function column(x, T, C, h, D) {
 }
 
 // All that the last token's prediction was made of: { heads: [{ block, head, q, k, v, scores, weights (T·T), scale }],
-// lens: [logits (V) after each block], logits (V), probabilities (V) }. The text is cut to its last block.
+// lens: [logits (V) after each block], logits (V), probabilities (V), positions: the table (block_size, C), if there is
+// one }. The text is cut to its last block.
 export function look(model, tokens) {
   const seen = { tokens: tokens.slice(-model.config.block_size), heads: [], lens: [] };
   const logits = forward(model, seen.tokens, new KVCache(model), seen);
-  return { ...seen, logits, probabilities: softmax(logits) };
+  const positions = model.tensors["position_embedding.weight"]?.data; // (block_size, C)
+  return { ...seen, logits, positions, probabilities: softmax(logits) };
 }
 
 // Characters → tokens. Throws Error for one that the model does not know.
