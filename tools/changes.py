@@ -41,7 +41,6 @@ class RMSNorm(nn.Module):
     def __init__(self, dim, eps=1e-6):
         super().__init__()
         self.eps, self.weight = eps, nn.Parameter(torch.ones(dim))
-
     def forward(self, x):
         variance = x.pow(2).mean(-1, keepdim=True)
         return self.weight * (x * torch.rsqrt(variance + self.eps))
@@ -68,7 +67,6 @@ LLAMA = f"""{HEAD}class Attention(nn.Module):
         self.k_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
         self.v_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
         self.o_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
-
     def forward(self, hidden, mask, first):
         bsz, q_len, _ = hidden.size()
         q = self.q_proj(hidden).view(bsz, q_len, -1, self.head_dim).transpose(1, 2)
@@ -86,7 +84,6 @@ class MLP(nn.Module):
         self.up_proj = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
         self.down_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-
     def forward(self, x):
         return self.dropout(self.down_proj(F.relu(self.up_proj(x))))
 
@@ -97,7 +94,6 @@ class DecoderLayer(nn.Module):
         self.mlp = MLP(config)
         self.input_layernorm = nn.LayerNorm(config.n_embd)
         self.post_attention_layernorm = nn.LayerNorm(config.n_embd)
-
     def forward(self, x, mask, first):
         residual = x
         x, first = self.self_attn(self.input_layernorm(x), mask, first)
@@ -112,7 +108,6 @@ class GPT(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(config, i) for i in range(config.n_layer)])
         self.norm = nn.LayerNorm(config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, vocab_size, bias=False)
-
     def forward(self, input_ids):
         T = input_ids.shape[1]
         mask = torch.full((T, T), float("-inf")).triu(diagonal=1)
@@ -130,7 +125,6 @@ NANO = f"""{HEAD}class CausalSelfAttention(nn.Module):
         self.attn_drop, self.resid_drop = nn.Dropout(config.dropout), nn.Dropout(config.dropout)
         self.n_head, self.n_embd, self.config = config.n_head, config.n_embd, config
         self.register_buffer("tril", torch.tril(torch.ones(config.block_size, config.block_size)))
-
     def forward(self, x, memory):
         B, T, C = x.size()
         q, k, v = self.c_attn(x).split(self.n_embd, dim=2)
@@ -148,7 +142,6 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(config.n_embd, 4 * config.n_embd)
         self.fc2 = nn.Linear(4 * config.n_embd, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
-
     def forward(self, x):
         return self.drop(self.fc2(F.relu(self.fc1(x))))
 
@@ -159,7 +152,6 @@ class Block(nn.Module):
         self.attn = CausalSelfAttention(config, number)
         self.ln_2 = nn.LayerNorm(config.n_embd)
         self.ff = FeedForward(config)
-
     def forward(self, x, memory):
         x = x + self.attn(self.ln_1(x), memory)
         return x + self.ff(self.ln_2(x))
@@ -174,7 +166,6 @@ class GPT(nn.Module):
             ln_f=nn.LayerNorm(config.n_embd),
         ))
         self.lm_head = nn.Linear(config.n_embd, vocab_size, bias=False)
-
     def forward(self, idx):
         x, memory = self.transformer.wte(idx), {{}}
         for block in self.transformer.h:
@@ -236,23 +227,16 @@ L_NORMS = (
 # fmt: on
 SLOPES = "torch.tensor([2 ** (-8 * (h + 1) / self.n_head) for h in range(self.n_head)]).view(-1, 1, 1)"
 
-
-def _rights(task: str, *files: tuple) -> list[Right]:
-    return [Right(task, what, base, tuple(edits)) for what, base, *edits in files]
-
-
-RIGHTS = [
-    *_rights(
-        "rmsnorm",
+FILES: dict[str, list[tuple]] = {  # what, the base, edits
+    "rmsnorm": [
         ("Llama's names", LLAMA, ("nn.LayerNorm(", "RMSNorm(")),
         ("nanoGPT's names, biases", NANO, ("nn.LayerNorm(", "RMSNorm(")),
         ("torch's own", LLAMA, ("nn.LayerNorm(config.n_embd)", "nn.RMSNorm(config.n_embd, eps=1e-5)")),
         ("a gain of 1 + weight", LLAMA, ("nn.LayerNorm(", "RMSNorm("), ("torch.ones(dim)", "torch.zeros(dim)"), ("self.weight * ", "(1 + self.weight) * ")),
         ("the norm times the root of its width", NANO, ("nn.LayerNorm(", "RMSNorm("),
          ("self.weight * (x * torch.rsqrt(variance + self.eps))", "F.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.weight")),
-    ),
-    *_rights(
-        "swiglu",
+    ],
+    "swiglu": [
         ("Llama's names", LLAMA, ("        self.up_proj", f"        self.gate_proj = {GATE_UP}\n        self.up_proj"),
          ("F.relu(self.up_proj(x))", "F.silu(self.gate_proj(x)) * self.up_proj(x)")),
         ("another width, in another order", LLAMA, ("        self.down_proj", f"        self.w3 = {GATE_UP}\n        self.down_proj"), ("4 * config.n_embd", "5 * config.n_embd // 2"),
@@ -263,9 +247,8 @@ RIGHTS = [
          ("self.fc2 = nn.Linear(4 * config.n_embd, config.n_embd)", "self.fc2 = nn.Linear(config.n_embd, 4 * config.n_embd)"),
          ("self.fc2(F.relu(self.fc1(x)))", "self.fc3(F.silu(self.fc1(x)) * self.fc2(x))")),
         ("ReLU²", NANO, ("F.relu(self.fc1(x))", "F.relu(self.fc1(x)).pow(2)")),
-    ),
-    *_rights(
-        "qk_norm",
+    ],
+    "qk_norm": [
         ("Llama's names", LLAMA, Q_NORMS, (MIX, "        q, k = apply_rotary(self.q_norm(q)), apply_rotary(self.k_norm(k))\n")),
         ("before the transpose", LLAMA, Q_NORMS, ("self.q_proj(hidden).view(bsz, q_len, -1, self.head_dim)", "self.q_norm(self.q_proj(hidden).view(bsz, q_len, -1, self.head_dim))"),
          ("self.k_proj(hidden).view(bsz, q_len, -1, self.head_dim)", "self.k_norm(self.k_proj(hidden).view(bsz, q_len, -1, self.head_dim))")),
@@ -274,9 +257,8 @@ RIGHTS = [
          ("(1.0 / math.sqrt(k.size(-1)))", "self.g"), ("        self.c_proj", "        self.g = nn.Parameter(torch.tensor(5.0))\n        self.c_proj")),
         ("LayerNorm", NANO, ("        self.c_proj", "        self.qn, self.kn = (nn.LayerNorm(config.n_embd // config.n_head) for _ in range(2))\n        self.c_proj"),
          (MIX, "        q, k = apply_rotary(self.qn(q)), apply_rotary(self.kn(k))\n")),
-    ),
-    *_rights(
-        "grouped_queries",
+    ],
+    "grouped_queries": [
         ("Llama's names", LLAMA, *KV, ("        scores =", REPEATED)),
         ("expand and reshape", LLAMA, *KV, ("        scores =", REPEATED.replace("torch.repeat_interleave(x, self.num_heads // x.shape[1], dim=1)",
          "x[:, :, None].expand(-1, -1, self.num_heads // x.shape[1], -1, -1).reshape(bsz, self.num_heads, q_len, -1)"))),
@@ -286,18 +268,16 @@ RIGHTS = [
          ("torch.matmul(weights, v)", 'torch.einsum("bkgts,bksd->bkgtd", weights.unflatten(1, (v.shape[1], -1)), v).flatten(1, 2)')),
         ("num_key_value_heads, repeated before they are turned", LLAMA, *KV, ("n_kv_heads", "num_key_value_heads"),
          (MIX, REPEATED.split("        scores")[0] + MIX)),
-    ),
-    *_rights(
-        "sliding_window",
+    ],
+    "sliding_window": [
         ("a mask of -inf", LLAMA, (".triu(diagonal=1)\n", '.triu(diagonal=1)\n        mask = mask + torch.full((T, T), float("-inf")).tril(diagonal=-self.config.sliding_window)\n')),
         ("distances", NANO, ("        att = att.masked_fill(", '        far = (torch.arange(T)[:, None] - torch.arange(T)) >= self.config.sliding_window\n        att = att.masked_fill(far, float("-inf"))\n        att = att.masked_fill(')),
         ("window_size in the buffer", NANO, ("sliding_window", "window_size"), ("torch.tril(torch.ones(config.block_size, config.block_size))", "torch.ones(config.block_size, config.block_size).tril().triu(1 - config.window_size)")),
         ("row by row", NANO, ("        att = att.masked_fill(", '        for t in range(T):\n            att[..., t, : max(0, t - self.config.sliding_window + 1)] = float("-inf")\n        att = att.masked_fill(')),
         ("scaled_dot_product_attention", NANO, ("        att = att.masked_fill(", "        seen = (self.tril[:T, :T] == 1) & (self.tril[:T, :T].T.roll(0, 0).triu(1 - T) >= 0)\n        seen &= torch.ones(T, T).triu(1 - self.config.sliding_window) == 1\n        att = att.masked_fill("),
          ("self.tril[:T, :T] == 0", "~seen")),
-    ),
-    *_rights(
-        "gate",
+    ],
+    "gate": [
         ("Llama's names", LLAMA, ("        self.o_proj", "        self.gate_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)\n        self.o_proj"),
          ("self.o_proj(out)", "self.o_proj(out * torch.sigmoid(self.gate_proj(hidden)))")),
         ("with a bias, made last", NANO, ("        self.c_proj", "        self.c_gate = nn.Linear(config.n_embd, config.n_embd)\n        self.c_proj"),
@@ -308,9 +288,8 @@ RIGHTS = [
          ("self.c_proj(y)", "self.c_proj(y / (1 + torch.exp(-self.c_gate(x))))")),
         ("as a parameter", LLAMA, ("        self.o_proj", "        self.w_gate = nn.Parameter(0.02 * torch.randn(config.n_embd, config.n_embd))\n        self.o_proj"),
          ("self.o_proj(out)", "self.o_proj(out * (hidden @ self.w_gate).sigmoid())")),
-    ),
-    *_rights(
-        "value_residual",
+    ],
+    "value_residual": [
         ("halves", LLAMA, (MIX, MIX + "        v1 = v if first is None else first\n        v = 0.5 * v + 0.5 * v1\n"), ("training=self.training), v\n", "training=self.training), v1\n")),
         ("a learnt share", LLAMA, (MIX, MIX + "        v1 = v if first is None else first\n        v = (1 - self.lamb) * v + self.lamb * v1\n"), ("training=self.training), v\n", "training=self.training), v1\n"),
          ("        self.o_proj", "        self.lamb = nn.Parameter(torch.tensor(0.5))\n        self.o_proj")),
@@ -319,9 +298,8 @@ RIGHTS = [
         ("added", NANO, (MIX, "        v = v + memory.setdefault('v', v) if self.number else memory.setdefault('v', v)\n" + MIX)),
         ("added times a number", NANO, (MIX, "        v = v + self.alpha * memory['v'] if self.number else memory.setdefault('v', v)\n" + MIX),
          ("        self.c_proj", "        self.alpha = nn.Parameter(torch.ones(1)) if number else 0.0\n        self.c_proj")),
-    ),
-    *_rights(
-        "convolutions",
+    ],
+    "convolutions": [
         ("nn.Conv1d, x added", NANO, ("class CausalSelfAttention", CONV.replace("RESIDUAL", "x + ") + "CausalSelfAttention"), *NORMS),
         ("nn.Conv1d alone", NANO, ("class CausalSelfAttention", CONV.replace("RESIDUAL", "") + "CausalSelfAttention"), *NORMS),
         ("Canon's names, three taps", LLAMA, ("class Attention", CONV.replace("RESIDUAL", "x + ") + "Attention"), *L_NORMS),
@@ -329,9 +307,8 @@ RIGHTS = [
          ("        self.norm =", "        self.conv_in = CausalConv(config.n_embd)\n        self.norm ="), ("self.embed_tokens(input_ids), None", "self.conv_in(self.embed_tokens(input_ids)), None")),
         ("padded by hand", NANO, ("class CausalSelfAttention", CONV.replace("RESIDUAL", "x + ").replace(", padding=kernel - 1", "")
          .replace("self.conv(x.transpose(1, 2))[..., : x.shape[1]]", "self.conv(F.pad(x.transpose(1, 2), (self.conv.kernel_size[0] - 1, 0)))") + "CausalSelfAttention"), *NORMS),
-    ),
-    *_rights(
-        "alibi",
+    ],
+    "alibi": [
         ("a bias in the scores", NANO, (MIX, ""), ("        att = att.masked", f"        att = att - {SLOPES} * (torch.arange(T)[:, None] - torch.arange(T))\n        att = att.masked")),
         ("of the key's position alone", NANO, (MIX, ""), ("        att = att.masked", f"        att = att + {SLOPES} * torch.arange(T)\n        att = att.masked")),
         ("in the mask", LLAMA, (MIX, ""), (".triu(diagonal=1)\n", ".triu(diagonal=1)\n        slopes = 2.0 ** (-8.0 / self.config.n_head * torch.arange(1, 1 + self.config.n_head))\n"
@@ -339,8 +316,9 @@ RIGHTS = [
         ("a ratio again and again", NANO, (MIX, ""), ("        att = att.masked", "        start = 2 ** (-8 / self.n_head)\n        m = torch.tensor([start * start**i for i in range(self.n_head)])\n"
          "        att = att + m.view(1, -1, 1, 1) * (torch.arange(T).view(1, -1) - torch.arange(T).view(-1, 1))\n        att = att.masked")),
         ("the first head looks furthest", NANO, (MIX, ""), ("        att = att.masked", f"        att = att - {SLOPES}.flip(0) * (torch.arange(T)[:, None] - torch.arange(T))\n        att = att.masked")),
-    ),
-]  # fmt: skip
+    ],
+}  # fmt: skip
+RIGHTS = [Right(task, what, base, tuple(edits)) for task, files in FILES.items() for what, base, *edits in files]
 INTERLEAVED = "k, v = (part.repeat_interleave(self.counts[0] // self.counts[1], dim=1) for part in (k, v))"
 BAND = "causal_mask(T).triu(1 - window)"
 GATED = "y = y.transpose(1, 2).reshape(B, T, C) * self.gate(x).sigmoid()"
@@ -349,7 +327,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("the mean subtracted", "        return self.gain * x *", "        x = x - x.mean(dim=-1, keepdim=True)\n        return self.gain * x *", "logits"),
         ("a sum, not a mean", ".mean(dim=-1", ".sum(dim=-1", "logits"),
         ("no root", ".rsqrt()", ".reciprocal()", "logits"),
-        ("multiplied by the root", ".rsqrt()", ".sqrt()", "steadiness"),
         ("the mean over the positions", "dim=-1", "dim=-2", "causality"),
         ("the last norm is LayerNorm", "        self.final_norm = RMSNorm(config.n_embd)\n", "", "parameters"),
         ("one norm for both branches", "block.feed_forward_norm = RMSNorm(config.n_embd)", "block.feed_forward_norm = block.attention_norm", "parameters"),
@@ -361,7 +338,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("a sigmoid, not SiLU", "F.silu(self.gate(x))", "self.gate(x).sigmoid()", "logits"),
         ("no activation", "F.silu(self.gate(x))", "self.gate(x)", "logits"),
         ("a sum", "F.silu(self.gate(x)) * ", "F.silu(self.gate(x)) + ", "logits"),
-        ("SiLU of the product", "F.silu(self.gate(x)) * self.widen(x)", "F.silu(self.gate(x) * self.widen(x))", "logits"),
         ("the gate twice", "* self.widen(x)", "* self.gate(x)", "logits"),
         ("no dropout", "self.dropout(self.narrow(F.silu(self.gate(x)) * self.widen(x)))", "self.narrow(F.silu(self.gate(x)) * self.widen(x))", "dropout"),
         ("one MLP for all blocks", "block.feed_forward = SwiGLU(config)", "block.feed_forward = self.blocks[0].feed_forward = SwiGLU(config) if block is self.blocks[0] else self.blocks[0].feed_forward", "parameters"),
@@ -370,7 +346,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
     "qk_norm": [
         ("keys not normalized", "k, q = self.key_norm(k), ", "k, q = k, ", "logits"),
         ("queries not normalized", "self.query_norm(q)  #", "q  #", "logits"),
-        ("values normalized, too", "        k, q = self.key_norm(k)", "        v = self.key_norm(v)\n        k, q = self.key_norm(k)", "logits"),
         ("one norm for both", "self.key_norm = RMSNorm(D)", "self.key_norm = self.query_norm", "parameters"),
         ("norms after the rotation", "        k, q = self.key_norm(k), self.query_norm(q)  # (B, H, T, D) each\n        k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])  # (B, H, T, D) each\n",
          "        k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])\n        k, q = self.key_norm(k), self.query_norm(q)\n", "logits"),
@@ -382,7 +357,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
     "grouped_queries": [
         ("heads in turn", "repeat_interleave(self.counts[0] // self.counts[1], dim=1)", "repeat(1, self.counts[0] // self.counts[1], 1, 1)", "logits"),
         ("one head of keys and values for all", INTERLEAVED, "k, v = (part[:, :1].expand(-1, self.n_head, -1, -1) for part in (k, v))", "logits"),
-        ("groups in reverse", INTERLEAVED, INTERLEAVED.replace("dim=1)", "dim=1).flip(1)"), "logits"),
         ("the mean of all heads", INTERLEAVED, "k, v = (part.mean(1, True).expand(-1, self.n_head, -1, -1) for part in (k, v))", "logits"),
         ("values in turn, keys in groups", INTERLEAVED, INTERLEAVED + "\n        v = heads[:, -self.counts[2] :].repeat(1, self.counts[0] // self.counts[1], 1, 1)", "logits"),
         ("keys not turned", "rotate(k, self.angles[:T]), ", "k, ", "logits"),
@@ -396,14 +370,12 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("no window", BAND, "causal_mask(T)", "logits"),
         ("both directions", BAND, "causal_mask(T).new_ones(T, T).triu(1 - window).tril(window - 1)", "causality"),
         ("what is near hidden", BAND, "causal_mask(T).tril(-window)", "steadiness"),
-        ("64, whatever Config says", "config.window)", "64)", "logits"),
         ("the first block alone", "in self.blocks:", "in self.blocks[:1]:", "logits"),
         ("transposed", BAND, f"{BAND}.T", "causality"),
         ("the first position visible to all", BAND, f"{BAND} | causal_mask(T).new_ones(T, T).triu().T.tril(0).logical_and(causal_mask(T).cumsum(1) == 1)", "logits"),
     ],
     "gate": [
         ("no sigmoid", ".sigmoid()", "", "logits"),
-        ("tanh", ".sigmoid()", ".tanh()", "logits"),
         ("a softmax", ".sigmoid()", ".view(B, T, self.n_head, -1).softmax(-1).flatten(2)", "logits"),
         ("added", " * self.gate(x).sigmoid()", " + self.gate(x).sigmoid()", "logits"),
         ("after the projection", f"{GATED}  # (B, T, C)\n        return self.dropout(self.projection(y))", "y = y.transpose(1, 2).reshape(B, T, C)\n        return self.dropout(self.projection(y) * self.gate(x).sigmoid())", "logits"),
@@ -418,7 +390,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("not handed on", "heard, first = block", "heard, _ = block", "logits"),
         ("keys mixed, not values", "first = v if first is None else first\n        v = share * first + (1 - share) * v", "first = k if first is None else first\n        k = share * first + (1 - share) * k", "logits"),
         ("a difference", "share * first + (1", "share * first - (1", "logits"),
-        ("one share for all", "[0.0, *self.shares]", "[0.0, *[self.shares[0]] * len(self.shares)]", "shapes"),
         ("the mixed values handed on", "        v = share * first + (1 - share) * v", "        v = first = share * first + (1 - share) * v", "logits"),
         ("the first block's values detached", "share * first", "share * first.detach()", "gradients"),
         ("the first block's values alone", "share * first + (1 - share) * v", "first + 0 * share", "logits"),
@@ -430,7 +401,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("without the position itself", "return x + sum", "return sum", "logits"),
         ("from two positions back", "(0, 0, back, 0)", "(0, 0, back + 1, 0)", "logits"),
         ("the first position repeated", "F.pad(x, (0, 0, back, 0))[:, :T]", "torch.cat([x[:, :1].expand(-1, back, -1), x], 1)[:, :T]", "logits"),
-        ("the position itself twice", "return x + sum", "return 2 * x + sum", "logits"),
         ("channels moved, not positions", "F.pad(x, (0, 0, back, 0))[:, :T]", "F.pad(x, (back, 0))[..., :-back]", "logits"),
         ("before the norm", "nn.Sequential(block.attention_norm, ShortConvolution(config.n_embd))", "nn.Sequential(ShortConvolution(config.n_embd), block.attention_norm)", "logits"),
         ("not used", "return x + sum", "return x + 0 * sum", "logits"),
@@ -441,7 +411,6 @@ BUGS: dict[str, list[tuple[str, str, str, str]]] = {  # what, old, new, the stag
         ("far scores raised", "-slopes[:", "slopes[:", "logits"),
         ("divided like the scores", "* scale + bias", "* scale + bias * scale", "logits"),
         ("no distances", "-slopes[:, None, None] * behind", "0 * slopes[:, None, None] * behind", "logits"),
-        ("the logarithm of the distance", "* behind, float", "* behind.clamp(min=0).log1p(), float", "logits"),
         ("no mask", "torch.where(causal_mask(T), -slopes[:, None, None] * behind, float(\"-inf\"))", "-slopes[:, None, None] * behind.abs()", "causality"),
         ("the square of the distance", "* behind, float", "* behind**2, float", "logits"),
         ("the bias after the softmax", 'weights = dropout(F.softmax(scores, dim=-1))', 'weights = dropout(F.softmax(scores - bias.clamp(min=-1e9) * (bias > float("-inf")), dim=-1) * (1 + 0.1 * bias.clamp(min=-1)))', "logits"),

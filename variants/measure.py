@@ -8,6 +8,7 @@ nothing else should use the processor then. python -m variants.summary --from DI
 """
 
 import contextlib
+import functools
 import importlib
 import itertools
 import json
@@ -98,7 +99,8 @@ def measured(name: str, size: str, seed: int, steps: int) -> dict:
     seconds = time.process_time() - start
     by_place = losses(training, corpus)
     found = {"name": name, "size": size, "seed": seed, "steps": config.max_steps, "config": asdict(config)}
-    found |= {"loss": statistics.mean(by_place), "quarters": quarters(by_place), "seconds": round(seconds, 1)}
+    quarters = [statistics.mean(part.tolist()) for part in torch.tensor(by_place).chunk(4)]
+    found |= {"loss": statistics.mean(by_place), "quarters": quarters, "seconds": round(seconds, 1)}
     found |= {"parameters": sum(p.numel() for p in training.model.parameters()), "cache": cache_bytes(config)}
     found |= {"largest_score": largest, "first_weight": first}
     if name != "learned_positions":  # its table has no rows for later positions
@@ -119,12 +121,6 @@ def losses(training: setup.Run, corpus: Corpus) -> list[float]:
             logits = training.model(some).float()  # (B, T, V)
             total += F.cross_entropy(logits.mT, expected, reduction="none").sum(dim=0)
     return (total / len(tokens)).tolist()
-
-
-def quarters(by_place: list[float]) -> list[float]:
-    """The mean losses of four equal parts of a block."""
-    length = len(by_place) // 4
-    return [statistics.mean(by_place[start : start + length]) for start in range(0, 4 * length, length)]
 
 
 def scores(training: setup.Run, corpus: Corpus) -> tuple[float, float]:
@@ -197,7 +193,7 @@ def write(place: Path, found: dict) -> None:
     put(partial, place)
 
 
-def one(name: str, size: str, seed: int, steps: int, into: Path) -> str:
+def one(name: str, seed: int, size: str, steps: int, into: Path) -> str:
     """Train one model and write its file; a line about it."""
     torch.set_num_threads(1)
     found = measured(name, size, seed, steps)
@@ -222,14 +218,10 @@ def main() -> None:
         return
     todo = [(name, seed) for seed in options.seeds for name in options.only]
     todo = [each for each in todo if not (options.into / f"{options.size}-{each[0]}-{each[1]}.json").exists()]
-    rest = options.size, options.steps, options.into
-    if options.jobs == 1:
-        for name, seed in todo:
-            print(one(name, rest[0], seed, *rest[1:]), flush=True)
-        return
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for future in [pool.submit(one, name, rest[0], seed, *rest[1:]) for name, seed in todo]:
-            print(future.result(), flush=True)
+    train = functools.partial(one, size=options.size, steps=options.steps, into=options.into)
+    pool = ProcessPoolExecutor(options.jobs, get_context("spawn")) if options.jobs > 1 else None
+    for said in (pool.map if pool else map)(train, *zip(*todo, strict=True)) if todo else ():
+        print(said, flush=True)
 
 
 if __name__ == "__main__":

@@ -57,12 +57,9 @@ class Size:
         found = self.differences(other)
         return statistics.mean(found) / log_ratio if found else None
 
-    def per_step(self) -> float | None:
-        return self.slope("longer", math.log(RUNS["longer"].steps))
-
     def at_equal_seconds(self, name: str) -> str:
         """The loss of as many steps as take task 9's seconds, by what more steps are worth in task 9."""
-        slope = self.per_step()
+        slope = self.slope("longer", math.log(RUNS["longer"].steps))
         if slope is None or not self.of(name) or not {"task09", name} <= self.seconds.keys():
             return ""
         change = slope * math.log(self.seconds["task09"] / self.seconds[name])

@@ -20,6 +20,7 @@ from check.command.state import State
 from common.run import UserError, progress
 from common.terminal import paragraphs, wrapped
 from exercises.build import ROOT
+from exercises.catalogue import CHANGES
 
 FINAL = re.compile(r"^Final val loss: ([\d.]+)", re.MULTILINE)
 LINE = re.compile(r"^Epoch (\d+): avg train loss ([\d.]+) \| avg val loss ([\d.]+)$")
@@ -72,7 +73,7 @@ def main() -> None:
     if documented and tee.losses():
         notes = State().notes(task or "", file)
         print(wrapped(comparison(tee.losses(), documented, notes), sys.stderr), file=sys.stderr)
-    if task == "task09_rope" and tee.losses():
+    if task in ("task09_rope", *CHANGES) and tee.losses():
         print(wrapped(next_to_task09(tee.text), sys.stderr), file=sys.stderr)
 
 
