@@ -149,17 +149,17 @@ BUGS: dict[str, list[Bug]] = {
 
 
 def right(task: Task) -> list[dict[str, Any]]:
-    """How the right forms of a task differ from task 9's."""
-    if task.change == "swiglu" and not task.gated:
-        return [{}]
-    return [each for each in RIGHT.get(task.change, [{}]) if _possible(task, each)]
+    """How the right forms of a task differ from task 9's; a file with ReLU² is task 9 with another activation."""
+    return [each for each in RIGHT.get(_kind(task), [{}]) if _possible(task, each)]
 
 
 def bugs(task: Task) -> list[Bug]:
     """The bugs of a task's change that its parameters allow."""
-    if task.change == "swiglu" and not task.gated:
-        return []
-    return [each for each in BUGS.get(task.change, []) if _possible(task, each[2])]
+    return [each for each in BUGS.get(_kind(task), []) if _possible(task, each[2])]
+
+
+def _kind(task: Task) -> str:
+    return "" if task.activation == "relu²" else task.change
 
 
 def _possible(task: Task, form: dict[str, Any]) -> bool:
