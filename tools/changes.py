@@ -12,7 +12,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from common.progress import print_sample
-
 @dataclass
 class Config:
     n_embd: int = 192
@@ -22,21 +21,17 @@ class Config:
     dropout: float = 0.2
     n_kv_heads: int = 2
     sliding_window: int = 64
-
 def rotary(T, D):
     inv_freq = 1.0 / (10000 ** (torch.arange(0, D, 2).float() / D))
     emb = torch.outer(torch.arange(T).float(), inv_freq)
     emb = torch.cat((emb, emb), dim=-1)
     return emb.cos(), emb.sin()
-
 def rotate_half(x):
     a, b = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
     return torch.cat((-b, a), dim=-1)
-
 def apply_rotary(x):
     cos, sin = rotary(x.shape[-2], x.shape[-1])
     return x * cos + rotate_half(x) * sin
-
 class RMSNorm(nn.Module):
     def __init__(self, dim, eps=1e-6):
         super().__init__()
@@ -54,7 +49,6 @@ TAIL = """
             logits = self(idx[:, -self.block_size :])[:, -1, :] / temperature
             idx = torch.cat((idx, torch.multinomial(F.softmax(logits, dim=-1), 1)), dim=1)
         return idx
-
 def main():
     print_sample(model, corpus)
 """
@@ -77,7 +71,6 @@ LLAMA = f"""{HEAD}class Attention(nn.Module):
         weights = F.dropout(F.softmax(scores, dim=-1), p=self.dropout, training=self.training)
         out = torch.matmul(weights, v).transpose(1, 2).contiguous().reshape(bsz, q_len, -1)
         return F.dropout(self.o_proj(out), p=self.dropout, training=self.training), v
-
 class MLP(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -86,7 +79,6 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
     def forward(self, x):
         return self.dropout(self.down_proj(F.relu(self.up_proj(x))))
-
 class DecoderLayer(nn.Module):
     def __init__(self, config, layer_idx):
         super().__init__()
@@ -99,7 +91,6 @@ class DecoderLayer(nn.Module):
         x, first = self.self_attn(self.input_layernorm(x), mask, first)
         x = residual + x
         return x + self.mlp(self.post_attention_layernorm(x)), first
-
 class GPT(nn.Module):
     def __init__(self, config, vocab_size):
         super().__init__()
@@ -135,7 +126,6 @@ NANO = f"""{HEAD}class CausalSelfAttention(nn.Module):
         y = self.attn_drop(F.softmax(att, dim=-1)) @ v
         y = y.transpose(1, 2).contiguous().view(B, T, C)
         return self.resid_drop(self.c_proj(y))
-
 class FeedForward(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -144,7 +134,6 @@ class FeedForward(nn.Module):
         self.drop = nn.Dropout(config.dropout)
     def forward(self, x):
         return self.drop(self.fc2(F.relu(self.fc1(x))))
-
 class Block(nn.Module):
     def __init__(self, config, number):
         super().__init__()
@@ -155,7 +144,6 @@ class Block(nn.Module):
     def forward(self, x, memory):
         x = x + self.attn(self.ln_1(x), memory)
         return x + self.ff(self.ln_2(x))
-
 class GPT(nn.Module):
     def __init__(self, config, vocab_size):
         super().__init__()

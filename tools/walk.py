@@ -111,15 +111,12 @@ def walk_change(folder: Path):
     yield show("python -m check my_swiglu.py")
     yield show("cp my_swiglu.py my_task09.py")
     yield show("python -m check task09 my_task09.py")
-    mine.with_name("my_task09.py").write_text(capped(build.source("task09_rope")), encoding="utf-8")
+    capped = "* scale\n    scores = 5 * torch.tanh(scores / 5)  # (…, T, T)"
+    other = build.source("task09_rope").replace("* scale  # (…, T, T)", capped)
+    mine.with_name("my_task09.py").write_text(other, encoding="utf-8")
     yield "\n(another change, of which the check knows nothing: scores of at most 5)"
     yield show("python -m check task09 my_task09.py")
     yield show("python -m check run 9 --steps 20")
-
-
-def capped(text: str) -> str:
-    """Task 9 with scores between -5 and 5."""
-    return text.replace("* scale  # (…, T, T)", "* scale\n    scores = 5 * torch.tanh(scores / 5)  # (…, T, T)")
 
 
 WALKS = {"walk": walk, "walk_change": walk_change}

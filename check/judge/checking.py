@@ -70,6 +70,7 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
         tried = True
         found = unknown.recognized(learner, result, like)
         if found:
+            found.notes.clear()  # they come again with its stages
             for each in _stages(found, everything, done=passed - {"interface"}):
                 each.detail = "; ".join(each.notes) if each.stage == "interface" and each.notes else each.detail
                 yield each
