@@ -45,7 +45,7 @@ export const spoken = (character) => ({ "\n": "line break", " ": "space" })[char
 
 // Text with its line breaks as signs, so that a row stays low.
 export function shown(text) {
-  return text.split("\n").flatMap((line, i) => (i ? [" ", h("i", { "aria-hidden": "true" }, "↵"), ` ${line}`] : [line]));
+  return text.split("\n").flatMap((line, i) => (i ? [h("i", { "aria-hidden": "true" }, "↵"), ` ${line}`] : [line]));
 }
 
 export const count = (number) => number.toLocaleString("en");

@@ -7,7 +7,7 @@ import { capital, titleOf } from "./inside.js";
 import { keepLink, link, state } from "./state.js";
 
 export const title = "Nine short scripts build a GPT. Each adds one idea to the one before.";
-const LENGTH = 200; // characters that are written before all rest
+const LENGTH = 190; // characters that are written before all rest
 const SPEEDS = [[12, "slowly"], [40, "as one reads"], [400, "fast"]];
 const LARGE = 1_000_000; // bytes: such a model joins later
 
@@ -27,7 +27,7 @@ class Row {
     const more = [h("a", { href: `#inside?model=${entry.name}`, "aria-label": `inside ${titleOf(entry.name)}` }, "inside")];
     if (number) more.push(h("a", { href: `#lessons?model=${entry.name}`, "aria-label": `lesson of ${titleOf(entry.name)}` }, "lesson"));
     this.element = h("li.row", {},
-      h("div.what", {}, h("h2", {}, h("span.number", {}, number ?? "+"), ` ${number ? capital(entry.idea) : entry.title}`), h("p", {}, this.loss, h("span", {}, `${count(entry.parameters)} parameters`), more)),
+      h("div.what", {}, h("h2", {}, h("span.number", {}, number ?? "+"), ` ${number ? capital(entry.idea) : entry.title}`), h("p", {}, this.loss, h("span", {}, `${entry.parameters < 1e6 ? count(entry.parameters) : `${(entry.parameters / 1e6).toFixed(1)} million`} parameters`), more)),
       h("div", {}, this.output, this.note), this.picture);
     this.later = later;
   }

@@ -28,16 +28,26 @@ export function readSafetensors(buffer) {
 }
 
 const bits = new DataView(new ArrayBuffer(4));
+let halves; // each of the 65,536 numbers of binary16, made when one is needed: a large model has millions
 
 const read = {
-  F32: (view, start, count) => Float32Array.from({ length: count }, (_, i) => view.getFloat32(start + 4 * i, true)),
-  F16: (view, start, count) => Float32Array.from({ length: count }, (_, i) => half(view.getUint16(start + 2 * i, true))),
+  F32: (view, start, count) => each(count, (i) => view.getFloat32(start + 4 * i, true)),
+  F16: (view, start, count) => {
+    halves ??= each(65_536, half);
+    return each(count, (i) => halves[view.getUint16(start + 2 * i, true)]);
+  },
   BF16: (view, start, count) =>
-    Float32Array.from({ length: count }, (_, i) => {
+    each(count, (i) => {
       bits.setUint32(0, view.getUint16(start + 2 * i, true) << 16);
       return bits.getFloat32(0);
     }),
 };
+
+function each(count, number) {
+  const numbers = new Float32Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = number(i);
+  return numbers;
+}
 
 // IEEE 754 binary16: sign, five bits of exponent, ten of fraction.
 function half(word) {
