@@ -1,6 +1,6 @@
 """What does each change gain over task 9? python -m variants.measure --into DIR
 
-Trains task 9 and each change of variants/ for the same number of steps, with the recipe of the preset laptop, at two
+Trains task 9 and each change of variants/ for the same number of steps, with Muon as in the preset laptop, at two
 sizes: small, 0.6 million parameters, and large, 5 million. Each run is a file in DIR; those that are there are skipped,
 so that a stopped command goes on where it was. Losses are nats per character of the tuning split: the last tenth of the
 training text, which the models do not train on. `--seconds` measures the seconds a step instead, all changes in turn;
@@ -37,6 +37,8 @@ import torch
 from torch.nn import functional as F
 
 STEPS = 1000
+RECIPE = LAPTOP | {"learning_rate": 5e-3, "grad_clip": 0.3, "cooldown": 0.9}  # of small models, without dropout
+RECIPE |= {"init_std": 0.03, "dropout": 0.0, "paper_scale": False, "eval_interval": 550, "eval_every": 5}
 SIZES: dict[str, dict] = {
     "small": {"batch_size": 4, "n_embd": 96, "n_head": 3, "n_layer": 5},
     "large": {"batch_size": 4, "n_embd": 288, "n_head": 9, "n_layer": 5},
@@ -72,7 +74,7 @@ def config_of(name: str, size: str, steps: int) -> Any:
     """The Config of a run."""
     each = RUNS[name]
     config = importlib.import_module(each.module).Config()
-    known = {**LAPTOP, "max_steps": round(steps * each.steps), **SIZES[size], **getattr(each, size)}
+    known = {**RECIPE, "max_steps": round(steps * each.steps), **SIZES[size], **getattr(each, size)}
     return replace(config, **{name: value for name, value in known.items() if hasattr(config, name)})
 
 

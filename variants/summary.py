@@ -63,10 +63,11 @@ def verdict(differences: list[float]) -> str:
     if len(differences) < 2:
         return "one seed" if differences else "not measured"
     mean, spread = statistics.mean(differences), statistics.stdev(differences)
-    return "within the spread" if abs(mean) <= 2 * spread else "helps" if mean < 0 else "does not help: worse"
+    said = "within the spread" if abs(mean) <= 2 * spread else "helps" if mean < 0 else "does not help: worse"
+    return said + f" ({len(differences)} seeds)" * (len(differences) < len(SEEDS))
 
 
-def beside(size: Size, name: str) -> str:
+def next_to(size: Size, name: str) -> str:
     """What a change is made for, next to task 9."""
 
     def mean(key: str, of: str = name) -> float:
@@ -119,7 +120,7 @@ def row(size: Size, name: str) -> list[str]:
     cells += [
         f"{size.of(name, key)[0] // part:,}" if found else "" for key, part in (("parameters", 1), ("cache", 1024))
     ]
-    text = beside(size, name)
+    text = next_to(size, name)
     return [*cells, "" if "nan" in text else text, "" if name == "task09" else verdict(change)]
 
 
