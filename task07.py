@@ -2,8 +2,9 @@
 
 A large model learns its text by heart. Dropout hides a random part of the attention weights and of each branch's output
 in training, so that no part can rely on another; evaluation hides nothing. (The paper hides embeddings, not weights.)
-Config is the documented run, for a GPU. The preset laptop, in common/config.py, adds Muon, clipping, warm-up, cooldown
-and GPT-2's initial weights. It hides less, because dropout helps only in long runs (docs/training.md).
+Config is the documented run, for a GPU. The preset laptop, in common/config.py, is smaller, and adds Muon, clipping,
+warm-up, cooldown and normal initial weights. It hides nothing, because dropout helps only in longer runs
+(docs/training.md); the preset long hides a tenth.
 train() in common/train.py is task 6's loop with a schedule.
 Papers: https://jmlr.org/papers/v15/srivastava14a.html; section 5.4 of https://arxiv.org/abs/1706.03762
 
@@ -32,7 +33,6 @@ class Config(TrainingConfig):  # block_size, learning_rate and what else trainin
     n_head: int = 6  # divides n_embd
     n_layer: int = 6
     dropout: float = 0.2
-    paper_scale: bool = False  # True: divide scores by √head_size, as the paper does
 
 
 def causal_mask(T):
@@ -56,7 +56,7 @@ class SelfAttention(nn.Module):
         self.n_head = config.n_head
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
         self.projection = nn.Linear(config.n_embd, config.n_embd)
-        self.scale = (config.n_embd // config.n_head if config.paper_scale else config.n_embd) ** -0.5
+        self.scale = config.n_embd**-0.5  # an error of the documented runs: the paper has head_size**-0.5
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
 

@@ -28,7 +28,6 @@ class Config(TrainingConfig):  # block_size, learning_rate and what else trainin
     n_head: int = 6  # divides n_embd
     n_layer: int = 6
     dropout: float = 0.2
-    paper_scale: bool = False  # True: divide scores by √head_size, as the paper does
 
 
 def causal_mask(T):
@@ -67,7 +66,7 @@ class SelfAttention(nn.Module):
         self.n_head = config.n_head
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)  # rows: key, query, value of each head
         self.projection = nn.Linear(config.n_embd, config.n_embd)
-        self.scale = (config.n_embd // config.n_head if config.paper_scale else config.n_embd) ** -0.5
+        self.scale = config.n_embd**-0.5  # an error of the documented runs: the paper has head_size**-0.5
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("mask", causal_mask(config.block_size), persistent=False)
         angles = rotation_angles(config.block_size, config.n_embd // config.n_head)  # (T, D/2)

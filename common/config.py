@@ -46,39 +46,30 @@ def check_sizes(config: Any) -> None:
         raise UserError(f"n_embd {sizes['n_embd']} does not divide among n_head {sizes['n_head']}")
 
 
-# Found on a part of the training text (docs/training.md), never on the validation text.
+# Found on parts of the training text (docs/training.md), never on the validation text. Without dropout: a model this
+# small reads the text a few times only, and does not learn it by heart.
 LAPTOP = {
-    "batch_size": 16,
-    "n_embd": 256,
-    "n_head": 4,
-    "dropout": 0.02,
-    "paper_scale": True,
-    "init_std": 0.02,
+    "batch_size": 12,
+    "n_embd": 192,
+    "n_head": 3,
+    "n_layer": 4,
+    "dropout": 0.0,
+    "init_std": 0.03,
     "optimizer": "muon",
-    "learning_rate": 2e-3,
+    "learning_rate": 5e-3,
     "weight_decay": 0.1,
-    "grad_clip": 1.0,
+    "grad_clip": 0.3,
     "warmup": 1 / 30,
-    "cooldown": 0.7,
-    "max_steps": 1200,
-    "eval_interval": 300,
+    "cooldown": 0.9,
+    "max_steps": 2200,
+    "eval_interval": 550,
     "whole_split": True,
+    "eval_every": 5,
 }
 
 # Name → what it changes in a Config. `long` made the weights that task 8 writes with.
 PRESETS: dict[str, dict] = {
     "documented": {},
     "laptop": LAPTOP,
-    "long": LAPTOP
-    | {
-        "n_embd": 192,
-        "n_head": 3,
-        "n_layer": 4,
-        "dropout": 0.1,
-        "learning_rate": 5e-3,
-        "cooldown": 0.9,
-        "max_steps": 4000,
-        "eval_interval": 500,
-        "eval_every": 5,
-    },
+    "long": LAPTOP | {"batch_size": 16, "dropout": 0.1, "max_steps": 6000, "eval_interval": 1000},
 }

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 
-from common.precision import product_dtype
+from common import precision
 
 import torch
 
@@ -32,7 +32,7 @@ def gemm_gflops(dtype: torch.dtype) -> float:
 def describe() -> str:
     """One line: cores, kind, PyTorch, and GEMM speed of one core."""
     speeds = [f"float32 {gemm_gflops(torch.float32):.0f}"]
-    if product_dtype(torch.device("cpu")) == torch.bfloat16:
+    if precision.product_dtype(torch.device("cpu")) == torch.bfloat16:
         speeds.append(f"bfloat16 {gemm_gflops(torch.bfloat16):.0f}")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
     return f"{machine}; GEMM on one core: {', '.join(speeds)} GFLOP/s"

@@ -133,10 +133,12 @@ def _check_free(place: Path, resumed: Path | None, remedy: str) -> None:
 
 
 def _say_what_begins(options: argparse.Namespace) -> None:
-    config, dtype = options.config, str(product_dtype(options.device)).removeprefix("torch.")
+    config, has_bfloat16 = options.config, product_dtype(options.device) == torch.bfloat16
+    device = "processor" if options.device.type == "cpu" else "GPU"
+    products = f"bfloat16, which this {device} has" if has_bfloat16 else f"float32: this {device} has no bfloat16"
     every = "every block" if config.eval_every == 1 else f"one in {config.eval_every} blocks"
     sample = f"{every} of the validation text" if config.whole_split else "random batches"
-    hint(f"Preset {options.preset}: {config.max_steps} steps, products in {dtype}. Losses over {sample}.")
+    hint(f"Preset {options.preset}: {config.max_steps} steps. Products in {products}. Losses over {sample}.")
 
 
 def _same(one: Path, other: Path | None) -> bool:

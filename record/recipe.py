@@ -30,7 +30,6 @@ RECIPE = task07.Config(
     n_head=4,
     n_layer=4,
     dropout=0.0,
-    paper_scale=True,
     max_steps=2000,
     init_std=0.02,
     learning_rate=1e-3,
@@ -46,6 +45,8 @@ def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
     config = dataclasses.replace(RECIPE, max_steps=steps)
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed, bfloat16=False)
+    for block in run.model.blocks:
+        block.attention.scale = (config.n_embd // config.n_head) ** -0.5  # as the paper
     start = time.perf_counter()
     for step in range(steps):
         run.step(corpus, step)

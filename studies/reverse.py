@@ -43,7 +43,6 @@ def build(length: int, steps: int, path: Path | None = None):
         n_head=1,
         n_layer=2,
         dropout=0.0,
-        paper_scale=True,
         max_steps=steps,
         learning_rate=2e-3,
         warmup=50 / steps,

@@ -147,15 +147,9 @@ def lively(model):
     return model.eval()
 
 
-def test_the_papers_scale_is_one_switch_away():
-    for paper, divisor in ((False, 24), (True, 8)):
-        layer = task07.SelfAttention(small(task07, paper_scale=paper))
-        assert layer.scale == pytest.approx(divisor**-0.5)
-
-
 def test_the_scale_is_the_documented_one():
     assert load("task01").SelfAttention(small(load("task01"), head_size=10)).scale == pytest.approx(10**-0.5)
-    for name in CORE[1:]:
+    for name in (*CORE[1:], "task07", "task08_infinite", "task09_rope"):
         assert load(name).SelfAttention(small(load(name))).scale == pytest.approx(24**-0.5)
 
 

@@ -1,6 +1,7 @@
-"""Draw the validation curves of tasks 1 to 6 from the committed logs: python -m tools.curves
+"""Draw the validation curves from the committed logs: python -m tools.curves
 
-Reads docs/logs/task0*.txt and the documented numbers, writes docs/images/validation.png.
+Writes docs/images/validation.png (tasks 1 to 6 over their steps, and the documented numbers) and docs/images/laptop.png
+(tasks 7 and 9 and the record over the seconds of their runs, which are shared evenly among the steps).
 Needs matplotlib: pip install matplotlib==3.11.2.
 """
 
@@ -13,6 +14,7 @@ from studies.questions.shared import COLOURS
 from studies.report import pyplot
 
 ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "docs" / "logs"
 TITLES = {
     "task01": "1  one head",
     "task02": "2  four heads",
@@ -23,13 +25,42 @@ TITLES = {
 }
 
 
+LINE = re.compile(r"^Epoch (\d+): .* avg val loss ([\d.]+)$", re.MULTILINE)
+RUNS = {"task07": "7  dropout and scale", "task09_rope": "9  rotary positions", "speedrun_laptop": "the record"}
+
+
 def main() -> None:
-    documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text())
+    draw_steps()
+    draw_seconds()
+
+
+def draw_seconds() -> None:
+    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    for (name, title), colour in zip(RUNS.items(), COLOURS, strict=False):
+        for path in sorted(LOGS.glob(f"{name}_seed*.txt")):
+            log = path.read_text(encoding="utf-8")
+            seconds, final = (
+                float(re.findall(pattern, log, re.M)[0]) for pattern in (r"^# (\d+) s", r"^Final.*?: (\S+)")
+            )
+            lines = [(int(step), float(loss)) for step, loss in LINE.findall(log)]
+            times = [seconds * step / (lines[-1][0] + 1) for step, _ in lines[:-1]] + [seconds]
+            losses = [loss for _, loss in lines[:-1]] + [final]
+            axes.plot(times, losses, "o-", color=colour, markersize=4, label=title)
+            title = None  # once for all seeds
+    axes.axhline(1.4868, color="black", linestyle="--", linewidth=1, label="documented, on a GPU")
+    axes.set(xlabel="seconds from start to end, two cores with bfloat16 instructions", ylim=(1.4, 2.1), xlim=(0, None))
+    axes.set(ylabel="validation loss (nats per character)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(ROOT / "docs" / "images" / "laptop.png", dpi=110)
+
+
+def draw_steps() -> None:
+    documented = json.loads((LOGS / "documented.json").read_text())
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (task, title), colour in zip(TITLES.items(), COLOURS, strict=True):
-        log = (ROOT / "docs" / "logs" / f"{task}.txt").read_text(encoding="utf-8")
-        lines = re.findall(r"^Epoch (\d+): .* avg val loss ([\d.]+)$", log, re.MULTILINE)
-        epochs, losses = zip(*((int(epoch), float(loss)) for epoch, loss in lines), strict=True)
+        log = (LOGS / f"{task}.txt").read_text(encoding="utf-8")
+        epochs, losses = zip(*((int(epoch), float(loss)) for epoch, loss in LINE.findall(log)), strict=True)
         axes.plot(epochs, losses, color=colour, label=title)
         epochs, _, losses = zip(*documented[task], strict=True)
         axes.plot(epochs, losses, "o", color=colour, markersize=5, markerfacecolor="none")

@@ -31,11 +31,10 @@ import torch._dynamo  # what the first step imports: before the runs are forked
 TEXT = "To be, or not to be, that is the question:\n" * 25
 SIZES_OF_A_SECOND = {"batch_size": 4, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "dropout": 0.1}
 SMALL = LAPTOP | SIZES_OF_A_SECOND | {"max_steps": 40, "eval_interval": 1, "eval_batches": 2, "whole_split": False}
-SIZES = {name: value for name, value in SMALL.items() if name != "paper_scale"}
 SCRIPTS = [
     (task07, SMALL | {"accumulate": 2, "optimizer": "adamw"}),
     (task09_rope, SMALL),
-    (speedrun, speedrun.PRESETS["hour"] | SIZES | {"first_window": 4}),
+    (speedrun, speedrun.PRESETS["hour"] | SMALL | {"first_window": 4}),
 ]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 

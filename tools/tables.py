@@ -25,10 +25,12 @@ LESSONS = {
     "task04": "three blocks",
     "task05": "skip connections and an MLP",
     "task06": "layer normalization before each branch",
-    "task07": "dropout and scale; a laptop adds Muon, clipping, warm-up, cooldown and GPT-2's initial weights",
+    "task07": "dropout and scale; a laptop adds Muon, clipping, warm-up, cooldown, other initial weights, not dropout",
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
+
+KINDS = "minutes, bfloat16", "minutes, AVX2"  # processors with bfloat16 instructions, and without
 
 
 def logs(pattern: str) -> list[str]:
@@ -70,9 +72,11 @@ def final(logs: list[str], over: str) -> str:
     return spread([float("".join(parts)) for parts in found])
 
 
-def minutes(logs: list[str]) -> str:
-    seconds = [numbers(r"^# (\d+) s from start", log)[0] for log in logs]
-    return f"{statistics.mean(seconds) / 60:.1f}"
+def minutes(logs: list[str], bfloat16: bool = True) -> str:
+    """Mean from start to end on processors with bfloat16 instructions, or on others, as the logs' last lines say."""
+    runs = re.findall(r"^# (\d+) s from start to end on (.*)$", "\n".join(logs), re.MULTILINE)
+    seconds = [int(seconds) for seconds, machine in runs if ("bfloat16" in machine) == bfloat16]
+    return f"{statistics.mean(seconds) / 60:.1f}" if seconds else "not measured"
 
 
 def lessons() -> str:
@@ -96,15 +100,26 @@ def lessons() -> str:
 
 def large() -> str:
     """Tasks 7 and 9."""
-    rows = [["command", "seeds", "whole split", "random batches", "minutes"]]
+    rows = [["command", "seeds", "whole split", "random batches", *KINDS]]
     for name, command in (
         ("task07", "python task07.py"),
         ("task09_rope", "python task09_rope.py"),
         ("task07_long", "python task07.py --preset long"),
     ):
         logs = seeds(name)
-        rows.append([f"`{command}`", str(len(logs)), final(logs, "split"), final(logs, "random"), minutes(logs)])
+        times = minutes(logs), minutes(logs, bfloat16=False)
+        rows.append([f"`{command}`", str(len(logs)), final(logs, "split"), final(logs, "random"), *times])
     return markdown(*rows)
+
+
+def pace() -> str:
+    """Seconds a step of the presets, today's and the former ones."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    command = r"^\$ (?:.* )?python -m benchmarks\.pace (\w+)(.*)\n.*?([\d.]+) s a step"
+    for task, changes, seconds in re.findall(command, read("pace"), re.MULTILINE):
+        rows.setdefault((task, "the former preset" if "=" in changes else "today's"), []).append(seconds)
+    head = ["preset `laptop` of", "", "bfloat16", "float32", "float32, AVX2 only"]
+    return markdown(head, *([*names, *times] for names, times in rows.items()))
 
 
 def speed() -> str:
@@ -117,13 +132,14 @@ def speed() -> str:
 
 def record() -> str:
     """The speedrun."""
-    rows = [["command", "whole split", "random batches", "minutes"]]
+    rows = [["command", "whole split", "random batches", *KINDS]]
     for name, command in (
         ("laptop", "python -m record.speedrun"),
         ("hour", "python -m record.speedrun --preset hour"),
     ):
         logs = seeds(f"speedrun_{name}")
-        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), minutes(logs)])
+        times = minutes(logs), minutes(logs, bfloat16=False)
+        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), *times])
     return markdown(*rows)
 
 
@@ -280,13 +296,6 @@ def grading() -> str:
     return markdown(["--jobs 2", "seconds in all", "seconds a file"], *map(list, found))
 
 
-def scale() -> str:
-    """The scale of the scores."""
-    losses = re.findall(r"paper_scale=(\w+)\n.*\n +400 \w+: train ([\d.]+), tuning ([\d.]+)", read("scale"))
-    names = {"False": "√n_embd, as the documented runs", "True": "√head_size, as the paper"}
-    return markdown(["scores divided by", "train loss", "tuning loss"], *([names[n], a, b] for n, a, b in losses))
-
-
 def question(name: str) -> Callable[[], str]:
     """The n-th table of a question's part of its log: name is "question NAME N"."""
     _, topic, index = name.split()
@@ -304,8 +313,8 @@ def variants(size: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts, equal_time,
-        step, generation, scale, convergence, overlap, documented, grading
+        lessons, large, pace, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts,
+        equal_time, step, generation, convergence, overlap, documented, grading
     )
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ DISTANCES = (0, 1, 4, 16, 63)
 
 def layers(longest):
     """An LSTM and an attention layer of the same width."""
-    config = task07.Config(block_size=longest, n_embd=WIDTH, n_head=1, dropout=0.0, paper_scale=True)
+    config = task07.Config(block_size=longest, n_embd=WIDTH, n_head=1, dropout=0.0)
     return nn.LSTM(WIDTH, WIDTH, batch_first=True), task07.SelfAttention(config)
 
 

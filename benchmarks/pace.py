@@ -1,0 +1,60 @@
+"""How long does a step take here, and a whole run? python -m benchmarks.pace TASK NAME=VALUE…
+
+Takes some steps of a preset `laptop`, with fields changed if wanted. `--float32` multiplies in float32, as on a
+processor without bfloat16 instructions. With ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+MKL_ENABLE_INSTRUCTIONS=AVX2 in the environment, a newer x86-64 processor is kept to AVX2, so that it computes like an
+older one of the same clock.
+"""
+
+import importlib
+import statistics
+import time
+
+from common import precision
+from common.data import Corpus
+from common.machine import describe
+from common.options import DEFAULT_TEXT
+from common.parser import Parser, whole_number
+from common.run import progress, run
+from studies import setup
+from studies.report import add_threads
+from studies.tuning import MODULES, changed
+
+import torch
+
+WARM = 3  # steps that are not counted
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("task", choices=MODULES, help="%(choices)s")
+    parser.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="a field of its Config")
+    parser.add_argument("--steps", type=whole_number(1), default=12, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--float32", action="store_true", help="products in float32")
+    add_threads(parser)
+    options = parser.parse_intermixed_args()
+    torch.set_num_threads(options.threads)
+    if options.float32:
+        precision.product_dtype = lambda device: torch.float32
+    progress.where = "while it measured"
+    module = importlib.import_module(MODULES[options.task])
+    config = changed(setup.preset(module), options.changes)
+    corpus = Corpus(DEFAULT_TEXT, config.block_size)
+    model = setup.build(module.GPT, config, len(corpus.vocabulary), seed=42)
+    times = []
+    for _ in range(WARM + options.steps):
+        start = time.perf_counter()
+        model.step(corpus, config.max_steps - 1)  # the last has the whole block in its windows
+        times.append(time.perf_counter() - start)
+    each = statistics.median(times[WARM:])
+    dtype = str(precision.product_dtype(torch.device("cpu"))).removeprefix("torch.")
+    print(
+        f"{options.task}: {each:.3f} s a step (median of {options.steps}), "
+        f"{setup.parameters(model.model):,} parameters, "
+        f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
+    )
+    print(f"# {options.threads} threads of {torch.backends.cpu.get_cpu_capability()}, {describe()}")
+
+
+if __name__ == "__main__":
+    run(main)
