@@ -16,9 +16,9 @@ from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, whole_number
 from common.run import progress, run
+from record.tuning import MODULES, changed
 from studies import setup
 from studies.report import add_threads
-from studies.tuning import MODULES, changed
 
 import torch
 

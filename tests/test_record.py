@@ -265,10 +265,10 @@ def test_every_idea_is_a_field_that_an_ablation_leaves_out():
 
 def test_a_tuning_run_changes_fields_by_name_and_type():
     preset = setup.preset(task07)
-    got = tuning.changed(preset, ["dropout=0", "n_layer=3", "paper_scale=False", "optimizer=adamw"])
-    expected = {"dropout": 0.0, "n_layer": 3, "paper_scale": False, "optimizer": "adamw"}
+    got = tuning.changed(preset, ["dropout=0", "n_layer=3", "whole_split=False", "optimizer=adamw"])
+    expected = {"dropout": 0.0, "n_layer": 3, "whole_split": False, "optimizer": "adamw"}
     assert got == dataclasses.replace(preset, **expected)
-    for wrong in ("layers=3", "n_layer=3.5", "n_layer=", "n_layer", "paper_scale=1", "dropout=__import__('os')"):
+    for wrong in ("layers=3", "n_layer=3.5", "n_layer=", "n_layer", "whole_split=1", "dropout=__import__('os')"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
             tuning.changed(preset, [wrong])
 
