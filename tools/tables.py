@@ -98,6 +98,15 @@ def lessons() -> str:
     return markdown(*rows)
 
 
+def samples() -> str:
+    """Two lines that some lessons wrote, the first of their logs' samples with 25 characters and more."""
+    rows = [["task", "what it writes"]]
+    for name in ("task01", "task04", "task06", "task09_rope"):
+        written = (logs(f"{name}.txt") or seeds(name))[0].partition("trained model: \n")[2].splitlines()
+        rows.append([str(int(name[4:6])), "<br>".join([line for line in written if len(line) >= 25][:2])])
+    return markdown(*rows)
+
+
 def large() -> str:
     """Tasks 7 and 9."""
     rows = [["command", "seeds", "whole split", "random batches", *KINDS]]
@@ -313,7 +322,7 @@ def variants(size: str) -> Callable[[], str]:
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, large, pace, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts,
+        lessons, samples, large, pace, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts,
         equal_time, step, generation, convergence, overlap, documented, grading
     )
 }  # fmt: skip
