@@ -3,8 +3,7 @@
 A large model learns its text by heart. Dropout hides a random part of the attention weights and of each branch's output
 in training, so that no part can rely on another; evaluation hides nothing. (The paper hides embeddings, not weights.)
 Config is the documented run, for a GPU. The preset laptop, in common/config.py, is smaller, and adds Muon, clipping,
-warm-up, cooldown and normal initial weights. It hides nothing, because dropout helps only in longer runs
-(docs/training.md); the preset long hides a tenth.
+warm-up, cooldown and other initial weights. It hides nothing: dropout helps in longer runs only (docs/training.md).
 train() in common/train.py is task 6's loop with a schedule.
 Papers: https://jmlr.org/papers/v15/srivastava14a.html; section 5.4 of https://arxiv.org/abs/1706.03762
 
