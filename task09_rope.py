@@ -1,8 +1,7 @@
 """Task 9: rotary position embedding (RoPE).
 
 Queries and keys are turned by an angle that grows with their position, so that their product depends on how far apart
-they are. No position is added to the tokens, and values are not turned. Task 9 asks for one change that newer models
-have; variants/ has nine others, with checks (docs/variants.md).
+they are. No position is added. The course asks for one newer change; variants/ has nine others (docs/variants.md).
 Papers: RoFormer, https://arxiv.org/abs/2104.09864; used in LLaMA, https://arxiv.org/abs/2302.13971
 """
 
