@@ -37,7 +37,7 @@ def main() -> None:
 def draw_seconds() -> None:
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (name, title), colour in zip(RUNS.items(), COLOURS, strict=False):
-        for path in sorted(LOGS.glob(f"{name}_seed*.txt")):
+        for path in sorted([*LOGS.glob(f"{name}_seed*.txt"), *ROOT.glob(f"record/logs/{name}_seed*.txt")]):
             log = path.read_text(encoding="utf-8")
             seconds, final = (
                 float(re.findall(pattern, log, re.M)[0]) for pattern in (r"^# (\d+) s", r"^Final.*?: (\S+)")
@@ -46,7 +46,7 @@ def draw_seconds() -> None:
             times = [seconds * step / (lines[-1][0] + 1) for step, _ in lines[:-1]] + [seconds]
             losses = [loss for _, loss in lines[:-1]] + [final]
             axes.plot(times, losses, "o-", color=colour, markersize=4, label=title)
-            title = None  # once for all seeds
+            title = "_"  # no entry in the legend for the other seeds
     axes.axhline(1.4868, color="black", linestyle="--", linewidth=1, label="documented, on a GPU")
     axes.set(xlabel="seconds from start to end, two cores with bfloat16 instructions", ylim=(1.4, 2.1), xlim=(0, None))
     axes.set(ylabel="validation loss (nats per character)")

@@ -89,7 +89,7 @@ function selfAttention(model, block, i, x, T, cache, seen) {
   const first = cache.rows;
   const S = first + T;
   const { keys, values } = cache.update(i, k, v, C); // (S, H·D)
-  const size = config.head_size ?? (config.paper_scale ? D : config.n_embd);
+  const size = config.head_size ?? config.n_embd;
   const scale = fault === "no_scale" ? 1 : size ** -0.5;
   const mixed = new Float32Array(T * C); // (T, H·D)
   for (let h = 0; h < H; h++) {

@@ -24,7 +24,7 @@ WRITTEN = 300
 def small(name: str):
     """A lesson's model, in evaluation mode, with weights far from their initial ones."""
     module = importlib.import_module(name)
-    config = module.Config(**LARGE, paper_scale=name == "task07") if name > "task06" else module.Config()
+    config = module.Config(**LARGE) if name > "task06" else module.Config()
     torch.manual_seed(7)
     model = module.GPT(config, len(VOCABULARY)).eval()
     for parameter in model.parameters():
