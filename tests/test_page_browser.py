@@ -263,6 +263,30 @@ def test_every_lesson_has_its_page(visit, name):
     assert page.locator(".diff .come").count() or name == "task01"
 
 
+def test_without_weights_the_page_says_so(browser, served):
+    with browser.new_page(bypass_csp=True) as page:
+        page.route("**/models/index.json", lambda route: route.fulfill(status=404))
+        page.goto(served.address)
+        page.wait_for_function("document.querySelector('#error').textContent")
+        assert "no weights" in page.get_by_role("alert").inner_text()
+
+
+@pytest.mark.parametrize("saving", [False, True])
+def test_a_large_model_joins_later_and_on_a_click_where_data_are_saved(browser, served, saving):
+    """Task 6's file, called large."""
+    models = [about | ({"bytes": 2_000_000} if about["name"] == "task06" else {}) for about in INDEX]
+    with browser.new_page(bypass_csp=True) as page:
+        page.route("**/models/index.json", lambda route: route.fulfill(json={"models": models}))
+        if saving:
+            page.add_init_script("Object.defineProperty(navigator, 'connection', { value: { saveData: true } })")
+        page.goto(served.address)
+        if saving:
+            written(page)
+            assert texts(page)[5] == ""
+            page.get_by_role("button", name="Fetch 2.0 MB").click()
+        page.wait_for_function("document.querySelectorAll('.row .text')[5].textContent.length > 150")
+
+
 DROP = """([name, data]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name));

@@ -36,18 +36,23 @@ requestAnimationFrame(frame);
 """
 
 
+def chromium() -> str:
+    """Where Debian's browser is. Raises UserError if it is missing."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        raise UserError("needs a browser: apt-get install chromium")
+    return path
+
+
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--fast", action="store_true", help="let them write at the fastest speed")
     options = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        raise UserError("needs a browser: apt-get install chromium")
     driver = optional("playwright.sync_api", "browser")
     progress.where = "while the page was measured"
     with Server(0) as server, driver.sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(bypass_csp=True)
         page.add_init_script(WATCH)
         page.goto(server.address)

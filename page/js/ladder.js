@@ -93,6 +93,7 @@ export async function show(place) {
   let speed = 40;
   let before = performance.now();
   let gone = false;
+  let rested = false; // all had written, and none was paused
 
   const button = h("button.main", { type: "button", onclick: () => (playing ? pause() : start()) });
   const label = () => (button.textContent = playing ? "Pause" : full() ? "Write on" : "Start");
@@ -102,6 +103,7 @@ export async function show(place) {
   const start = () => {
     if (full()) goal += LENGTH;
     playing = true;
+    rested = false;
     label();
   };
 
@@ -119,6 +121,7 @@ export async function show(place) {
     }
     if (playing && full() && !rows.some(({ busy }) => busy)) {
       pause();
+      rested = true;
       say(`All have written ${goal} characters.`);
     }
     requestAnimationFrame(tick);
@@ -160,19 +163,22 @@ export async function show(place) {
     state[name] = read(event.target.value);
     restart();
   } });
+  const wide = matchMedia("(min-width: 60rem)"); // on a narrow screen the settings are folded, so that the text is seen
+  const settings = h("details.settings", { open: wide.matches }, h("summary", {}, "Prompt, seed, temperature, speed"), h("div", {},
+    field("Prompt", input("prompt", { type: "text", maxlength: 200, size: 12, autocomplete: "off", spellcheck: "false" }, String)),
+    field("Seed", input("seed", { type: "number", min: 0, max: 2 ** 32 - 1, required: true }, Number)),
+    field("Temperature", input("temperature", { type: "number", min: 0, max: 2, step: 0.1, required: true }, Number)),
+    field("Speed", select(SPEEDS, speed, (value) => (speed = Number(value))))));
+  wide.addEventListener("change", () => (settings.open = wide.matches));
   place.append(
-    h("p.lead", {}, "All write on from one prompt, with the same random numbers: what you see between two rows is what one idea buys. Loss is in nats per character of text that no model has seen; less is better."),
-    h("form.controls", { onsubmit: (event) => event.preventDefault() },
-      field("Prompt", input("prompt", { type: "text", maxlength: 200, size: 12, autocomplete: "off", spellcheck: "false" }, String)),
-      field("Seed", input("seed", { type: "number", min: 0, max: 2 ** 32 - 1, required: true }, Number)),
-      field("Temperature", input("temperature", { type: "number", min: 0, max: 2, step: 0.1, required: true }, Number)),
-      field("Speed", select(SPEEDS, speed, (value) => (speed = Number(value)))),
+    h("p.lead", {}, "One prompt, the same random numbers: what you see between two rows is what one idea buys."),
+    h("form.controls", { onsubmit: (event) => event.preventDefault() }, settings,
       h("label.field.slide", {}, h("span", {}, "Training step ", said), slider),
-      h("div.buttons", {}, button,
-        h("button", { type: "button", onclick: restart }, "Again"),
-        h("button", { type: "button", onclick: () => copy(rows.map((row) => `${titleOf(row.entry.name)}: ${state.prompt}${row.written}`).join("\n\n"), "The text") }, "Copy text"),
-        h("button", { type: "button", onclick: () => copy(link(), "The link") }, "Copy link"))),
+      h("div.buttons", {}, button, h("button", { type: "button", onclick: restart }, "Again"))),
     list,
+    h("div.below", {}, h("p.soft", {}, "Loss: nats per character of text that no model has seen. Less is better."), h("div.buttons", {},
+      h("button", { type: "button", onclick: () => copy(rows.map((row) => `${titleOf(row.entry.name)}: ${state.prompt}${row.written}`).join("\n\n"), "The text") }, "Copy text"),
+      h("button", { type: "button", onclick: () => copy(link(), "The link") }, "Copy link"))),
   );
   label();
   begin();
@@ -188,7 +194,12 @@ export async function show(place) {
     requestAnimationFrame(tick);
     await Promise.all(small.map((row) => row.begin()));
     for (const row of large) {
-      const join = () => { row.waiting = false; return row.begin(); };
+      const join = async () => {
+        row.waiting = false;
+        if (!(await row.begin())) return;
+        if (rested) playing = true; // the others were faster
+        label();
+      };
       if (navigator.connection?.saveData) row.note.replaceChildren(h("button", { type: "button", onclick: join }, `Fetch ${megabytes(row.entry.bytes)}`));
       else if (!gone) await join();
     }
