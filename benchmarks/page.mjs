@@ -1,4 +1,4 @@
-// How fast do the page's models write? node benchmarks/page.mjs > docs/logs/page_speed.txt
+// How fast do the page's models write? node benchmarks/page.mjs > docs/logs/page_writing.txt
 //
 // Characters a second of each model in page/models, on one core: with the key-value cache until the block is full, and
 // reading the whole window again for each character, as the lessons' generate does.

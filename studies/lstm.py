@@ -85,7 +85,7 @@ def generate(model: LSTM, tokens: torch.Tensor, temperature: float = 1.0):
 def base(quick: bool):
     """The GPTs' Config."""
     config = setup.by_the_clock(setup.preset(task07))
-    return replace(config, batch_size=8, block_size=32, n_embd=32, n_layer=1) if quick else config
+    return replace(config, batch_size=8, block_size=32, n_embd=32, n_head=2, n_layer=1) if quick else config
 
 
 def configs(vocab_size: int, quick: bool) -> dict:

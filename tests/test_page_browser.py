@@ -126,6 +126,9 @@ def test_all_lessons_write_from_the_prompt(visit):
 def test_pause_stops_all_and_start_goes_on(visit):
     page = visit()
     page.get_by_label("Speed").select_option("slowly")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.row .text')].every(text => text.innerText)"
+    )  # all are there
     page.get_by_role("button", name="Pause").click()
     page.wait_for_timeout(300)  # what was asked for arrives
     before = texts(page)
@@ -148,10 +151,12 @@ def test_the_slider_goes_from_noise_to_words_and_back(visit):
     page = visit()
     last = written(page)
     slider = slide(page, 0)
-    rows = "last => [...document.querySelectorAll('.row .text')].map(text => text.innerText).every((text, i) => "
+    with_steps = sum(bool(about["snapshots"]) for about in INDEX)
+    texts_of = "[...document.querySelectorAll('.row .text')].map(text => text.innerText)"
+    rows = f"last => {texts_of}.slice(0, {with_steps}).every((text, i) => "
     page.wait_for_function(rows + "text !== last[i] && text.length > 150)", arg=last)
     noise = texts(page)
-    assert all(a != b for a, b in zip(noise, last, strict=True))
+    assert all(a != b for a, b in zip(noise[:with_steps], last[:with_steps], strict=True))
     assert slider.get_attribute("aria-valuetext") == "step 0" and "4.2491" in page.locator(".what").first.inner_text()
     slider.press("End")
     page.wait_for_function(rows + "text === last[i])", arg=last)
@@ -354,7 +359,8 @@ def test_axe_finds_nothing(visit, view, scheme):
     if view == "ladder":
         written(page)
     for summary in page.locator("summary").all():
-        summary.click()
+        if summary.is_visible():
+            summary.click()
     assert problems(page) == []
 
 

@@ -87,13 +87,20 @@ def logged(name: str) -> list[list[float]]:
     return [[int(s), float(a), float(b)] for s, a, b in LINE.findall(path.read_text(encoding="utf-8"))]
 
 
+def final(name: str) -> float:
+    """The loss that a lesson's log ends with: of the whole validation text if it has that, else of its last line."""
+    log = LOGS / f"{name}.txt" if (LOGS / f"{name}.txt").exists() else min(LOGS.glob(f"{name}_seed*.txt"))
+    whole = re.search(r"^Final val loss: ([\d.]+)", log.read_text(encoding="utf-8"), re.MULTILINE)
+    return float(whole[1]) if whole else logged(name)[-1][2]
+
+
 def entry(name: str, state: dict, place: dict) -> dict:
     """What index.json says of a lesson's model."""
     log = logged(name)
     size = sum(tensor.numel() for tensor in state["model"].values())
     about = {"name": name, "script": f"{name}.py", "idea": LESSONS[name].partition(";")[0], "parameters": size}
     return about | {
-        "val_loss": log[-1][2],
+        "val_loss": final(name),
         "log": log,
         "config": state["config"],
         **place,
