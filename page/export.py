@@ -20,4 +20,12 @@ def as_safetensors(state: dict[str, Any], dtype: torch.dtype = torch.float32, fa
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in state["model"].items()}
     metadata = {"model_name": state["model_name"], "step": str(state["step"]), "fault": fault}
     metadata |= {name: json.dumps(state[name], ensure_ascii=False) for name in ("config", "vocabulary")}
-    return optional("safetensors.torch", "page").save(tensors, metadata)
+    library = optional("safetensors", "page")  # its module for PyTorch needs NumPy
+    types = {torch.float32: "float32", torch.float16: "float16"}
+    parts = {
+        name: library.TensorSpec(
+            dtype=types[dtype], shape=list(tensor.shape), data_ptr=tensor.data_ptr(), data_len=tensor.nbytes
+        )
+        for name, tensor in tensors.items()
+    }
+    return library.serialize(parts, metadata)

@@ -239,7 +239,7 @@ def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
 def make(kind: str, corpus: Sequences, sizes: dict, seed: int, quick: bool, path: Path | None = None) -> setup.Run:
     """A run that has not begun. Words are read with the weights that write them, because there are many."""
     tiny = {"n_embd": 32, "n_layer": 1, "batch_size": 8} if quick else {}
-    config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, **sizes | tiny))
+    config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, n_head=4, **sizes | tiny))
     if path:
         config = replace(config, optimizer="adamw", init_std=0.0)
         return setup.build(partial(own.load, path), config, len(corpus.vocabulary), seed)

@@ -151,7 +151,7 @@ def test_a_piece_computes_what_the_scripts_do():
         ("input()", "EOFError"),
         ("import task01", "ModuleNotFoundError: task01 is the repository's own"),
         ("from exercises.official import attention", "ModuleNotFoundError: exercises is the repository's own"),
-        ("import check.judge.reference", "ModuleNotFoundError: No module named 'check.judge.reference'"),
+        ("import check.judge.reference", "ModuleNotFoundError: No module named 'check.judge'"),
     ],
 )
 def test_what_ends_or_fails_is_named(monkeypatch, tmp_path, code, got):

@@ -23,7 +23,7 @@ TOLD = {  # those that are not to pass: the stage, and words of what is said
     ("002/config/task04_linear.py", "task04"): ("logits", "without its activation"),
     ("002/config/task05_no_projection.py", "task05"): ("parameters", "Which layer mixes the heads"),
     ("002/config/task07_paper_dropout.py", "task07"): ("dropout", "none on the attention weights"),
-    ("002/config/task09_rmsnorm_swiglu.py", "task09"): ("parameters", "no check for it"),
+    ("002/config/task09_rmsnorm_swiglu.py", "task09"): ("parameters", "unknown change"),
 }
 TOLD_ALL = {"002/globals": ("interface", "Are the globals"), "002/script": ("identity", "import")}
 

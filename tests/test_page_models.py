@@ -53,6 +53,7 @@ def test_every_fault_of_the_page_is_a_bug_of_the_table():
 
 @written
 def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("numpy", reason="safetensors.torch needs NumPy")
     from safetensors.torch import load as load_others
 
     path = tmp_path / "my.pt"

@@ -154,7 +154,8 @@ def test_task_9_knows_which_change_was_made(name, text, said, tmp_path):
 def test_a_bug_is_no_change(change, tmp_path):
     for bug in [each for each in BUGS[change] if each[3] == "logits"][:2]:
         results = checked(tmp_path, Mutant(change, *bug).text())
-        assert verdict(results) == "fail", bug[0]
+        expected = "pass" if bug[0] == "no window" else "fail"  # without its window it is task 9
+        assert verdict(results) == expected, bug[0]
 
 
 TASK09 = build.source("task09_rope")

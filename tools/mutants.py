@@ -275,7 +275,7 @@ MUTANTS = [
     *_each(["task09_rope"], "rotation in the first head only", "k, q = rotate(k, self.angles[:T]), rotate(q, self.angles[:T])",
            "k, q = (torch.cat([rotate(x[:, :1], self.angles[:T]), x[:, 1:]], dim=1) for x in (k, q))", "logits"),
     *_each(["task09_rope"], "a table of positions next to the rotation", "        self.blocks = nn.Sequential(",
-           "        self.table = nn.Embedding(config.block_size, config.n_embd)\n        self.blocks = nn.Sequential(", "parameters"),
+           "        self.table = nn.Embedding(config.block_size, config.n_embd)\n        self.blocks = nn.Sequential(", "gradients"),
     *_each(["task09_rope"], "frequencies of n_embd, cut to D/2",
            "-torch.arange(0, D, 2) / D)", "-torch.arange(0, 4 * D, 2) / (4 * D))[: D // 2]", "logits"),
     *_each(["task01", "task05", "task09_rope"], "scores of exactly 0 are lost", "    scores = torch.where(mask, scores, float(\"-inf\"))\n",
