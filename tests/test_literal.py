@@ -44,7 +44,7 @@ def test_a_literal_file_passes_or_is_told_why_not(file, piece, tmp_path, monkeyp
     found = first_failure(task_named(piece), CASES / file)
     told = TOLD.get((file, piece)) or TOLD_ALL.get(file.rpartition("/")[0])
     if told:
-        assert found.stage == told[0] and told[1] in f"{found.got} {found.what} {found.hint}", found
+        assert found.stage == told[0] and told[1] in f"{found.got} {found.what} {found.hint} {found.detail}", found
     else:
         assert found is None, found
 
