@@ -58,7 +58,8 @@ class Row {
   measure() {
     const { log } = this.entry;
     if (!log) return;
-    const { loss, exact } = lossAt(log, state.step);
+    const last = state.step >= lastStep(this.entry); // where a run ends with the whole text, its loss on that
+    const { loss, exact } = last ? { loss: this.entry.val_loss, exact: true } : lossAt(log, state.step);
     this.loss.replaceChildren("loss ", h("b", {}, `${exact ? "" : "≈ "}${loss.toFixed(exact ? 4 : 1)}`));
     this.picture.replaceChildren(curve([{ log }], { step: state.step }));
   }
