@@ -1,11 +1,12 @@
 """What the benchmarks and the project's tools measure and write, in small."""
 
+import itertools
 import re
 import sys
 
 import task07
-from benchmarks import gain, step
-from common import machine
+from benchmarks import gain, pace, step
+from common import machine, precision
 from common.checkpoint import load, save_run
 from common.data import Corpus
 from common.evaluate import score_split
@@ -30,6 +31,19 @@ def test_a_profile_finds_the_matrix_products():
 
 def test_the_machine_is_described_with_its_speed():
     assert re.search(r"\d+ cores, \S+, PyTorch \S+; GEMM on one core: float32 \d+", machine.describe())
+
+
+@pytest.mark.parametrize(("flags", "dtype"), [((), "bfloat16"), (("--float32",), "float32")])
+def test_the_pace_is_that_of_the_median_step(monkeypatch, capsys, flags, dtype):
+    monkeypatch.setattr(precision, "product_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(pace, "describe", lambda: "a machine")
+    monkeypatch.setattr(pace.time, "perf_counter", itertools.count(step=0.5).__next__)
+    sizes = ["n_embd=8", "n_head=2", "n_layer=1", "block_size=8", "batch_size=2", "max_steps=600"]
+    monkeypatch.setattr(sys, "argv", ["pace.py", "task07", *sizes, "--steps", "2", *flags])
+    pace.main()
+    out = capsys.readouterr().out
+    assert "task07: 0.500 s a step (median of 2)" in out and "600 steps in 5.0 min" in out
+    assert f"products in {dtype}\n# 1 threads" in out and out.endswith("a machine\n")
 
 
 def test_the_gain_can_read_its_logs():

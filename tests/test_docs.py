@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 
+from common.config import LAPTOP
 from tests.lessons import LOGS, ROOT, parse_log
 from tools.tables import PAGES, current
 
@@ -59,7 +60,7 @@ def test_every_module_says_what_it_is():
 def test_the_presets_run_the_steps_of_their_logs(name):
     for log in LOGS.glob(f"{name}_seed*.txt"):
         text = log.read_text(encoding="utf-8").split("\n", 1)[1].split("Final")[0]
-        assert parse_log(text + "\n")[-1][0] == 2199
+        assert parse_log(text + "\n")[-1][0] == LAPTOP["max_steps"] - 1
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -100,7 +100,7 @@ def next_to_task09(own: str) -> str:
     )
     return (
         f"Next to task 9: yours ends at {loss[1]}, task 9 at {mean:.4f} ± {spread:.4f} over {len(losses)} seeds. Yours "
-        f"is {what} twice the spread; one run is no proof: try --seed 42, 43 and 44."
+        f"is {what} twice the spread; one run does not prove it: try --seed 42, 43 and 44."
     )
 
 

@@ -52,10 +52,15 @@ export function forward(model, tokens, cache = new KVCache(model), seen = null) 
   return output(model, x, T); // (V)
 }
 
-function embed({ config, tensors }, tokens, first) {
-  const C = config.n_embd;
-  const table = tensors["token_embedding.weight"].data; // (V, C)
-  const positions = tensors["position_embedding.weight"]?.data; // (block_size, C)
+// (block_size, C), where the model has one: task 9 rotates instead, and one broken model never added its own.
+function positionTable({ tensors, fault }) {
+  return fault === "no_positions" ? undefined : tensors["position_embedding.weight"]?.data;
+}
+
+function embed(model, tokens, first) {
+  const C = model.config.n_embd;
+  const table = model.tensors["token_embedding.weight"].data; // (V, C)
+  const positions = positionTable(model);
   const x = new Float32Array(tokens.length * C); // (T, C)
   tokens.forEach((token, t) => {
     for (let c = 0; c < C; c++) {
@@ -82,7 +87,7 @@ function selfAttention(model, block, i, x, T, cache, seen) {
   const { k, q, v } = heads(model, block, x, T, H); // (T, H·D) each
   const C = k.length / T;
   const D = C / H;
-  if (!tensors["position_embedding.weight"] && fault !== "no_positions") {
+  if (!tensors["position_embedding.weight"]) {
     rotate(k, T, H, cache.rows);
     rotate(q, T, H, cache.rows);
   }
@@ -219,8 +224,7 @@ function column(x, T, C, h, D) {
 export function look(model, tokens) {
   const seen = { tokens: tokens.slice(-model.config.block_size), heads: [], lens: [] };
   const logits = forward(model, seen.tokens, new KVCache(model), seen);
-  const positions = model.tensors["position_embedding.weight"]?.data; // (block_size, C)
-  return { ...seen, logits, positions, probabilities: softmax(logits) };
+  return { ...seen, logits, positions: positionTable(model), probabilities: softmax(logits) };
 }
 
 // Characters → tokens. Throws Error for one that the model does not know.

@@ -8,6 +8,7 @@ const PAIRS = 16; // pairs of coordinates that are drawn
 export function positions({ characters, positions: table, model }, head, row, column) {
   const T = characters.length;
   const { n_embd: C } = model.config;
+  if (model.fault === "no_positions") return [h("h2", {}, "Where each character is"), h("p.soft", {}, "This model was trained without positions.")];
   if (!table) return rotation(characters, head.q.length / T, row, column);
   const values = table.slice(0, T * C);
   const most = values.reduce((top, value) => Math.max(top, Math.abs(value)), 0);

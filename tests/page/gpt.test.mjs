@@ -22,6 +22,14 @@ for (const [name, { texts, logits, greedy, weights }] of Object.entries(referenc
 
   test(`${name}: logits at every length`, () => texts.forEach((text, i) => near([...forward(model, text)], logits[i])));
 
+  test(`${name}: the same text as its own generate, past the block`, () => {
+    const writer = new Writer(model, { prompt: "\n", temperature: 0 });
+    const text = Array.from(greedy, () => writer.next()).join("");
+    assert.equal(text, greedy.map((token) => model.vocabulary[token]).join(""));
+  });
+
+  if (model.fault) continue;
+
   test(`${name}: logits token by token, with the cache`, () => {
     const cache = new KVCache(model);
     const text = texts.at(-1);
@@ -39,19 +47,11 @@ for (const [name, { texts, logits, greedy, weights }] of Object.entries(referenc
     assert.equal(heads[0].weights.length, T * T);
   });
 
-  test(`${name}: the same text as its own generate, past the block`, () => {
-    const writer = new Writer(model, { prompt: "\n", temperature: 0 });
-    const text = Array.from(greedy, () => writer.next()).join("");
-    assert.equal(text, greedy.map((token) => model.vocabulary[token]).join(""));
-  });
-
   test(`${name}: half a block goes on after the block is full`, () => {
     const writer = new Writer(model, { prompt: "\n", temperature: 0, crop: "half" });
-    for (let i = 0; i < 100; i++) {
-      writer.next();
-      assert.ok(writer.cache.rows <= model.config.block_size);
-      assert.ok(i < model.config.block_size || writer.cache.rows >= model.config.block_size / 2);
-    }
+    const rows = Array.from({ length: 100 }, () => (writer.next(), writer.cache.rows));
+    assert.equal(Math.max(...rows), model.config.block_size);
+    assert.equal(Math.min(...rows.slice(model.config.block_size)), model.config.block_size / 2);
   });
 }
 
@@ -70,6 +70,8 @@ test("samples follow the probabilities", () => {
   const counts = [0, 0];
   for (let i = 0; i < 4000; i++) counts[sample([0, Math.log(3)], 1, random)]++;
   assert.ok(Math.abs(counts[1] / 4000 - 0.75) < 0.03);
+  const cold = Array.from({ length: 4000 }, () => sample([0, Math.log(3)], 0.5, random));
+  assert.ok(Math.abs(cold.reduce((sum, token) => sum + token) / 4000 - 0.9) < 0.02);
   assert.equal(sample([1, 3, 2], 0, random), 1);
 });
 

@@ -1,17 +1,21 @@
 """Writes what tests/page/gpt.test.mjs compares: python tests/page/reference.py DIR
 
-For each lesson a small model with lively weights: its safetensors file, and in reference.json PyTorch's logits of texts
-of several lengths, attention weights, and the text that its own `generate` writes without chance.
+For each lesson, and for each fault that the page shows, a small model with lively weights: its safetensors file, and in
+reference.json PyTorch's logits of texts of several lengths, attention weights, and the text that its own `generate`
+writes without chance.
 """
 
 import dataclasses
 import importlib
 import json
 import sys
+import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from page.export import as_safetensors
+from tools.mutants import MUTANTS
+from tools.page_models import FAULTS
 
 import torch
 
@@ -21,9 +25,18 @@ LARGE = {"block_size": 24, "n_embd": 48, "n_head": 3, "n_layer": 2}
 WRITTEN = 300
 
 
-def small(name: str):
+def module_of(name: str, fault: str):
+    """A lesson, or its text with the bug that has this fault."""
+    if not fault:
+        return importlib.import_module(name)
+    (mutant,) = (each for each in MUTANTS if (each.task, each.what) == FAULTS[fault][:2])
+    module = types.ModuleType(name)
+    exec(compile(mutant.text(), name, "exec"), module.__dict__)
+    return module
+
+
+def small(module, name: str):
     """A lesson's model, in evaluation mode, with weights far from their initial ones."""
-    module = importlib.import_module(name)
     config = module.Config(**LARGE) if name > "task06" else module.Config()
     torch.manual_seed(7)
     model = module.GPT(config, len(VOCABULARY)).eval()
@@ -33,31 +46,35 @@ def small(name: str):
 
 
 @torch.no_grad()
-def reference(name: str, folder: Path) -> dict:
-    """The numbers of one lesson's model."""
-    model, config = small(name)
+def reference(name: str, folder: Path, fault: str = "") -> dict:
+    """The numbers of one lesson's model; of a fault without attention weights."""
+    module = module_of(name, fault)
+    model, config = small(module, name)
     state = {"model": model.state_dict(), "model_name": name, "step": 0, "vocabulary": VOCABULARY}
-    (folder / f"{name}.safetensors").write_bytes(as_safetensors(state | {"config": dataclasses.asdict(config)}))
+    content = as_safetensors(state | {"config": dataclasses.asdict(config)}, fault=fault)
+    (folder / f"{fault or name}.safetensors").write_bytes(content)
     lengths = sorted({1, 2, 5, config.block_size})
     texts = [torch.randint(len(VOCABULARY), (length,)).tolist() for length in lengths]
     weights = []
-    attention = importlib.import_module(name).attention
+    attention = module.attention
 
     def watched(q, k, v, mask, scale, *rest):
         scores = (q @ k.transpose(-2, -1) * scale).masked_fill(~mask, float("-inf"))
         weights.append(scores.softmax(dim=-1).flatten(0, -3).tolist())
         return attention(q, k, v, mask, scale, *rest)
 
-    module = sys.modules[name]
-    module.attention = watched
+    if not fault:
+        module.attention = watched
     logits = [model(torch.tensor([text]))[0, -1].tolist() for text in texts]
     module.attention = attention
     module.sample = lambda logits, temperature: logits.argmax(dim=-1, keepdim=True)
     greedy = model.generate(torch.tensor([[0]]), WRITTEN)[0, 1:].tolist()
-    last = weights[-getattr(config, "n_layer", 1) :]  # of the longest text, a block each
+    last = [] if fault else weights[-getattr(config, "n_layer", 1) :]  # of the longest text, a block each
     return {"texts": texts, "logits": logits, "greedy": greedy, "weights": last}
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    (place / "reference.json").write_text(json.dumps({name: reference(name, place) for name in NAMES}))
+    found = {name: reference(name, place) for name in NAMES}
+    found |= {fault: reference(task, place, fault) for fault, (task, *_) in FAULTS.items()}
+    (place / "reference.json").write_text(json.dumps(found))
