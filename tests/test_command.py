@@ -44,6 +44,7 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
     assert summary == "task02: fails at causality." and following == f"The next hint: python -m check {path} --hint 1"
 
 
+@pytest.mark.slow
 def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "positions too faint to use")
     asked, ask = [], local.LocalProcess.ask

@@ -21,8 +21,9 @@ written = pytest.mark.skipif(importlib.util.find_spec("safetensors") is None, re
 
 @written
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_the_forward_pass_in_javascript_is_pytorchs(tmp_path):
-    subprocess.run([sys.executable, "tests/page/reference.py", tmp_path], cwd=ROOT, check=True)
+@pytest.mark.parametrize("length", [40, pytest.param(300, marks=pytest.mark.slow)])
+def test_the_forward_pass_in_javascript_is_pytorchs(length, tmp_path):
+    subprocess.run([sys.executable, "tests/page/reference.py", tmp_path, str(length)], cwd=ROOT, check=True)
     line = ["node", "--test", "tests/page/gpt.test.mjs"]
     environment = os.environ | {"REFERENCE": str(tmp_path)}
     result = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)

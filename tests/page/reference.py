@@ -1,8 +1,8 @@
-"""Writes what tests/page/gpt.test.mjs compares: python tests/page/reference.py DIR
+"""Writes what tests/page/gpt.test.mjs compares: python tests/page/reference.py DIR LENGTH
 
 For each lesson, and for each fault that the page shows, a small model with lively weights: its safetensors file, and in
 reference.json PyTorch's logits of texts of several lengths, attention weights, and the text that its own `generate`
-writes without chance.
+writes without chance, of LENGTH characters.
 """
 
 import dataclasses
@@ -22,7 +22,6 @@ import torch
 VOCABULARY = ["\n", *(chr(code) for code in range(32, 96))]
 NAMES = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 LARGE = {"block_size": 24, "n_embd": 48, "n_head": 3, "n_layer": 2}
-WRITTEN = 300
 
 
 def module_of(name: str, fault: str):
@@ -46,7 +45,7 @@ def small(module, name: str):
 
 
 @torch.no_grad()
-def reference(name: str, folder: Path, fault: str = "") -> dict:
+def reference(name: str, folder: Path, length: int, fault: str = "") -> dict:
     """The numbers of one lesson's model; of a fault without attention weights."""
     module = module_of(name, fault)
     model, config = small(module, name)
@@ -54,7 +53,7 @@ def reference(name: str, folder: Path, fault: str = "") -> dict:
     content = as_safetensors(state | {"config": dataclasses.asdict(config)}, fault=fault)
     (folder / f"{fault or name}.safetensors").write_bytes(content)
     lengths = sorted({1, 2, 5, config.block_size})
-    texts = [torch.randint(len(VOCABULARY), (length,)).tolist() for length in lengths]
+    texts = [torch.randint(len(VOCABULARY), (T,)).tolist() for T in lengths]
     weights = []
     attention = module.attention
 
@@ -68,13 +67,13 @@ def reference(name: str, folder: Path, fault: str = "") -> dict:
     logits = [model(torch.tensor([text]))[0, -1].tolist() for text in texts]
     module.attention = attention
     module.sample = lambda logits, temperature: logits.argmax(dim=-1, keepdim=True)
-    greedy = model.generate(torch.tensor([[0]]), WRITTEN)[0, 1:].tolist()
+    greedy = model.generate(torch.tensor([[0]]), length)[0, 1:].tolist()
     last = [] if fault else weights[-getattr(config, "n_layer", 1) :]  # of the longest text, a block each
     return {"texts": texts, "logits": logits, "greedy": greedy, "weights": last}
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    found = {name: reference(name, place) for name in NAMES}
-    found |= {fault: reference(task, place, fault) for fault, (task, *_) in FAULTS.items()}
+    place, length = Path(sys.argv[1]), int(sys.argv[2])
+    found = {name: reference(name, place, length) for name in NAMES}
+    found |= {fault: reference(task, place, length, fault) for fault, (task, *_) in FAULTS.items()}
     (place / "reference.json").write_text(json.dumps(found))
