@@ -52,6 +52,7 @@ def main(monkeypatch, tmp_path, *flags):
 # Saving
 
 
+@pytest.mark.slow
 def test_an_open_file_is_neither_moved_nor_removed(corpus, tmp_path, monkeypatch):
     """Windows' rule, where /proc says which files are open."""
     opened = set()

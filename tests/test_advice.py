@@ -55,6 +55,7 @@ def test_flags_may_stand_anywhere(desk, call):
         assert call(check_file, *words)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_notebook_is_checked_by_its_cells(desk, call):
     parts = right("schedule").split("\n\n\n")
     cells = [{"cell_type": "code", "source": part} for part in ["%matplotlib inline", *parts]]

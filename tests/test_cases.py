@@ -47,6 +47,7 @@ def test_no_planted_mistake_passes(bug, tmp_path):
     assert first_failure(str(task_of(path)), path) is not None
 
 
+@pytest.mark.slow
 def test_a_relu_at_its_kink_is_no_failure():
     """With this draw a ReLU's input is 0 but for rounding, and one text's gradients differ."""
     path = cases.RIGHT / "heads_loop" / "task05.py"

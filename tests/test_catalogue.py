@@ -40,9 +40,10 @@ def command(folder, *words):
     ("name", "like", "official", "change"),
     [
         ("cosine", "schedule", "official/schedule.py", ("order = 190", "order = 195")),
-        pytest.param("relu_mlp", "mlp", "official/gpt.py", ("gelu", "relu"), marks=pytest.mark.slow),
+        ("relu_mlp", "mlp", "official/gpt.py", ("gelu", "relu")),
     ],
 )
+@pytest.mark.slow
 def test_an_added_exercise_is_known(name, like, official, change, tmp_path):
     own, mine = tmp_path / "own", tmp_path / f"my_{name}.py"
     own.mkdir()

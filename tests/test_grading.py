@@ -378,6 +378,7 @@ def test_the_example_of_points_can_be_used():
     assert points.late == 0.8 and points.of("task01", "logits") == 4 and points.of("task02", "identity") == 0
 
 
+@pytest.mark.slow
 def test_made_up_submissions_are_a_hundred_and_nobody_is_missing(tmp_path):
     from tools import submissions
 

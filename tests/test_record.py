@@ -321,6 +321,7 @@ def test_counting_is_reported_for_each_length(monkeypatch, capsys):
     assert losses[0] > 3 > losses[1] > 2
 
 
+@pytest.mark.slow
 def test_an_ablation_judges_every_variant(tiny, monkeypatch, capsys):
     monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}, "without qk_norm": {"qk_norm": False}})
     out = run(monkeypatch, capsys, ablation, "--quick", "--threads", 1)

@@ -121,6 +121,7 @@ def test_the_lstm_has_as_many_parameters_as_the_gpts():
         assert counts["LSTM"] == pytest.approx(counts[name], rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_lstm_reads_the_same_in_pieces_and_never_ahead():
     torch.manual_seed(0)
     build, config = lstm.configs(65, quick=True)["LSTM"]

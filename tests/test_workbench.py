@@ -103,6 +103,7 @@ def test_from_an_empty_folder_to_a_passed_task(desk, call):
     assert "changed since it passed" in call(check_file)[1]
 
 
+@pytest.mark.slow
 def test_a_folder_given_once_is_remembered(desk, call):
     (desk / "home").mkdir()
     (desk / "home" / "task2_anna.py").write_text(right("task02"))

@@ -212,6 +212,7 @@ def test_the_process_that_forks_knows_whether_the_check_still_needs_it(monkeypat
         assert not server._goes_on(theirs)
 
 
+@pytest.mark.slow
 def test_the_learners_process_starts_before_the_check_imports_pytorch(tmp_path):
     (tmp_path / "my_attention.py").write_text("x = 1\n")
     code = (
@@ -226,6 +227,7 @@ def test_the_learners_process_starts_before_the_check_imports_pytorch(tmp_path):
     assert result.stdout.endswith("[False] []\n"), result
 
 
+@pytest.mark.slow
 def test_the_process_that_forks_is_started_again_after_some_files(monkeypatch, tmp_path):
     monkeypatch.setattr("check.judge.zygote.MOST_FILES", 2)
     (tmp_path / "my_attention.py").write_text("")
@@ -281,6 +283,7 @@ def test_no_file_comes_from_outside_the_submission(zygote, tmp_path):
         assert not list((process.folder / "files").rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_grade_takes_the_files_of_the_same_student_along(zygote, tmp_path):
     main = f"from layers import Head\n{REST}"
     write(
