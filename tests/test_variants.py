@@ -184,6 +184,32 @@ def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
     assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
 
 
+GELU = ("nn.ReLU()", "nn.GELU()")
+PARALLEL = (
+    ("        x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n", "        before = x\n        x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n"),
+    ("self.feed_forward(self.feed_forward_norm(x))", "self.feed_forward(self.feed_forward_norm(before))"),
+)  # fmt: skip
+OUTPUTS = (
+    ("self.attention(self.attention_norm(x))", "self.attention_norm(self.attention(x))"),
+    ("self.feed_forward(self.feed_forward_norm(x))", "self.feed_forward_norm(self.feed_forward(x))"),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([GELU], "task 9 with gelu as activation"),
+        pytest.param(PARALLEL, "task 9 with attention and MLP side by side", marks=pytest.mark.slow),
+        pytest.param(OUTPUTS, "task 9 with norms of the branches' outputs", marks=pytest.mark.slow),
+    ],
+)
+def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, tmp_path):
+    results = checked(tmp_path, edited(*changes))
+    assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}; no verdict")
+    results = checked(tmp_path, edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
+    assert verdict(results) == "fail"
+
+
 @pytest.mark.parametrize(
     ("change", "stage"),
     [

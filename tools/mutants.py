@@ -9,9 +9,7 @@ from tools.changes import BUGS
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 HEADS = ALL[1:]  # many heads
-STACKED = ALL[1:6]  # a module a head
 FUSED = ALL[6:]  # one product for all heads
-SKIPS = ALL[4:]
 NORMS = ALL[5:]
 
 
@@ -36,12 +34,10 @@ def _each(tasks, what, old, new, stage):
 
 
 SKIP = "x = x + self.attention(self.attention_norm(x))"
-STACK = "torch.stack([head(x) for head in self.heads], dim=1)"
 WEIGHTS = "weights = dropout(F.softmax(scores, dim=-1))"
 PROJECTED = "return self.dropout(self.projection(x.transpose(1, 2).reshape(B, T, C)))"
 MLP_DROPOUT = "            nn.Dropout(config.dropout),\n"
 BLOCKS = "*(Block(config) for _ in range(config.n_layer))"
-EVAL = "        self.eval()\n"
 OUTPUT = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 
 PROBABILITIES = "    probabilities = F.softmax(logits / temperature, dim=-1)"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure, NotStarted, Result, Undecided
-from check.judge.stages import logits
+from check.judge.stages import logits, wrongs
 from check.judge.stages.generation import generation
 from check.judge.stages.parameters import parameters
 from check.judge.stages.seen import Named
@@ -18,6 +18,9 @@ from exercises.catalogue import CHANGES
 
 UNKNOWN = "unknown change"
 LATE = ("position", "parameters", "logits")  # stages at which a change is seen
+# What the check can name, and what people choose: another activation, attention and MLP side by side
+# (https://arxiv.org/abs/2204.02311), norms of the branches' outputs (https://arxiv.org/abs/2501.00656).
+CHOICES = {"activation": wrongs.OTHER_ACTIVATIONS, "parallel": (True,), "norm": ("after",)}
 
 
 def recognized(first: LearnerFile, failed: Result, like: Callable[[str], LearnerFile]) -> LearnerFile | None:
@@ -46,8 +49,16 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
 
 
 def is_unknown(learner: LearnerFile, failed: Result) -> bool:
-    """Whether nothing that is known explains a file that fails as task 9."""
-    return failed.stage in LATE and failed.status in ("fail", "undecided") and not isinstance(learner.failure, Named)
+    """Whether no bug that is known explains a file that fails as task 9."""
+    explained = isinstance(learner.failure, Named) and not is_choice(learner.failure)
+    return failed.stage in LATE and failed.status in ("fail", "undecided") and not explained
+
+
+def is_choice(failure: Failure | None) -> bool:
+    """Whether what explains all logits is not a bug in task 9, but a choice."""
+    if not isinstance(failure, Named) or not failure.explains_all:
+        return False
+    return bool(failure.changes) and all(value in CHOICES.get(name, ()) for name, value in failure.changes.items())
 
 
 def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Result]) -> Iterator[Result]:
@@ -57,6 +68,8 @@ def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Re
         if result.status != "pass":
             yield replace(result, stage="gradients" if stage is layers else result.stage)
             return
-    detail = f"{UNKNOWN}: neither task 9 nor task 9 with {', '.join(changes.NAMES.values())}; no verdict. "
+    known = f"neither task 9 nor task 9 with {', '.join(changes.NAMES.values())}"
+    what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
+    detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"
     yield Result(failed.stage, "undecided", detail=detail)
