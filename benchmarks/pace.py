@@ -2,8 +2,8 @@
 
 Takes some steps of a preset `laptop`, with fields changed if wanted. `--float32` multiplies in float32, as on a
 processor without bfloat16 instructions. With ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-MKL_ENABLE_INSTRUCTIONS=AVX2 in the environment, a newer x86-64 processor is kept to AVX2, so that it computes like an
-older one of the same clock.
+MKL_ENABLE_INSTRUCTIONS=AVX2 in the environment, a newer x86-64 processor is kept to AVX2 and float32, so that it
+computes like an older one of the same clock.
 """
 
 import importlib
@@ -53,7 +53,7 @@ def main() -> None:
         f"{setup.parameters(model.model):,} parameters, "
         f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
     )
-    print(f"# {options.threads} threads of {torch.backends.cpu.get_cpu_capability()}, {describe()}")
+    print(f"# {options.threads} threads, {describe()}")
 
 
 if __name__ == "__main__":

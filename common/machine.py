@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from pathlib import Path
 
 from common import precision
 
@@ -29,12 +30,21 @@ def gemm_gflops(dtype: torch.dtype) -> float:
     return 2 * SIZE**3 / best / 1e9
 
 
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    place = Path("/proc/cpuinfo")
+    lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
 def describe() -> str:
-    """One line: cores, kind, PyTorch, and GEMM speed of one core."""
+    """One line: cores, processor, the instructions that PyTorch uses, PyTorch, and GEMM speed of one core."""
     speeds = [f"float32 {gemm_gflops(torch.float32):.0f}"]
     if precision.product_dtype(torch.device("cpu")) == torch.bfloat16:
         speeds.append(f"bfloat16 {gemm_gflops(torch.bfloat16):.0f}")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, PyTorch {torch.__version__}"
+    kind = f"{platform.machine()} ({processor()}, {torch.backends.cpu.get_cpu_capability()})"
+    machine = f"{os.cpu_count()} cores, {kind}, PyTorch {torch.__version__}"
     return f"{machine}; GEMM on one core: {', '.join(speeds)} GFLOP/s"
 
 

@@ -14,7 +14,8 @@ def product_dtype(device: torch.device) -> torch.dtype:
         fast = torch.backends.mps.is_macos_or_newer(14, 0)
     else:
         abilities = torch.cpu.get_capabilities()
-        fast = any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+        older = torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")  # or kept so by ATEN_CPU_CAPABILITY
+        fast = not older and any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return torch.bfloat16 if fast else torch.float32
 
 

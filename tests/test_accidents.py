@@ -340,11 +340,19 @@ def test_too_little_memory_is_one_line(capsys):
 def test_bfloat16_is_used_where_the_device_can(monkeypatch, device, able):
     asked = {}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able == (device == "cpu")})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able == (device == "cuda"))
     monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: able == (device == "mps"))
     monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: asked.update({device: (dtype, enabled)}))
     precision.low_precision(torch.device(device))
     assert asked == {device: (torch.bfloat16, able)}
+
+
+def test_a_processor_that_is_kept_to_avx2_multiplies_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    for kept, dtype in (("AVX512", torch.bfloat16), ("AVX2", torch.float32)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda kept=kept: kept)
+        assert precision.product_dtype(torch.device("cpu")) == dtype
 
 
 def test_what_is_tracked_has_a_number_for_each_curve(corpus, monkeypatch):

@@ -30,7 +30,7 @@ LESSONS = {
     "task09_rope": "rotary positions",
 }
 
-KINDS = "minutes, bfloat16", "minutes, AVX2"  # processors with bfloat16 instructions, and without
+HEAD = ["command", "products in", "seeds", "whole split", "random batches", "minutes"]
 
 
 def logs(pattern: str) -> list[str]:
@@ -72,11 +72,18 @@ def final(logs: list[str], over: str) -> str:
     return spread([float("".join(parts)) for parts in found])
 
 
-def minutes(logs: list[str], bfloat16: bool = True) -> str:
-    """Mean from start to end on processors with bfloat16 instructions, or on others, as the logs' last lines say."""
-    runs = re.findall(r"^# (\d+) s from start to end on (.*)$", "\n".join(logs), re.MULTILINE)
-    seconds = [int(seconds) for seconds, machine in runs if ("bfloat16" in machine) == bfloat16]
-    return f"{statistics.mean(seconds) / 60:.1f}" if seconds else "not measured"
+def minutes(logs: list[str]) -> str:
+    """Mean from start to end, as the logs' last lines say."""
+    return f"{statistics.mean(numbers(r'^# ([0-9]+) s from start to end', chr(10).join(logs))) / 60:.1f}"
+
+
+def runs(name: str, command: str) -> list[list[str]]:
+    """A command's rows: of a processor with bfloat16 instructions, and of one that is kept to AVX2."""
+    rows = []
+    for kind, found in (("bfloat16", seeds(name)), ("float32, AVX2", seeds(f"{name}_avx2"))):
+        cells = [str(len(found)), final(found, "split"), final(found, "random"), minutes(found)] if found else []
+        rows.append([f"`{command}`", kind, *(cells or ["not measured", "", "", ""])])
+    return rows
 
 
 def lessons() -> str:
@@ -109,16 +116,8 @@ def samples() -> str:
 
 def large() -> str:
     """Tasks 7 and 9."""
-    rows = [["command", "seeds", "whole split", "random batches", *KINDS]]
-    for name, command in (
-        ("task07", "python task07.py"),
-        ("task09_rope", "python task09_rope.py"),
-        ("task07_long", "python task07.py --preset long"),
-    ):
-        logs = seeds(name)
-        times = minutes(logs), minutes(logs, bfloat16=False)
-        rows.append([f"`{command}`", str(len(logs)), final(logs, "split"), final(logs, "random"), *times])
-    return markdown(*rows)
+    rows = [*runs("task07", "python task07.py"), *runs("task09_rope", "python task09_rope.py")]
+    return markdown(HEAD, *rows, *runs("task07_long", "python task07.py --preset long"))
 
 
 def pace() -> str:
@@ -141,15 +140,8 @@ def speed() -> str:
 
 def record() -> str:
     """The speedrun."""
-    rows = [["command", "whole split", "random batches", *KINDS]]
-    for name, command in (
-        ("laptop", "python -m record.speedrun"),
-        ("hour", "python -m record.speedrun --preset hour"),
-    ):
-        logs = seeds(f"speedrun_{name}")
-        times = minutes(logs), minutes(logs, bfloat16=False)
-        rows.append([f"`{command}`", final(logs, "split"), final(logs, "random"), *times])
-    return markdown(*rows)
+    rows = runs("speedrun_laptop", "python -m record.speedrun")
+    return markdown(HEAD, *rows, *runs("speedrun_hour", "python -m record.speedrun --preset hour"))
 
 
 def gain() -> str:

@@ -178,14 +178,7 @@ def seconds_a_step(names: list[str], size: str) -> dict:
             training.step(corpus, step)
         taken[name] += [(time.perf_counter() - start) / TIMED] * (number > 0)  # the first warms up
     medians = {name: statistics.median(each) for name, each in taken.items()}
-    return {"size": size, "seconds": medians, "machine": describe(), "processor": processor()}
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    place = Path("/proc/cpuinfo")
-    lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {"size": size, "seconds": medians, "machine": describe()}
 
 
 def write(place: Path, found: dict) -> None:

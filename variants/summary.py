@@ -33,7 +33,7 @@ class Size:
         self.runs = {(each["name"], each["seed"]): each for each in files if "name" in each}
         timed: dict = next((each for each in files if "name" not in each), {})
         self.seconds: dict[str, float] = timed.get("seconds", {})
-        self.machine = f"{timed['processor']}; {timed['machine']}" if timed else ""
+        self.machine = timed.get("machine", "")
 
     def of(self, name: str, key: str = "loss") -> list:
         """A value of each seed's run."""
