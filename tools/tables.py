@@ -121,12 +121,14 @@ def large() -> str:
 
 
 def pace() -> str:
-    """Seconds a step of the presets, today's and the former ones."""
-    rows: dict[tuple[str, str], list[str]] = {}
+    """Seconds a step of the presets, today's and the former ones, by processor."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     command = r"^\$ (?:.* )?python -m benchmarks\.pace (\w+)(.*)\n.*?([\d.]+) s a step"
-    for task, changes, seconds in re.findall(command, read("pace"), re.MULTILINE):
-        rows.setdefault((task, "the former preset" if "=" in changes else "today's"), []).append(seconds)
-    head = ["preset `laptop` of", "", "bfloat16", "float32", "float32, AVX2 only"]
+    for log, machine in (("pace", "Xeon with AMX"), ("pace_epyc", "EPYC with AVX512_BF16")):
+        for task, changes, seconds in re.findall(command, read(log), re.MULTILINE):
+            preset = "the former preset" if "=" in changes else "today's"
+            rows.setdefault((task, preset, machine), []).append(seconds)
+    head = ["preset `laptop` of", "", "processor", "bfloat16", "float32", "float32, AVX2 only"]
     return markdown(head, *([*names, *times] for names, times in rows.items()))
 
 

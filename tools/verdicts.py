@@ -1,7 +1,7 @@
 """Check every bug and every correct file, in every style and with several seeds: python -m tools.verdicts
 
 Prints a table of the bugs (the stage that names each, by style) and how many correct files pass. `--seeds 20` repeats
-the correct files with that many seeds. `--processes` checks the official files in processes, as for a learner, next to
+the correct files with that many seeds, `--only TASK` those of some exercises. `--processes` checks the official files in processes, as for a learner, next to
 `--busy N` busy ones, and prints the seconds; `--forked` does the same as for --watch and grade.
 """
 
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 from check.judge.checking import check, verdict
@@ -28,11 +29,11 @@ from tools.styles import STYLES, in_styles
 import torch
 
 
-def bugs(folder: Path) -> int:
+def bugs(folder: Path, tasks: Collection[str]) -> int:
     """Print the table of bugs; how many passed in some style."""
     print(f"| file | bug | {' | '.join(STYLES)} |\n|---|---|{'---|' * len(STYLES)}")
     missed = 0
-    for mutant in MUTANTS:
+    for mutant in (each for each in MUTANTS if each.task in tasks):
         cells = dict.fromkeys(STYLES, "–")
         for style, text in in_styles(mutant.task, mutant.text()).items():
             path = folder / f"my_{mutant.task}.py"
@@ -44,11 +45,11 @@ def bugs(folder: Path) -> int:
     return missed
 
 
-def right_files(folder: Path, seeds: int) -> tuple[int, int]:
-    """How many right files were checked, in every style (with other seeds than 0: as they are), and how many failed."""
+def right_files(folder: Path, tasks: Collection[str], seeds: int) -> tuple[int, int]:
+    """Of these exercises, how many right files were checked, in every style (with other seeds than 0: as they are), and how many failed."""
     checked = failed = 0
-    files = [(task, "official", build.source(task)) for task in EXERCISES]
-    files += [(each.task, each.what, each.text()) for each in RESTYLINGS]
+    files = [(task, "official", build.source(task)) for task in tasks]
+    files += [(each.task, each.what, each.text()) for each in RESTYLINGS if each.task in tasks]
     for seed in range(seeds):
         progress.where = f"with seed {seed}"
         for task, what, source in files:
@@ -109,6 +110,7 @@ def _used(zygote: Zygote) -> float:
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=EXERCISES, default=EXERCISES, metavar="TASK", help="of these")
     parser.add_argument("--processes", action="store_true", help="the official files, in processes")
     parser.add_argument("--busy", type=whole_number(0), default=0, metavar="N", help="busy processes next to them")
     parser.add_argument("--forked", action="store_true", help="the official files, as --watch and grade check them")
@@ -120,9 +122,10 @@ def main() -> None:
     if options.processes:
         sys.exit(1 if beside_others(options.busy) else 0)
     with tempfile.TemporaryDirectory() as name:
-        missed = bugs(Path(name)) if options.seeds == 1 else 0
-        checked, failed = right_files(Path(name), options.seeds)
-    print(f"\n{len(MUTANTS) if options.seeds == 1 else 'no'} bugs tried, {missed} of them passed in some style")
+        missed = bugs(Path(name), options.only) if options.seeds == 1 else 0
+        checked, failed = right_files(Path(name), options.only, options.seeds)
+    tried = sum(each.task in options.only for each in MUTANTS) if options.seeds == 1 else "no"
+    print(f"\n{tried} bugs tried, {missed} of them passed in some style")
     print(f"{checked} right files checked, {failed} failed")
     sys.exit(1 if missed or failed else 0)
 
