@@ -1,8 +1,9 @@
 """Check every bug and every correct file, in every style and with several seeds: python -m tools.verdicts
 
 Prints a table of the bugs (the stage that names each, by style) and how many correct files pass. `--seeds 20` repeats
-the correct files with that many seeds, `--only TASK` those of some exercises. `--processes` checks the official files in processes, as for a learner, next to
-`--busy N` busy ones, and prints the seconds; `--forked` does the same as for --watch and grade.
+the correct files with that many seeds, `--only TASK` those of some exercises. `--processes` checks the official files
+in processes, as for a learner, next to `--busy N` busy ones, and prints the seconds; `--forked` does the same as for
+--watch and grade.
 """
 
 import resource
@@ -46,7 +47,10 @@ def bugs(folder: Path, tasks: Collection[str]) -> int:
 
 
 def right_files(folder: Path, tasks: Collection[str], seeds: int) -> tuple[int, int]:
-    """Of these exercises, how many right files were checked, in every style (with other seeds than 0: as they are), and how many failed."""
+    """How many right files of these exercises were checked, and how many failed.
+
+    With seed 0 in every style, with others as they are.
+    """
     checked = failed = 0
     files = [(task, "official", build.source(task)) for task in tasks]
     files += [(each.task, each.what, each.text()) for each in RESTYLINGS if each.task in tasks]
