@@ -7,8 +7,11 @@ the time of the products only, and compares both with one core's speed for produ
 precision. Models take turns step by step, so that a slow minute of the machine slows all.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own lines on stderr
 
 import task09_rope
 from common.data import Corpus

@@ -37,22 +37,27 @@ def main() -> None:
 def draw_seconds() -> None:
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (name, title), colour in zip(RUNS.items(), COLOURS, strict=False):
-        for path in sorted([*LOGS.glob(f"{name}_seed*.txt"), *ROOT.glob(f"record/logs/{name}_seed*.txt")]):
-            log = path.read_text(encoding="utf-8")
-            seconds, final = (
-                float(re.findall(pattern, log, re.M)[0]) for pattern in (r"^# (\d+) s", r"^Final.*?: (\S+)")
-            )
-            lines = [(int(step), float(loss)) for step, loss in LINE.findall(log)]
-            times = [seconds * step / (lines[-1][0] + 1) for step, _ in lines[:-1]] + [seconds]
-            losses = [loss for _, loss in lines[:-1]] + [final]
-            axes.plot(times, losses, "o-", color=colour, markersize=4, label=title)
-            title = "_"  # no entry in the legend for the other seeds
+        for kind, style, fill in (("", "o-", colour), ("_avx2", "o:", "white")):
+            said = f"{title}, AVX2" if kind else title
+            places = LOGS, ROOT / "record" / "logs"
+            for path in sorted(path for place in places for path in place.glob(f"{name}{kind}_seed*.txt")):
+                times, losses = curve(path.read_text(encoding="utf-8"))
+                axes.plot(times, losses, style, color=colour, markersize=4, markerfacecolor=fill, label=said)
+                said = "_"  # no entry in the legend for the other seeds
     axes.axhline(1.4868, color="black", linestyle="--", linewidth=1, label="documented, on a GPU")
-    axes.set(xlabel="seconds from start to end, two cores with bfloat16 instructions", ylim=(1.4, 2.1), xlim=(0, None))
+    axes.set(xlabel="seconds from start to end, two cores", ylim=(1.4, 2.1), xlim=(0, None))
     axes.set(ylabel="validation loss (nats per character)")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(ROOT / "docs" / "images" / "laptop.png", dpi=110)
+
+
+def curve(log: str) -> tuple[list[float], list[float]]:
+    """Seconds and validation losses of a run."""
+    seconds, final = (float(re.findall(pattern, log, re.M)[0]) for pattern in (r"^# (\d+) s", r"^Final.*?: (\S+)"))
+    lines = [(int(step), float(loss)) for step, loss in LINE.findall(log)]
+    times = [seconds * step / (lines[-1][0] + 1) for step, _ in lines[:-1]] + [seconds]
+    return times, [loss for _, loss in lines[:-1]] + [final]
 
 
 def draw_steps() -> None:

@@ -243,20 +243,15 @@ def equal_time() -> str:
 
 
 def step() -> str:
-    """Where a step's time goes."""
+    """Where a step's time goes, by processor."""
     first = r"^(\w+), (.*?): +(\d+) ms a step, (\d+%).*\n"
     pattern = first + r".*: (\d+) GFLOP/s in the step, (\d+%) .*; (\d+) in the products, (\d+%)"
-    found = re.findall(pattern, read("step"), re.MULTILINE)
-    head = [
-        "sizes",
-        "model",
-        "ms a step",
-        "in matrix products",
-        "GFLOP/s in the step",
-        "of the core's",
-        "in the products",
-    ]
-    return markdown([*head, "of the core's"], *map(list, found))
+    rows = [["core", "sizes", "model", "ms a step", "in matrix products", "GFLOP/s in the step", "of the core's"]]
+    rows[0] += ["in the products", "of the core's"]
+    for name in ("step", "step_epyc"):
+        (core,) = re.findall(r"GEMM on one core: float32 (\d+), bfloat16 (\d+)", read(name))
+        rows += [["{} / {}".format(*core), *found] for found in re.findall(pattern, read(name), re.MULTILINE)]
+    return markdown(*rows)
 
 
 def generation() -> str:

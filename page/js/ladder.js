@@ -27,7 +27,7 @@ class Row {
     const more = [h("a", { href: `#inside?model=${entry.name}`, "aria-label": `inside ${titleOf(entry.name)}` }, "inside")];
     if (number) more.push(h("a", { href: `#lessons?model=${entry.name}`, "aria-label": `lesson of ${titleOf(entry.name)}` }, "lesson"));
     this.element = h("li.row", {},
-      h("div.what", {}, h("h2", {}, h("span.number", {}, number ?? "+"), ` ${number ? capital(entry.idea) : entry.title}`), h("p", {}, this.loss, h("span", {}, `${entry.parameters < 1e6 ? count(entry.parameters) : `${(entry.parameters / 1e6).toFixed(1)} million`} parameters`), more)),
+      h("div.what", {}, h("h2", {}, h("span.number", {}, number ?? "+"), ` ${number ? capital(entry.idea) : entry.title}`), h("p", {}, this.loss, h("span", {}, `${entry.parameters < 1e6 ? count(entry.parameters) : `${(entry.parameters / 1e6).toFixed(1)} million`} parameters`), h("span.links", {}, more))),
       h("div", {}, this.output, this.note), this.picture);
     this.later = later;
   }
