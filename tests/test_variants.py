@@ -175,7 +175,15 @@ def edited(*changes):
     return text
 
 
-@pytest.mark.parametrize("changes", [SANDWICH, pytest.param([CAPPED], marks=pytest.mark.slow)])
+HEAD = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
+TIED = (HEAD, HEAD + "        self.lm_head.weight = self.token_embedding.weight\n")
+NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))],
+)
 def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
     results = checked(tmp_path, edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
@@ -199,6 +207,7 @@ OUTPUTS = (
     ("changes", "said"),
     [
         ([GELU], "task 9 with gelu as activation"),
+        pytest.param([("10_000.0", "500_000.0")], "task 9 with frequencies of base 500000", marks=pytest.mark.slow),
         pytest.param(PARALLEL, "task 9 with attention and MLP side by side", marks=pytest.mark.slow),
         pytest.param(OUTPUTS, "task 9 with norms of the branches' outputs", marks=pytest.mark.slow),
     ],
@@ -221,6 +230,36 @@ def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, t
 def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
     results = checked(tmp_path, edited(*SANDWICH, change))
     assert verdict(results) == "fail" and results[-1].stage == stage
+
+
+@pytest.mark.slow
+def test_task_9_itself_has_no_convolutions(tmp_path):
+    path = tmp_path / "my_convolutions.py"
+    path.write_text(edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")), encoding="utf-8")
+    results = list(in_process.check("convolutions", path))
+    assert verdict(results) == "fail" and results[-1].what == "the model has shares of earlier positions"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reach", [64, 65])
+def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(reach, tmp_path):
+    window = ("    n_layer: int = 6\n", "    n_layer: int = 6\n    window: int = 64\n")
+    near = (".tril()", f".tril().triu({1 + 64 - reach} - window)")
+    assert "causal_mask(config.block_size)" in TASK09
+    passing = ("causal_mask(config.block_size)", "causal_mask(config.block_size, config.window)")
+    results = checked(tmp_path, edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)")))
+    assert "task 9 with a sliding window" in [note for result in results for note in result.notes]
+    assert verdict(results) == ("pass" if reach == 64 else "fail")
+    assert reach == 64 or "a window that is one too long" in results[-1].got
+
+
+def test_a_file_in_which_nothing_writes_may_leave_the_mode_to_its_caller(tmp_path):
+    text = build.source("task07").partition("\ndef main")[0]
+    path = tmp_path / "my_task07.py"
+    path.write_text(text, encoding="utf-8")
+    results = list(in_process.check("task07", path))
+    assert verdict(results) == "pass"
+    assert any("in the mode in which it is called" in note for result in results for note in result.notes)
 
 
 @pytest.mark.slow

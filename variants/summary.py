@@ -79,9 +79,9 @@ def next_to(size: Size, name: str) -> str:
 
     def worth() -> str:
         slope = size.slope("wider", math.log(mean("parameters", "wider") / mean("parameters", "task09")))
-        wanted = (
-            mean("parameters", "task09") * math.exp(statistics.mean(size.differences(name)) / slope) if slope else 0
-        )
+        if not slope:
+            return ""
+        wanted = mean("parameters", "task09") * math.exp(statistics.mean(size.differences(name)) / slope)
         return f"task 9 would need about {wanted / 1e6:.2g} million parameters for this loss"
 
     def distance() -> str:

@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure, NotStarted, Result, Undecided
 from check.judge.stages import logits, wrongs
 from check.judge.stages.generation import generation
-from check.judge.stages.parameters import parameters
+from check.judge.stages.parameters import count, parameters
 from check.judge.stages.seen import Named
 from check.judge.stages.start import identity
 from check.judge.suites import change as suite
@@ -18,9 +19,16 @@ from exercises.catalogue import CHANGES
 
 UNKNOWN = "unknown change"
 LATE = ("position", "parameters", "logits")  # stages at which a change is seen
+NO_EFFECT = {"", "none", "open"}  # of a change's part, in the form of a bug
 # What the check can name, and what people choose: another activation, attention and MLP side by side
-# (https://arxiv.org/abs/2204.02311), norms of the branches' outputs (https://arxiv.org/abs/2501.00656).
-CHOICES = {"activation": wrongs.OTHER_ACTIVATIONS, "parallel": (True,), "norm": ("after",)}
+# (https://arxiv.org/abs/2204.02311), norms of the branches' outputs (https://arxiv.org/abs/2501.00656),
+# slower rotations (https://arxiv.org/abs/2309.16039).
+CHOICES: dict[str, Callable[[Any], bool]] = {
+    "activation": lambda kind: kind in wrongs.OTHER_ACTIVATIONS,
+    "parallel": lambda found: found,
+    "norm": lambda kind: kind == "after",
+    "base": lambda number: number > 20_000,
+}
 
 
 def recognized(first: LearnerFile, failed: Result, like: Callable[[str], LearnerFile]) -> LearnerFile | None:
@@ -33,7 +41,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     if not first.process.lives() or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
     candidates = []
-    for name in CHANGES:
+    for name in changes.SETTINGS if failed.stage == "sizes" else CHANGES:  # small, the file is task 9
         learner = like(name)
         with contextlib.suppress(Failure, Undecided, NotStarted):
             identity(learner) if from_task09 else learner.know(learner.process.ask("defined"))
@@ -44,8 +52,18 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
             candidates += [learner] * (not learner.squares)  # task 9's own MLP
     if isinstance(first.failure, Named):
         return None
-    bugs = ((each, logits.known_bug(each)) for each in candidates)
-    return next((each for each, bug in bugs if bug and bug.explains_all), None)
+    for each in candidates:
+        bug = logits.known_bug(each)
+        if bug and bug.explains_all and (from_task09 or _shows(each, bug)):
+            return each
+    return None
+
+
+def _shows(learner: LearnerFile, bug: Named) -> bool:
+    """Whether a bug of a change shows that change: one without its effect is task 9, but for parameters of its own."""
+    model = learner.small_model()
+    more = model.count() > count(learner, model.sizes)
+    return more or not NO_EFFECT & {*map(str, bug.changes.values())}
 
 
 def is_unknown(learner: LearnerFile, failed: Result) -> bool:
@@ -58,7 +76,8 @@ def is_choice(failure: Failure | None) -> bool:
     """Whether what explains all logits is not a bug in task 9, but a choice."""
     if not isinstance(failure, Named) or not failure.explains_all:
         return False
-    return bool(failure.changes) and all(value in CHOICES.get(name, ()) for name, value in failure.changes.items())
+    chosen = [name in CHOICES and CHOICES[name](value) for name, value in failure.changes.items()]
+    return bool(chosen) and all(chosen)
 
 
 def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Result]) -> Iterator[Result]:
@@ -68,7 +87,7 @@ def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Re
         if result.status != "pass":
             yield replace(result, stage="gradients" if stage is layers else result.stage)
             return
-    known = f"neither task 9 nor task 9 with {', '.join(changes.NAMES.values())}"
+    known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
     what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
     detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"

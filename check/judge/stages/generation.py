@@ -28,7 +28,7 @@ def generation(learner: LearnerFile) -> str:
     source = source_of(learner.path)
     as_called = free or _sets_mode(source)
     if as_called and made["trained"]:
-        if b".generate(" in source:
+        if free or not _by_print_sample(source):
             learner.note("generate writes in the mode in which it is called: in training mode with dropout")
         made |= _generate(learner, model, prompt, 8, temperature=1e-4, training=False)
     _likeliest(learner, model, made, prompt)
@@ -55,10 +55,15 @@ def generation(learner: LearnerFile) -> str:
     return "crops, keeps its prompt, draws by temperature from all tokens, leaves random numbers alone"
 
 
+def _by_print_sample(source: bytes) -> bool:
+    """Whether the file's text is written by the lessons' function, which sets evaluation mode."""
+    return b".generate(" not in source and (b"print_sample(" in source or b"from variants import main" in source)
+
+
 def _sets_mode(source: bytes) -> bool:
-    """Whether whoever calls generate sets evaluation mode: print_sample, or the last mode set before the last call."""
+    """Whether no call of generate in the file is in training mode, as the last mode set before the last call says."""
     if b".generate(" not in source:
-        return b"print_sample(" in source or b"from variants import main" in source
+        return True
     before = source.rpartition(b".generate(")[0]
     return before.rfind(b".eval()") > before.rfind(b".train()")
 

@@ -162,7 +162,9 @@ def _rotation(seen: Seen, reading: Reading, bases: list[Form]) -> Failure | None
         (_, form), number = _fit(seen, points, grid, form_of)
         if seen.agrees(reading, form_of(form, number), longer=True):
             fitted = Wrong(name.format(number), hint, {})
-            return named(seen, (*also, fitted), form_of(form, number), reading)
+            found = named(seen, (*also, fitted), form_of(form, number), reading)
+            found.changes |= {"base": number} if hint == BASE else {"step": number}
+            return found
     return None
 
 

@@ -5,6 +5,7 @@ import contextlib
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.matching import Unreadable
+from check.judge.result import Failure
 from check.judge.stages.start import interface
 from check.judge.suites import task
 
@@ -12,28 +13,35 @@ from check.judge.suites import task
 def interface_of_change(learner: LearnerFile) -> str:
     """As in task 9, with the size that the change adds."""
     said = interface(learner)
-    model = learner.small_model()
-    if learner.task.change == "swiglu":
+    model, change = learner.small_model(), learner.task.change
+    if change == "swiglu":
         wide = sum(value.numel() == 4 * model.sizes.C**2 for value in model.first_values)
         learner.squares = wide == 2 * model.sizes.L
-    learner.numbers = _numbers(learner)
-    learner.note(f"task 9 with {'ReLU²' if learner.squares else changes.NAMES[learner.task.change]}")
+    own = _own(learner)
+    if change == "convolutions" and own == []:
+        raise Failure(
+            what="the model has shares of earlier positions",
+            expected="a parameter for each of them, named like a convolution",
+            got="the parameters of task 9",
+            hint="Which parameter says how much of the position before is added?",
+        )
+    if change == "value_residual":
+        total = sum(own or [])
+        learner.numbers = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
+    if change == "qk_norm":
+        learner.numbers = sum(size in (1, model.sizes.H) for size in own or [])
+    learner.note(f"task 9 with {'ReLU²' if learner.squares else changes.NAMES[change]}")
     return said
 
 
-def _numbers(learner: LearnerFile) -> int:
-    """How many numbers each block mixes values with, or multiplies scores by."""
+def _own(learner: LearnerFile) -> list[int] | None:
+    """The numbers of elements of the parameters that only the change has; None where they cannot be told."""
     model = learner.small_model()
     with contextlib.suppress(Unreadable):
         structure = learner.structure(model)
-        own = [i for part in [*structure.outer, *(part for block in structure.extras for part in block)] for i in part]
-        sizes = [model.first_values[i].numel() for i in own]
-        if learner.task.change == "value_residual":
-            total = sum(sizes)
-            return total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
-        if learner.task.change == "qk_norm":
-            return sum(size in (1, model.sizes.H) for size in sizes)
-    return 0
+        own = [*structure.outer, *(part for block in structure.extras for part in block)]
+        return [model.first_values[i].numel() for part in own for i in part]
+    return None
 
 
 interface_of_change.__name__ = "interface"
