@@ -158,6 +158,7 @@ def test_the_slider_goes_from_noise_to_words_and_back(visit):
     noise = texts(page)
     assert all(a != b for a, b in zip(noise[:with_steps], last[:with_steps], strict=True))
     assert slider.get_attribute("aria-valuetext") == "step 0" and "4.2491" in page.locator(".what").first.inner_text()
+    assert "at its last step" in page.locator(".what").last.inner_text()  # it has no other weights
     slider.press("End")
     page.wait_for_function(rows + "text === last[i])", arg=last)
 

@@ -58,10 +58,12 @@ class Row {
   measure() {
     const { log } = this.entry;
     if (!log) return;
-    const last = state.step >= lastStep(this.entry); // where a run ends with the whole text, its loss on that
+    const only = !this.entry.snapshots?.length; // tasks 7 and 9 have their last weights alone
+    const last = only || state.step >= lastStep(this.entry); // where a run ends with the whole text, its loss on that
     const { loss, exact } = last ? { loss: this.entry.val_loss, exact: true } : lossAt(log, state.step);
-    this.loss.replaceChildren("loss ", h("b", {}, `${exact ? "" : "≈ "}${loss.toFixed(exact ? 4 : 1)}`));
-    this.picture.replaceChildren(curve([{ log }], { step: state.step }));
+    const apart = only && state.step < lastStep(this.entry) ? " at its last step" : "";
+    this.loss.replaceChildren("loss ", h("b", {}, `${exact ? "" : "≈ "}${loss.toFixed(exact ? 4 : 1)}`), apart);
+    this.picture.replaceChildren(curve([{ log }], { step: last ? Infinity : state.step }));
   }
 
   draw() {
