@@ -233,6 +233,12 @@ def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
 
 
 @pytest.mark.slow
+def test_task_7_is_told_from_an_unknown_change(tmp_path):
+    results = checked(tmp_path, build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT("))
+    assert verdict(results) == "undecided" and "unknown change: the model is task 7's;" in results[-1].detail
+
+
+@pytest.mark.slow
 def test_task_9_itself_has_no_convolutions(tmp_path):
     path = tmp_path / "my_convolutions.py"
     path.write_text(edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")), encoding="utf-8")

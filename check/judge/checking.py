@@ -78,7 +78,7 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
                 yield Result("training", "pass", detail="not compared: there is no documented run with this change")
             return
         if unknown.is_unknown(learner, result):
-            yield from unknown.without_verdict(learner, result, _look)
+            yield from unknown.without_verdict(learner, result, _look, like)
             return
         yield result
 

@@ -12,7 +12,7 @@ from check.judge.stages import logits, wrongs
 from check.judge.stages.generation import generation
 from check.judge.stages.parameters import count, parameters
 from check.judge.stages.seen import Named
-from check.judge.stages.start import identity
+from check.judge.stages.start import identity, interface
 from check.judge.suites import change as suite
 from check.judge.suites.encoder import layers
 from exercises.catalogue import CHANGES
@@ -80,7 +80,19 @@ def is_choice(failure: Failure | None) -> bool:
     return bool(chosen) and all(chosen)
 
 
-def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Result]) -> Iterator[Result]:
+def _is_task07(learner: LearnerFile) -> bool:
+    """Whether the file's model is that of the task before."""
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        learner.know(learner.process.ask("defined"))
+        interface(learner)
+        parameters(learner)
+        return bool(logits.matched(learner))
+    return False
+
+
+def without_verdict(
+    learner: LearnerFile, failed: Result, look: Callable[..., Result], like: Callable[[str], LearnerFile]
+) -> Iterator[Result]:
     """What is said of an unknown change: no verdict, unless it cannot write or cannot learn."""
     for stage in (generation, layers):
         result = look(stage, learner)
@@ -89,6 +101,8 @@ def without_verdict(learner: LearnerFile, failed: Result, look: Callable[..., Re
             return
     known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
     what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
+    if _is_task07(like("task07")):
+        what = "the model is task 7's; if what you changed is how it learns or writes, your teacher can tell"
     detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"
     yield Result(failed.stage, "undecided", detail=detail)
