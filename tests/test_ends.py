@@ -77,13 +77,20 @@ def test_task_8_ends_with_a_line_of_its_own(monkeypatch):
     assert text == "xab" and said.startswith("2 characters, ") and said.endswith(" characters/s")
 
 
-def script(folder, torch_text):
-    """Task 1 where importing PyTorch runs this text."""
+def script(folder, torch_text, *words):
+    """Task 1, or another command, where importing PyTorch runs this text."""
     (folder / "torch").mkdir()
     (folder / "torch" / "__init__.py").write_text(torch_text)
     environment = {**os.environ, "PYTHONPATH": str(folder)}
+    line = [sys.executable, *(words or ["task01.py"])]
     return subprocess.Popen(
-        [sys.executable, ROOT / "task01.py"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        line,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -94,6 +101,29 @@ def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert (process.returncode, err) == (130, "task01.py: Interrupted while PyTorch was imported.\n")
+
+
+SWALLOWS = """
+import os, time
+try:
+    if os.getpid() == os.getpgrp():  # the check, not the learner's process
+        print("here", flush=True)
+    time.sleep(1)
+except BaseException:  # as PyTorch's import does
+    pass
+raise SystemExit("the signal was lost")
+"""
+
+
+@posix
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_check_loses_no_signal_to_pytorchs_import(stop, code, tmp_path):
+    (tmp_path / "my_task01.py").write_text("MINE = 1\n")
+    with script(tmp_path, SWALLOWS, "-m", "check", tmp_path / "my_task01.py") as process:
+        assert process.stdout is not None and process.stdout.readline() == "here\n"
+        process.send_signal(stop)
+        _, err = process.communicate()
+    assert process.returncode == code and "lost" not in err and "Traceback" not in err
 
 
 def test_without_pytorch_it_is_one_line(tmp_path):
