@@ -235,7 +235,7 @@ def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
 @pytest.mark.slow
 def test_task_7_is_told_from_an_unknown_change(tmp_path):
     results = checked(tmp_path, build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT("))
-    assert verdict(results) == "undecided" and "unknown change: the model is task 7's;" in results[-1].detail
+    assert verdict(results) == "undecided" and "unknown change: the model is task 7's, " in results[-1].detail
 
 
 @pytest.mark.slow

@@ -74,7 +74,8 @@ def final(logs: list[str], over: str) -> str:
 
 def minutes(logs: list[str]) -> str:
     """Mean from start to end, as the logs' last lines say."""
-    return f"{statistics.mean(numbers(r'^# ([0-9]+) s from start to end', chr(10).join(logs))) / 60:.1f}"
+    seconds = numbers(r"^# (\d+) s from start to end", "\n".join(logs))
+    return f"{statistics.mean(seconds) / 60:.1f}"
 
 
 def runs(name: str, command: str) -> list[list[str]]:

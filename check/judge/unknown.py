@@ -41,13 +41,13 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     if not first.process.lives() or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
     candidates = []
-    for name in changes.SETTINGS if failed.stage == "sizes" else CHANGES:  # small, the file is task 9
+    # A file that fails at real sizes alone: a window, say, that is longer than the check's small texts.
+    for name in changes.SETTINGS if failed.stage == "sizes" else CHANGES:
         learner = like(name)
         with contextlib.suppress(Failure, Undecided, NotStarted):
-            identity(learner) if from_task09 else learner.know(learner.process.ask("defined"))
-            suite.interface_of_change(learner)
-            parameters(learner)
-            if logits.matched(learner):
+            if from_task09:
+                identity(learner)
+            if _fits(learner, suite.interface_of_change):
                 return learner
             candidates += [learner] * (not learner.squares)  # task 9's own MLP
     if isinstance(first.failure, Named):
@@ -57,6 +57,14 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
         if bug and bug.explains_all and (from_task09 or _shows(each, bug)):
             return each
     return None
+
+
+def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
+    """Whether a file computes what an exercise asks for, whose interface stage is `begins`. Raises as stages do."""
+    learner.know(learner.process.ask("defined"))
+    begins(learner)
+    parameters(learner)
+    return logits.matched(learner)
 
 
 def _shows(learner: LearnerFile, bug: Named) -> bool:
@@ -80,16 +88,6 @@ def is_choice(failure: Failure | None) -> bool:
     return bool(chosen) and all(chosen)
 
 
-def _is_task07(learner: LearnerFile) -> bool:
-    """Whether the file's model is that of the task before."""
-    with contextlib.suppress(Failure, Undecided, NotStarted):
-        learner.know(learner.process.ask("defined"))
-        interface(learner)
-        parameters(learner)
-        return bool(logits.matched(learner))
-    return False
-
-
 def without_verdict(
     learner: LearnerFile, failed: Result, look: Callable[..., Result], like: Callable[[str], LearnerFile]
 ) -> Iterator[Result]:
@@ -101,8 +99,9 @@ def without_verdict(
             return
     known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
     what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
-    if _is_task07(like("task07")):
-        what = "the model is task 7's; if what you changed is how it learns or writes, your teacher can tell"
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        if _fits(like("task07"), interface):
+            what = "the model is task 7's, and how it trains and writes is not compared"
     detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"
     yield Result(failed.stage, "undecided", detail=detail)

@@ -16,7 +16,7 @@ export async function show(place) {
   const chosen = () => faults.find(({ fault }) => fault.name === state.fault) ?? faults[0];
   const result = h("div");
   let turn = 0;
-  const switches = h("fieldset.switches", {}, h("legend", {}, "Take away"), faults.map((each) =>
+  const switches = h("fieldset.switches", {}, h("legend", {}, "The fault"), faults.map((each) =>
     h("label", {}, h("input", { type: "radio", name: "fault", value: each.fault.name, checked: each === chosen(), onchange: () => { state.fault = each.fault.name; draw(); } }), ` ${capital(each.fault.title)} `, h("small", {}, titleOf(each.entry.name)))));
   place.append(h("p.lead", {}, "Each of these models was trained as the lesson says, but for one line. python -m check names such faults in your own code; here they are seen."), switches, result);
 
@@ -46,7 +46,8 @@ export async function show(place) {
       draw([row, column]);
       place.querySelector('[aria-pressed="true"]').focus();
     }));
-    draw([characters.length - 1, 0]);
+    const last = seen.heads[0].weights.slice(-characters.length); // of the last character
+    draw([characters.length - 1, last.indexOf(Math.max(...last))]);
     return h("section", {}, h("h2", {}, capital(name)), h("p.text", {}, h("b", {}, state.prompt), ...shown(written)), h("h3", {}, `Where it looks: head 1 of block 1, after “${characters.map(visible).join("")}”`), place);
   }
 

@@ -90,14 +90,15 @@ export function bars(rows) {
 
 // Validation losses of logs over the share of the training that is done. lines: [{ log, kind }]; step: where we are.
 export function curve(lines, { step = Infinity, points = [], wide = false } = {}) {
-  const [width, height, low, high] = wide ? [520, 200, 1.3, 4.4] : [120, 44, 1.3, 4.4];
+  const [width, height] = wide ? [520, 200] : [120, 44];
+  const [low, high] = [Math.min(1.3, ...lines.flatMap(({ log }) => log.map(([, , loss]) => loss))), 4.4];
   const last = Math.max(...lines.flatMap(({ log }) => log.map(([at]) => at)));
   const left = wide ? 34 : 4;
   const x = (at) => left + ((width - left - 8) * at) / last;
   const y = (loss) => 5 + ((height - (wide ? 26 : 10)) * (high - Math.min(high, loss))) / (high - low);
   const svg = s("svg.curve", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", class: wide ? "curve wide" : "curve" });
   if (wide) {
-    for (const loss of [2, 3, 4]) svg.append(s("path.grid", { d: `M${left} ${y(loss)}H${width - 8}` }), s("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, `${loss}`));
+    for (const loss of [1, 2, 3, 4].filter((loss) => loss > low)) svg.append(s("path.grid", { d: `M${left} ${y(loss)}H${width - 8}` }), s("text", { x: left - 8, y: y(loss) + 4, "text-anchor": "end" }, `${loss}`));
     for (const share of [0, 0.5, 1]) svg.append(s("text", { x: x(last * share), y: height - 4, "text-anchor": share ? (share < 1 ? "middle" : "end") : "start" }, Math.round(last * share + (last % 10 === 9 ? share : 0)).toLocaleString("en")));
   }
   for (const { log, kind = "" } of lines) svg.append(s("path", { class: `line ${kind}`, d: `M${log.map(([at, , loss]) => `${x(at).toFixed(1)} ${y(loss).toFixed(1)}`).join("L")}` }));

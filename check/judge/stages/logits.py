@@ -120,7 +120,8 @@ def _zero_scores(learner: LearnerFile, model: Model, batch: torch.Tensor) -> Non
 
 def sizes(learner: LearnerFile) -> str:
     """The same at real sizes: long texts, many rows, small and large heads."""
-    several, last = learner.task.n_head, 4 if learner.task.change == "alibi" else 5  # of 5, its code has other slopes
+    several = learner.task.n_head
+    last = 4 if learner.task.change == "alibi" else 5  # of 5 heads, ALiBi's own code has other slopes
     cases = [
         (Sizes(V=65, C=128, H=2 if several else 1, D=64, T=256, L=2), 2, (256, 100)),
         (Sizes(V=65, C=32, H=4 if several else 1, D=8, T=9, L=3), 64, (9, 8)),  # as documented, but for T, which is D

@@ -1,10 +1,12 @@
 """How a model's attention scores differ from the lesson's: by a known bug, a rotation, a factor."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from check.judge import reference
 from check.judge.arrangements import Arrangement
@@ -138,32 +140,32 @@ def _fit(
     return point, low
 
 
-ANGLES: list[tuple[str, str, Callable[[Form, float], Form], list[float]]] = [  # what is fitted, on which grid
+ANGLES: list[tuple[str, str, str, list[float]]] = [  # what of the form is fitted, and on which grid
+    ("base", "with frequencies of base {:.4g}", BASE, [10 ** (n / 6) for n in range(6, 43)]),
     (
-        "with frequencies of base {:.4g}",
-        BASE,
-        lambda form, number: dataclasses.replace(form, base=number),
-        [10 ** (n / 6) for n in range(6, 43)],
-    ),
-    (
+        "step",
         "with angles {:.3g} times as large",
         "By how much do angles grow from one position to the next?",
-        lambda form, number: dataclasses.replace(form, step=number),
         [2 ** (n / 2) for n in range(-6, 7)],
     ),
 ]
 
 
+def _with(part: str, form: Form, number: float) -> Form:
+    changes: dict[str, Any] = {part: number}
+    return dataclasses.replace(form, **changes)
+
+
 def _rotation(seen: Seen, reading: Reading, bases: list[Form]) -> Failure | None:
     """Angles of another base or step, of queries, keys or both, by fitting it."""
     halves: list[list[Wrong]] = [[], *([each] for each in WRONG_ROTATIONS if each.changes.get("rotated") in ("q", "k"))]
-    for (name, hint, form_of, grid), also in itertools.product(ANGLES, halves):
+    for (part, name, hint, grid), also in itertools.product(ANGLES, halves):
         points = [(reading, form) for form in forms_of(also, bases)]
-        (_, form), number = _fit(seen, points, grid, form_of)
-        if seen.agrees(reading, form_of(form, number), longer=True):
-            fitted = Wrong(name.format(number), hint, {})
-            found = named(seen, (*also, fitted), form_of(form, number), reading)
-            found.changes |= {"base": number} if hint == BASE else {"step": number}
+        (_, form), number = _fit(seen, points, grid, functools.partial(_with, part))
+        form = _with(part, form, number)
+        if seen.agrees(reading, form, longer=True):
+            found = named(seen, (*also, Wrong(name.format(number), hint, {})), form, reading)
+            found.changes[part] = number
             return found
     return None
 
