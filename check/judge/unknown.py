@@ -41,8 +41,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     if not first.process.lives() or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
     candidates = []
-    # A file that fails at real sizes alone: a window, say, that is longer than the check's small texts.
-    for name in changes.SETTINGS if failed.stage == "sizes" else CHANGES:
+    for name in CHANGES:
         learner = like(name)
         with contextlib.suppress(Failure, Undecided, NotStarted):
             if from_task09:
@@ -100,7 +99,8 @@ def without_verdict(
     known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
     what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
     with contextlib.suppress(Failure, Undecided, NotStarted):
-        if _fits(like("task07"), interface):
+        seventh = like("task07")
+        if _fits(seventh, interface) and logits.sizes(seventh):
             what = "the model is task 7's, and how it trains and writes is not compared"
     detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"

@@ -61,9 +61,12 @@ def _by_print_sample(source: bytes) -> bool:
 
 
 def _sets_mode(source: bytes) -> bool:
-    """Whether no call of generate in the file is in training mode, as the last mode set before the last call says."""
+    """Whether no call of generate in the file is in training mode, as the last mode set before the last call says.
+
+    Where nothing calls generate, its caller sets the mode, unless generate sets one itself.
+    """
     if b".generate(" not in source:
-        return True
+        return b".train(" not in source.partition(b"def generate")[2].partition(b"def ")[0]
     before = source.rpartition(b".generate(")[0]
     return before.rfind(b".eval()") > before.rfind(b".train()")
 
