@@ -1,7 +1,7 @@
 """Task 8: endless Shakespeare, by task 7's model and weights (weights/README.md) with a key-value cache.
 
-The next character needs the keys and values of all characters before it, and those never change. With them in a
-cache, a character costs the work of one position instead of a whole window's. A full block's last half is read again.
+The next character needs the keys and values of all characters before it, and those never change. With a cache, a
+character costs the work of one position, not of a window. When the block is full, its last half is read again.
 """
 
 from dataclasses import dataclass

@@ -17,13 +17,14 @@ from pathlib import Path
 from common.parser import Parser
 from common.run import run
 from exercises.catalogue import EXERCISES
-from tools.page_models import logged
+from tools.page_models import log_of, losses
 from tools.tables import LESSONS, LOGS
 
 from pygments.lexers import PythonLexer
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "page" / "lessons" / "index.json"
+RUNS = {"task07": "task07_documented_seed42"}  # the log that its documented losses belong next to
 PARENTS = {"task08_infinite": "task07", "task09_rope": "task07"}  # others start from the one before
 CONTEXT = 3  # equal lines shown around a difference
 KINDS = {"Keyword": "k", "Literal.String": "s", "Comment": "c", "Literal.Number": "n", "Name.Class": "d"}
@@ -90,6 +91,8 @@ def lesson(name: str, parent: str | None) -> dict:
     documented = json.loads((LOGS / "documented.json").read_text(encoding="utf-8"))
     exercise = EXERCISES.get(name)
     number = name[:6].removeprefix("task0")
+    log = None if name == "task08_infinite" else log_of(RUNS.get(name, name))
+    run = log.read_text(encoding="utf-8").removeprefix("$ ").partition("\n")[0].partition(" --save")[0] if log else ""
     return {
         "name": name,
         "title": f"Task {number}",
@@ -100,7 +103,8 @@ def lesson(name: str, parent: str | None) -> dict:
         "shapes": exercise.shapes if exercise else "",
         "commands": [f"python {name}.py"]
         + [f"python -m check start {name}", f"python -m check my_{name}.py"] * (exercise is not None),
-        "log": [] if name == "task08_infinite" else logged(name),
+        "run": run,
+        "log": losses(log) if log else [],
         "documented": documented.get(name, []),
         "rows": rows((ROOT / f"{parent}.py").read_text(encoding="utf-8") if parent else "", source),
     }

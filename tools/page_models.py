@@ -81,22 +81,26 @@ def save(state: dict, path: Path, dtype: torch.dtype = torch.float32) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size}
 
 
-def logged(name: str) -> list[list[float]]:
-    """The lines of a lesson's committed log; of several seeds, the first."""
-    path = next(iter(sorted(LOGS.glob(f"{name}.txt")) or sorted(LOGS.glob(f"{name}_seed*.txt"))))
-    return [[int(s), float(a), float(b)] for s, a, b in LINE.findall(path.read_text(encoding="utf-8"))]
+def log_of(name: str) -> Path:
+    """A lesson's committed log; of several seeds, the first."""
+    return min([*LOGS.glob(f"{name}.txt")] or LOGS.glob(f"{name}_seed*.txt"))
+
+
+def losses(log: Path) -> list[list[float]]:
+    """The lines of a log: step, training loss, validation loss."""
+    return [[int(s), float(a), float(b)] for s, a, b in LINE.findall(log.read_text(encoding="utf-8"))]
 
 
 def final(name: str) -> float:
     """The loss that a lesson's log ends with: of the whole validation text if it has that, else of its last line."""
-    log = LOGS / f"{name}.txt" if (LOGS / f"{name}.txt").exists() else min(LOGS.glob(f"{name}_seed*.txt"))
+    log = log_of(name)
     whole = re.search(r"^Final val loss: ([\d.]+)", log.read_text(encoding="utf-8"), re.MULTILINE)
-    return float(whole[1]) if whole else logged(name)[-1][2]
+    return float(whole[1]) if whole else losses(log)[-1][2]
 
 
 def entry(name: str, state: dict, place: dict) -> dict:
     """What index.json says of a lesson's model."""
-    log = logged(name)
+    log = losses(log_of(name))
     size = sum(tensor.numel() for tensor in state["model"].values())
     about = {"name": name, "script": f"{name}.py", "idea": LESSONS[name].partition(";")[0], "parameters": size}
     return about | {
@@ -115,8 +119,8 @@ def core() -> list[dict]:
     found = []
     for name in (f"task0{n}" for n in range(1, 7)):
         states, log = train(name, build.source(name))
-        if abs(log[-1][2] - logged(name)[-1][2]) > 0.02:
-            raise UserError(f"{name}: ended at {log[-1][2]}, its log at {logged(name)[-1][2]}")
+        if abs(log[-1][2] - losses(log_of(name))[-1][2]) > 0.02:
+            raise UserError(f"{name}: ended at {log[-1][2]}, its log at {losses(log_of(name))[-1][2]}")
         states = [state | {"vocabulary": vocabulary} for state in states]
         about = entry(name, states[-1], save(states[-1], MODELS / f"{name}.safetensors"))
         for state in states[:-1]:

@@ -17,7 +17,7 @@ export async function show(place) {
   const result = h("div");
   let turn = 0;
   const switches = h("fieldset.switches", {}, h("legend", {}, "The fault"), faults.map((each) =>
-    h("label", {}, h("input", { type: "radio", name: "fault", value: each.fault.name, checked: each === chosen(), onchange: () => { state.fault = each.fault.name; draw(); } }), ` ${capital(each.fault.title)} `, h("small", {}, titleOf(each.entry.name)))));
+    h("label", {}, h("input", { type: "radio", name: "fault", value: each.fault.name, checked: each === chosen(), onchange: () => { state.fault = each.fault.name; draw(); } }), ` ${capital(each.fault.title)} `, h("small", {}, `in ${titleOf(each.entry.name)}`))));
   place.append(h("p.lead", {}, "Each of these models was trained as the lesson says, but for one line. python -m check names such faults in your own code; here they are seen."), switches, result);
 
   async function draw() {

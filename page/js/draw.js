@@ -61,7 +61,7 @@ export function attentionTable(characters, weights, picked, onpick) {
 
 // Rows of numbers with a name each, coloured; it scrolls in a region that the keyboard reaches.
 export function numbers(label, rows, most, digits = 2) {
-  const line = ([name, values]) => h("tr", {}, h("th", { scope: "row" }, name), Array.from(values, (value) => h("td", { style: shade(value / most) }, value.toFixed(digits))));
+  const line = ([name, values]) => h("tr", {}, h("th", { scope: "row" }, name), Array.from(values, (value) => h("td", { style: shade(value / most) }, value.toFixed(digits).replace(/^-(0\.0*)$/, "$1"))));
   return h("div.scroll", { role: "region", "aria-label": label, tabindex: 0 }, h("table.numbers", {}, h("caption", {}, label), h("tbody", {}, rows.map(line))));
 }
 

@@ -126,7 +126,7 @@ export async function show(place) {
       const sum = logits.reduce((total, logit) => total + Math.exp(logit - most), 0);
       return h("tr", {}, h("th", { scope: "row" }, `block ${i + 1}`), likely(logits.map((logit) => Math.exp(logit - most) / sum), 4).map(([character, share]) => h("td", {}, h("span.character", {}, visible(character)), ` ${(100 * share).toFixed(0)}%`)));
     });
-    parts.lens.replaceChildren(h("h2", {}, "What it thinks after each block"), h("p.soft", {}, "the last norm and lm_head on x (C) as each block leaves it: logits (V), the likeliest four"), h("div.scroll", { tabindex: 0, role: "region", "aria-label": "What it thinks after each block" }, h("table.lens", {}, h("tbody", {}, lens))));
+    parts.lens.replaceChildren(h("h2", {}, "What it thinks after each block"), h("p.soft", {}, "the last norm and lm_head on x (C) as each block leaves it, and the softmax of these logits (V): the likeliest four"), h("div.scroll", { tabindex: 0, role: "region", "aria-label": "What it thinks after each block" }, h("table.lens", {}, h("tbody", {}, lens))));
   }
 
   await choose();

@@ -179,7 +179,7 @@ export async function show(place) {
       h("label.field.slide", {}, h("span", {}, "Training step ", said), slider),
       h("div.buttons", {}, button, h("button", { type: "button", onclick: restart }, "Again"))),
     list,
-    h("div.below", {}, h("p.soft", {}, "Loss: nats per character of text that no model has seen. Less is better."), h("div.buttons", {},
+    h("div.below", {}, h("p.soft", {}, "Loss: nats per character of text that no model has seen. Less is better. Task 8 is not here: it writes without end with the model of task 7."), h("div.buttons", {},
       h("button", { type: "button", onclick: () => copy(rows.map((row) => `${titleOf(row.entry.name)}: ${state.prompt}${row.written}`).join("\n\n"), "The text") }, "Copy text"),
       h("button", { type: "button", onclick: () => copy(link(), "The link") }, "Copy link"))),
   );

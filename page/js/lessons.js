@@ -6,7 +6,7 @@ import { curve, heatmap } from "./draw.js";
 import { capital } from "./inside.js";
 import { state } from "./state.js";
 
-export const title = "The lessons: each is its difference to the one before";
+export const title = "The lessons: what each one changes in the one before";
 
 // What a model computes, in its order: [part, what it does, shape, the first task that has it, the last].
 const PARTS = [
@@ -53,17 +53,17 @@ export async function show(place) {
   await pictures(diagram, lesson.name);
 }
 
-function losses({ log, documented }) {
+function losses({ run, log, documented }) {
   if (!log.length) return h("p.soft", {}, "It reads the weights of task 7, and is not trained.");
   const end = documented.length ? ` Circles: the documented run, ${documented.at(-1)[2]} at the end.` : "";
-  return [h("p.soft", {}, `Validation loss, ${log.at(-1)[2]} at the end.${end}`), curve([{ log }], { wide: true, points: documented.map(([step, , loss]) => [step, loss]) })];
+  return [h("p.soft", {}, "Validation loss of ", h("code", {}, run), `, on random blocks: ${log.at(-1)[2]} at the end.${end}`), curve([{ log }], { wide: true, points: documented.map(([step, , loss]) => [step, loss]) })];
 }
 
 // The drawing of a lesson's model, and what marks a part of it.
 function drawing(number) {
   const items = PARTS.filter(([, , , first, last]) => first <= number && number <= last).map(([part, what, shape, first]) =>
     h("li", { "data-part": part, class: first === number && number > 1 ? "new" : null }, h("span", {}, what), h("small", {}, number < 2 ? shape.replace("H, ", "") : shape)));
-  const diagram = h("ol.diagram", { "aria-label": "What the model computes" }, items);
+  const diagram = h("ol.diagram", { tabindex: 0, "aria-label": "What the model computes" }, items);
   const light = (part) => {
     const lit = items.filter(({ dataset }) => dataset.part === part);
     for (const item of items) item.classList.toggle("lit", lit.includes(item));

@@ -5,7 +5,7 @@ import { own, Text } from "./engine.js";
 import { open } from "./app.js";
 import { state } from "./state.js";
 
-export const title = "Your own model, also of your own text";
+export const title = "Your own model, trained on any text";
 
 export async function show(place) {
   const input = h("input", { type: "file", accept: ".safetensors,.pt", onchange: () => input.files[0] && open(input.files[0]) });
