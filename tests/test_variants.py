@@ -15,7 +15,7 @@ from tests.lessons import LOGS, ROOT
 from tools import in_process
 from tools.changes import BUGS, RIGHTS
 from tools.mutants import Mutant
-from variants import measure, summary
+from variants import characters, measure, summary
 
 import pytest
 import torch
@@ -52,6 +52,17 @@ def test_a_change_stays_causal_and_every_parameter_learns(name):
     model(tokens).square().mean().backward()
     assert [each for each, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
     assert model.generate(tokens, 3).shape == (3, 19)
+
+
+def test_with_a_cache_grouped_queries_compute_the_same():
+    model = tiny("grouped_queries", n_kv_head=2).model.eval()
+    tokens = torch.randint(11, (3, 16))
+    whole = model(tokens)
+    for block in model.blocks:
+        block.attention.__class__ = characters.CachedAttention
+        block.attention.start(len(tokens))
+    parts = [model(part) for part in tokens.split([5, 1, 10], dim=1)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
 
 def test_what_each_change_computes():
