@@ -28,7 +28,7 @@ class CachedAttention(grouped_queries.SelfAttention):
         """Begin with no position read, and room for block_size of them."""
         self.read = 0
         D = self.projection.in_features // self.counts[0]
-        self.kv = torch.zeros(2, batch, self.counts[1], len(self.mask), D)  # (2, B, K, block_size, D)
+        self.kv = torch.zeros(2, batch, self.counts[1], self.mask.shape[0], D)  # (2, B, K, block_size, D)
 
     def forward(self, x):  # (B, T, C), the next T positions
         B, T, C = x.shape
