@@ -60,7 +60,7 @@ def test_with_a_cache_grouped_queries_compute_the_same():
     whole = model(tokens)
     for block in model.blocks:
         block.attention.__class__ = characters.CachedAttention
-        block.attention.start(len(tokens))
+        block.attention.start(len(tokens), block_size=16)
     parts = [model(part) for part in tokens.split([5, 1, 10], dim=1)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 

@@ -24,11 +24,11 @@ TIMES = 3
 class CachedAttention(grouped_queries.SelfAttention):
     """The same, which keeps the keys and values of each head of its own."""
 
-    def start(self, batch: int) -> None:
+    def start(self, batch: int, block_size: int) -> None:
         """Begin with no position read, and room for block_size of them."""
         self.read = 0
         D = self.projection.in_features // self.counts[0]
-        self.kv = torch.zeros(2, batch, self.counts[1], self.mask.shape[0], D)  # (2, B, K, block_size, D)
+        self.kv = torch.zeros(2, batch, self.counts[1], block_size, D)  # (2, B, K, block_size, D)
 
     def forward(self, x):  # (B, T, C), the next T positions
         B, T, C = x.shape
@@ -53,7 +53,7 @@ def characters_a_second(size: str, n_kv_head: int, batch: int) -> float:
     taken = []
     for _ in range(TIMES):
         for block in model.blocks:
-            block.attention.start(batch)
+            block.attention.start(batch, config.block_size)
         tokens, start = torch.zeros(batch, 1, dtype=torch.long), time.perf_counter()  # (B, 1)
         for _ in range(config.block_size):
             tokens = torch.multinomial(model(tokens)[:, -1].softmax(dim=-1), num_samples=1)  # (B, 1)
