@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Callable
 
+from exercises import build
 from exercises.catalogue import CHANGES, TASKS
 
 NAMES = {  # of the lessons' attributes
@@ -92,6 +93,15 @@ def method_of_gpt(text: str) -> str | None:
     return ast.unparse(ast.fix_missing_locations(ast.Module([*others, methods], [])))
 
 
+def whole(text: str) -> str | None:
+    """A change of task 9 in one file with task 9, whose classes it takes further under their own names."""
+    if "import task09_rope" not in text or "task07." in text:
+        return None
+    task09 = build.source("task09_rope").partition("\n\ndef main()")[0]
+    own = re.sub(r"^(import task09_rope|from task09_rope import .*)\n", "", text, flags=re.MULTILINE)
+    return f"{task09}\n\n{own.replace('task09_rope.', '')}"
+
+
 def unparsed(text: str) -> str | None:
     """Another layout, without comments."""
     return ast.unparse(ast.parse(text))
@@ -109,14 +119,14 @@ def _renamed_locals(text: str) -> str:
 
 
 STYLES: dict[str, Callable[[str], str | None]] = {
-    style.__name__: style for style in (official, renamed, separate_with_biases, merged, method_of_gpt, unparsed)
+    style.__name__: style for style in (official, renamed, separate_with_biases, merged, method_of_gpt, whole, unparsed)
 }
 
 
 def in_styles(task: str, text: str) -> dict[str, str]:
     """Style → the text in it, where the style finds something to change."""
     own = ["renamed"] + (["separate_with_biases", "merged"] if task in TASKS else ["method_of_gpt"])
-    own = [] if task in CHANGES else own  # a short file takes names from task 9
+    own = ["whole"] if task in CHANGES else own  # a short file takes names from task 9
     made: dict[str, str | None] = {}
     for name in ["official", *own, "unparsed"]:
         try:
