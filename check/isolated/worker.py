@@ -10,15 +10,7 @@ from check.isolated.functions import Functions
 from check.isolated.loading import MODULE, Trained, load
 from check.isolated.models import configured, fields_of, learns, like_gpt, logits_of, targets_of
 from check.isolated.standins import Predictor, Reader, Seen, first
-from common.courses import (
-    ARGUMENTS,
-    find_classes,
-    given,
-    in_order,
-    make,
-    meaning,
-    needs_targets,
-)
+from common.courses import ARGUMENTS, find_classes, given, in_order, make, meaning, needs_targets
 from common.exercises import ORDER, PARAMETERS, WHOLE
 
 import torch
