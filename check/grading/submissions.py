@@ -1,12 +1,8 @@
 """The submissions: the files of a folder, of its subfolders and zip files, by student and task.
 
-It knows how platforms name files. If a folder and a file name different students, the folder decides.
-  a folder for each student   anna/my_task03.py, anna/week1.zip; or a zip for each, anna.zip
-  Moodle                      Anna Ek_12345_assignsubmission_file_/my_task03.py, or the same before a file's name;
-                              Participant_12345_… if marking is anonymous
-  Canvas                      ekanna_late_1010_20456_my_task03-1.py: LATE if it was, -1 and up for a new version
-  Blackboard                  Homework_annaek_attempt_2026-11-26-10-00-00_my_task03.py
-A folder or zip that contains only such names, or folders of several students, is the download of a class.
+How platforms name files: docs/teaching.md; Moodle's folder may also stand before a file's name. If a folder and a file
+name different students, the folder decides. A folder or zip that contains only such names, or folders of several
+students, is the download of a class.
 """
 
 import hashlib
@@ -16,7 +12,6 @@ import re
 import stat
 import tokenize
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,9 +61,7 @@ class Submission:
     place: str  # its path below the student's own folder
     content: bytes = field(repr=False)
     given: str = ""  # the repository's own file, or its starter: in words
-    files: dict[str, bytes] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # place → the student's Python files
+    files: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)  # place → the student's own
 
     @property
     def sha256(self) -> str:
@@ -93,6 +86,11 @@ class Found:
     content: bytes | str
     when: float
 
+    @property
+    def shown(self) -> str:
+        """The path, printable."""
+        return "/".join(printable(part)[-255:] for part in self.parts)
+
 
 def collect(folder: Path, expected: str | None = None, one_student: bool = False) -> HandedIn:
     """The newest file of each student for each task, what is not graded and why, and everybody who handed in.
@@ -103,7 +101,7 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
     depth = 0 if one_student else _depth(files)
     handed_in = HandedIn([], {}, [])
     versions: dict[tuple, list[Submission]] = defaultdict(list)
-    students: dict[Student, None] = {}
+    students: set[Student] = set()
     others: dict[Student, list[str]] = defaultdict(list)
     clones = _clones(files)
     own_files: dict[Student, dict[str, bytes]] = defaultdict(dict)  # for what a file of theirs imports
@@ -112,19 +110,18 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
         student, late, when, name = _names(found.parts[depth:])
         if one_student:
             student = Student(folder.resolve().name)
-        students[student] = None
+        students.add(student)
         if isinstance(found.content, bytes) and found.parts[-1].endswith(".py") and len(found.parts) > depth + 1:
             own_files[student][_place(found.parts[depth + 1 :])] = found.content
-        shown = "/".join(printable(part)[-255:] for part in found.parts)
         try:
             place = _place((*found.parts[depth + 1 : -1], name))
             new = _submission(found, student, late, (when, place), expected, clone is not None, own_files[student])
         except UserError as error:
             if clone is None:
-                handed_in.left[shown] = str(error)
+                handed_in.left[found.shown] = str(error)
             continue
         if new is None:
-            others[student] += [] if clone else [shown]
+            others[student] += [] if clone else [found.shown]
         else:
             versions[student, new.task].append(new)
     for submissions in versions.values():
@@ -136,10 +133,9 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
         if student not in with_one:
             more = f", and {len(names) - 1} more" if len(names) > 1 else ""
             handed_in.left[names[0]] = f"not Python, a notebook or a zip{more}"
-    empty = [path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))]
-    for name in sorted(empty):
+    for name in sorted(path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))):
         handed_in.left[f"{printable(name)}/"] = "an empty folder"
-        students[_names((name, ""))[0]] = None
+        students.add(_names((name, ""))[0])
     handed_in.submissions.sort(key=lambda each: (each.student.name.lower(), each.student.id, each.task))
     handed_in.students = sorted(students, key=lambda student: (student.name.lower(), student.id))
     return handed_in
@@ -234,10 +230,8 @@ def _in_zip(stream, parts: tuple[str, ...], when: float, room: list[int], depth:
                     found += _in_zip(io.BytesIO(content), below, when, room, depth + 1)
                 else:
                     found.append(Found(below, "too many zips inside each other" if packed else content, when))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError, OSError) as error:
-        yield Found(parts, f"cannot be unpacked: {error}", 0.0)
-    except Exception as error:  # whatever else a damaged archive leads to
-        yield Found(parts, f"cannot be unpacked: {type(error).__name__}", 0.0)
+    except Exception as error:  # a damaged archive leads to many kinds
+        yield Found(parts, f"cannot be unpacked: {printable(str(error)) or type(error).__name__}", 0.0)
     yield from found
 
 
@@ -295,12 +289,8 @@ def _names(parts: tuple[str, ...]) -> tuple[Student, bool, str, str]:
             student = Student(printable(groups.get("student") or ""), groups.get("id") or groups.get("anon") or "")
             if student.name in ("", "Participant"):  # blind marking
                 student = Student(f"Participant {student.id}", student.id)
-            return (
-                student,
-                bool(groups.get("late")),
-                groups.get("when") or "",
-                (groups["name"] or name) if alone else name,
-            )
+            own_name = (groups["name"] or name) if alone else name
+            return student, bool(groups.get("late")), groups.get("when") or "", own_name
     stem = first.rpartition(".")[0] if alone else _stem(first)
     if alone or stem != first:  # anna_task03.py or anna_task03.zip in the folder itself
         before = re.split(r"[_-]?(?:my[_-])?task[_ -]?\d", stem, maxsplit=1)[0]
@@ -342,9 +332,8 @@ def _submission(
     if given and in_clone:
         return None
     newer = (attempt, version, found.when, "/".join(found.parts))
-    shown = "/".join(printable(part)[-255:] for part in found.parts)
     place = str(path.with_name(stem + path.suffix.lower()))
-    return Submission(student, task, shown, code, late, newer, place, found.content, given, files)
+    return Submission(student, task, found.shown, code, late, newer, place, found.content, given, files)
 
 
 def _code(content: bytes, path: Path) -> str:

@@ -21,9 +21,8 @@ def describe(error: BaseException, path: Path) -> dict:
     for frame, number in traceback.walk_tb(error.__traceback__):
         if Path(frame.f_code.co_filename).is_relative_to(path.parent):
             file, line = frame.f_code.co_filename, number
-            shapes = {
-                name: list(value.shape) for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)
-            }
+            tensors = {name: value for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)}
+            shapes = {name: list(value.shape) for name, value in tensors.items()}
     if isinstance(error, SyntaxError):
         file, line, message = error.filename or str(path), error.lineno, error.msg
     if isinstance(error, bdb.BdbQuit):

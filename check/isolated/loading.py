@@ -1,9 +1,9 @@
 """A learner's file or notebook as a module, and the other files of theirs that it imports."""
 
 import ast
+import asyncio
 import contextlib
 import importlib.util
-import inspect
 import os
 import sys
 import tokenize
@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from check.isolated.notebook import CELL, KEPT, source_of
 
 OURS = frozenset(("torch", "common", "check", "exercises"))
 ROOT = Path(__file__).resolve().parent.parent.parent
-BASES = frozenset(
-    ("task07", "task09_rope", "variants")
-)  # from which a short file with a change of task 9 takes the rest
+BASES = frozenset(("task07", "task09_rope", "variants"))  # from which a short file with a change of task 9 imports
 MOST_FILES = 100
 MODULE = "learner"
 READ = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -105,11 +104,6 @@ def copy_files(main: Path, folder: Path, within: Path | None = None) -> tuple[st
     return package, [str(folder / root.relative_to(base)) for root in order]
 
 
-def named_in(source: bytes) -> set[str]:
-    """The parts of all dotted names that a file imports."""
-    return {part for _, name in _imported_names(source) for part in name.split(".")}
-
-
 def quiet() -> None:
     """Nothing is compiled in this process, and nothing runs on a GPU."""
     import torch
@@ -132,23 +126,19 @@ def load(path: Path, package: str = "", paths: tuple[str, ...] = ()) -> tuple[Mo
     module.__file__, module.__package__ = str(path), package
     sys.modules[name] = sys.modules[MODULE] = module
     sys.path[:0] = paths
-    backward, arguments = torch.autograd.backward, sys.argv
-    torch.autograd.backward, sys.argv = _refuse_to_train, [path.name]
-    left_out: list[str] = []
+    with tokenize.open(path) as file:
+        source = file.read()
     try:
-        with tokenize.open(path) as file:
-            source = file.read()
-        if source.startswith(CELL):
-            left_out = _run_cells(module, source, path)
-        else:
+        with patch.object(torch.autograd, "backward", _refuse_to_train), patch.object(sys, "argv", [path.name]):
+            if source.startswith(CELL):
+                return module, _run_cells(module, source, path)
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+            return module, []
     finally:
-        torch.autograd.backward, sys.argv = backward, arguments
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
         torch.autograd.set_detect_anomaly(False)
         torch.set_num_threads(1)
-    return module, left_out
 
 
 def _refuse_to_train(*_: Any, **__: Any) -> None:
@@ -174,31 +164,19 @@ def _run_cells(module: ModuleType, source: str, path: Path) -> list[str]:
             code = compile(ast.Module([statement], []), str(path), "exec", flags, dont_inherit=True)
             flags |= code.co_flags & FUTURE
             try:
-                _run(code, names)
+                if coroutine := eval(code, names):  # of an await outside functions
+                    asyncio.run(coroutine)
             except Exception as error:
                 reason = _reason(error, missing)
                 if not reason:
                     raise
                 first = first or error
-                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or _imports_all(statement):
+                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or ast.unparse(statement).endswith("import *"):
                     raise first from None
                 missing |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names.keys()
                 missing |= {(alias.asname or alias.name).split(".")[0] for alias in getattr(statement, "names", [])}
                 left_out.append(f"cell {number}, line {statement.lineno - start + 1} ({reason})")
     return left_out
-
-
-def _imports_all(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
-
-
-def _run(code: Any, names: dict) -> None:
-    if code.co_flags & inspect.CO_COROUTINE:
-        import asyncio
-
-        asyncio.run(eval(code, names))
-    else:
-        exec(code, names)
 
 
 def _reason(error: Exception, missing: set[str]) -> str:

@@ -42,16 +42,13 @@ def configured(config: Any, sizes: dict) -> Any:
     """A Config of these sizes, of those that it has: a class, a function, a dict or an object."""
     if isinstance(config, dict):
         return config | {name: value for name, value in sizes.items() if name in config}
-    made = config
-    if callable(config):
-        taken = inspect.signature(config).parameters
-        any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
-        made = config(**{name: value for name, value in sizes.items() if any_name or name in taken})
-        sizes = {name: value for name, value in sizes.items() if name not in taken}
-    made = made if callable(config) else copy.copy(made)
-    for name in sizes:
-        if hasattr(made, name):
-            setattr(made, name, sizes[name])
+    taken = inspect.signature(config).parameters if callable(config) else {}
+    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
+    given = {name: value for name, value in sizes.items() if any_name or name in taken}
+    made = config(**given) if callable(config) else copy.copy(config)
+    for name, value in sizes.items():
+        if name not in taken and hasattr(made, name):
+            setattr(made, name, value)
     return made
 
 

@@ -59,6 +59,16 @@ class Seen:
         self.modes: list[bool] = []
         self.gradients: list[bool] = []
 
+    def note(self, model: nn.Module, *tokens: torch.Tensor) -> None:
+        self.calls += [each.clone() for each in tokens]
+        self.modes.append(model.training)
+        self.gradients.append(torch.is_grad_enabled())
+
+    def told(self, text: Any, model: nn.Module) -> dict:
+        """The text of generate, the calls, the mode afterwards, and the next random number."""
+        found = {"text": text, "calls": self.calls, "training": model.training, "next": torch.rand(2)}
+        return found | {"trained": any(self.modes), "gradients": any(self.gradients)}
+
 
 class Predictor(nn.Module):
     """Logits (B, T, V) that depend on all tokens so far, alone or with a loss; notes how it is called."""
@@ -76,9 +86,7 @@ class Predictor(nn.Module):
 
     def of(self, model: nn.Module, tokens: torch.Tensor, *targets: Any, **more: Any) -> Any:
         """The logits, called as this model or as another that has its place."""
-        self.seen.calls.append(tokens.clone())
-        self.seen.modes.append(model.training)
-        self.seen.gradients.append(torch.is_grad_enabled())
+        self.seen.note(model, tokens)
         rows = self.table[tokens]  # (B, T, V)
         logits = rows + rows.cumsum(dim=1) / 2
         return (logits, None) if self.with_tuple else logits

@@ -215,29 +215,17 @@ class Learner(Functions):
     def generate(
         self, model: int, tokens: torch.Tensor, count: int, temperature: float, seed: int, training: bool
     ) -> dict:
-        """The text, the mode afterwards, whether it keeps gradients, and the next random number."""
-        network = self.models[model].train(training)
-        modes, gradients = [], []
-
-        def note(*_: Any) -> None:
-            modes.append(network.training)
-            gradients.append(torch.is_grad_enabled())
-
+        """What generate writes, and how it calls its model."""
+        network, seen = self.models[model].train(training), Seen()
         modules = [each for each in network.modules() if not isinstance(each, torch.jit.ScriptModule)]
-        watches = [module.register_forward_pre_hook(note) for module in modules]  # not all call the model
+        watches = [each.register_forward_pre_hook(lambda *_: seen.note(network)) for each in modules]  # of any layer
         torch.manual_seed(seed)
         try:
             text = network.generate(tokens, count, temperature=temperature)
         finally:
             for watch in watches:
                 watch.remove()
-        return {
-            "text": text,
-            "training": network.training,
-            "trained": any(modes),
-            "gradients": any(gradients),
-            "next": torch.rand(2),
-        }
+        return seen.told(text, network)
 
     def loop(self) -> dict:
         """Which training loop the file has."""
@@ -257,22 +245,14 @@ class Learner(Functions):
         seed: int,
         training: bool,
     ) -> dict:
-        """generate() with a model whose logits are known; the text and how the model was called."""
+        """As `generate`, with a model whose logits are known."""
         if self.with_tuple is None:
             self.with_tuple = self._unpacks(table, block_size)
         model = self._predictor(table, block_size, self.with_tuple).train(training)
         torch.manual_seed(seed)
         with torch.enable_grad():
             text = self._generate(model, tokens, count, temperature)
-        seen = model.seen
-        return {
-            "text": text,
-            "calls": seen.calls,
-            "training": model.training,
-            "trained": any(seen.modes),
-            "gradients": any(seen.gradients),
-            "next": torch.rand(2),
-        }
+        return model.seen.told(text, model)
 
     def _predictor(self, table: torch.Tensor, block_size: int, with_tuple: bool) -> Any:
         """A model whose logits are known: the learner's own, with another forward, where generate is its method."""
