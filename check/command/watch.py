@@ -5,7 +5,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,11 +61,12 @@ class Watch:
             advise(self.task, self.file, results)
         self.before = results
 
-    def press(self, key: str) -> None:
+    def press(self, key: str | None) -> None:
         """Do what a key asks for; all others do nothing."""
         actions = {"h": self.hint, "n": self.go_on, "r": self.run, "c": self.compare}
         try:
-            actions.get(key, lambda: None)()
+            if key in actions:
+                actions[key]()
         except UserError as error:
             say(str(error))
 
@@ -97,13 +98,10 @@ def watch(task: str, file: Path, options) -> None:
     with Zygote.ahead() as zygote, _keys() as has_keys:
         watched = Watch(task, file, options, zygote)
         say(KEYS if has_keys else "Ctrl-C ends it.")
+        wait: Callable[[float], str | None] = _pressed if has_keys else time.sleep
         while True:
             watched.check_if_saved()
-            key = ""
-            if has_keys:
-                key = _pressed(POLL_SECONDS)
-            else:
-                time.sleep(POLL_SECONDS)
+            key = wait(POLL_SECONDS)
             if key == "q":
                 return
             watched.press(key)

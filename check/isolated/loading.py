@@ -1,12 +1,15 @@
-"""A learner's file or notebook as a module, and the other files of theirs that it imports."""
+"""A learner's file or notebook as a module, the other files of theirs that it imports, and its errors."""
 
 import ast
 import asyncio
+import bdb
 import contextlib
-import importlib.util
+import linecache
 import os
+import re
 import sys
 import tokenize
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +18,13 @@ from unittest.mock import patch
 
 from check.isolated.notebook import CELL, KEPT, source_of
 
+import torch
+
 OURS = frozenset(("torch", "common", "check", "exercises"))
 ROOT = Path(__file__).resolve().parent.parent.parent
 BASES = frozenset(("task07", "task09_rope", "variants"))  # from which a short file with a change of task 9 imports
 MOST_FILES = 100
+MOST_LOCALS = 12  # shapes shown of a failing line
 MODULE = "learner"
 READ = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 FUTURE = sum(flag for name, flag in vars(__import__("__future__")).items() if name.startswith("CO_"))
@@ -106,8 +112,6 @@ def copy_files(main: Path, folder: Path, within: Path | None = None) -> tuple[st
 
 def quiet() -> None:
     """Nothing is compiled in this process, and nothing runs on a GPU."""
-    import torch
-
     torch.compile = lambda model=None, **_: (lambda function: function) if model is None else model  # type: ignore
     torch.nn.Module.compile = lambda self, *_, **__: None  # type: ignore[method-assign]
     torch.backends.mps.is_available = lambda: False  # type: ignore[assignment]
@@ -119,10 +123,8 @@ def load(path: Path, package: str = "", paths: tuple[str, ...] = ()) -> tuple[Mo
     The module's name is neutral, so that a file random.py hides no other module. Settings of PyTorch that it changed
     are set back.
     """
-    import torch
-
     name = f"{package}.{MODULE}" if package else MODULE
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, None, origin=str(path)))  # type: ignore
+    module = ModuleType(name)
     module.__file__, module.__package__ = str(path), package
     sys.modules[name] = sys.modules[MODULE] = module
     sys.path[:0] = paths
@@ -199,3 +201,45 @@ def cells_of(source: str) -> list[tuple[int, int, str]]:
         (int(lines[mark - 1].removeprefix(CELL)), mark + 1, "\n".join(lines[mark:end]))
         for mark, end in zip(marks, ends, strict=True)
     ]
+
+
+def describe(error: BaseException, path: Path) -> dict:
+    """An error as the check shows it."""
+    kind, message = type(error).__name__, (str(error).strip().split("\n") or [""])[0]
+    file, line, shapes = "", None, {}
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(path.parent):
+            file, line = frame.f_code.co_filename, number
+            tensors = {name: value for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)}
+            shapes = {name: list(value.shape) for name, value in tensors.items()}
+    if isinstance(error, SyntaxError):
+        file, line, message = error.filename or str(path), error.lineno, error.msg
+    if isinstance(error, bdb.BdbQuit):
+        message = "breakpoint() has no terminal inside the check; run your file itself to use it"
+    return {
+        "kind": kind,
+        "message": message[:300],
+        "where": _where(Path(file), line) if line else "",
+        "source": linecache.getline(file, line).strip()[:200] if line else "",
+        "shapes": dict(list(shapes.items())[:MOST_LOCALS]),
+        "module": _missing(error),
+        "not_started": isinstance(error, NotImplementedError),
+        "trained": isinstance(error, Trained),
+    }
+
+
+def _missing(error: BaseException) -> str:
+    """The module that is not there; "" where the error is another."""
+    if isinstance(error, ModuleNotFoundError):
+        name = error.name or ""
+        return "" if name.split(".")[0] in OURS or re.match(r"task0\d", name) else name
+    return "." if isinstance(error, ImportError) and "no known parent" in str(error) else ""
+
+
+def _where(file: Path, line: int) -> str:
+    """File and line; of a notebook, its cell and the line in it."""
+    source = file.read_text(encoding="utf-8", errors="replace")
+    if source.startswith(CELL):
+        cell, start, _ = next(each for each in reversed(cells_of(source)) if each[1] <= line)
+        return f"{file.name}, cell {cell}, line {line - start + 1}"
+    return f"{file.name}, line {line}"

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from check.isolated.standins import Loss, Noted, Table
+from check.isolated.models import Loss, Noted, Table
 from common.courses import ARGUMENTS, find_functions, global_names, in_order, meaning
 from common.exercises import PARAMETERS
 
