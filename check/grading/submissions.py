@@ -14,7 +14,7 @@ import tokenize
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from check.command.names import SUFFIXES, task_of
@@ -37,6 +37,7 @@ PLATFORMS = MOODLE, CANVAS, BLACKBOARD
 VERSION = re.compile(r"^(?P<stem>.+?)[- ]\(?(?P<version>\d{1,3})\)?$")
 PASSED_OVER = {"__MACOSX", "__pycache__", "venv", "env", "site-packages", "node_modules", "Thumbs.db", "desktop.ini"}
 ARCHIVES = (".rar", ".7z", ".gz", ".tgz", ".tar", ".xz", ".bz2")
+OTHER, CLONED = "not Python, a notebook or a zip", "an unchanged copy of the repository"
 CLONE = {"common", "check", "exercises"}  # folders of a copy of this repository
 
 
@@ -101,41 +102,41 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
     depth = 0 if one_student else _depth(files)
     handed_in = HandedIn([], {}, [])
     versions: dict[tuple, list[Submission]] = defaultdict(list)
-    students: set[Student] = set()
-    others: dict[Student, list[str]] = defaultdict(list)
+    students: dict[Student, None] = {}
+    others: dict[tuple[Student, str], list[str]] = defaultdict(list)  # student and why nothing is graded → names
     clones = _clones(files)
     own_files: dict[Student, dict[str, bytes]] = defaultdict(dict)  # for what a file of theirs imports
     for found in files:
-        clone = next((clone for clone in clones if found.parts[: len(clone)] == clone), None)
+        in_clone = any(found.parts[: len(clone)] == clone for clone in clones)
         student, late, when, name = _names(found.parts[depth:])
         if one_student:
             student = Student(folder.resolve().name)
-        students.add(student)
+        students[student] = None
         if isinstance(found.content, bytes) and found.parts[-1].endswith(".py") and len(found.parts) > depth + 1:
             own_files[student][_place(found.parts[depth + 1 :])] = found.content
         try:
             place = _place((*found.parts[depth + 1 : -1], name))
-            new = _submission(found, student, late, (when, place), expected, clone is not None, own_files[student])
+            new = _submission(found, student, late, when, place, None if in_clone else expected)
         except UserError as error:
-            if clone is None:
+            if not in_clone:
                 handed_in.left[found.shown] = str(error)
-            continue
-        if new is None:
-            others[student] += [] if clone else [found.shown]
+                continue
+            new = None
+        if new is None or (in_clone and new.given):
+            others[student, CLONED if in_clone else OTHER].append(found.shown)
         else:
-            versions[student, new.task].append(new)
+            versions[student, new.task].append(replace(new, files=own_files[student]))
     for submissions in versions.values():
         _take_newest(handed_in, submissions)
     for submission in handed_in.submissions:
         _leave_out_imported(handed_in, submission)
     with_one = {each.student for each in handed_in.submissions}
-    for student, names in others.items():
+    for (student, reason), names in others.items():
         if student not in with_one:
-            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
-            handed_in.left[names[0]] = f"not Python, a notebook or a zip{more}"
+            handed_in.left[names[0]] = reason + f", and {len(names) - 1} more" * (len(names) > 1)
     for name in sorted(path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))):
         handed_in.left[f"{printable(name)}/"] = "an empty folder"
-        students.add(_names((name, ""))[0])
+        students[_names((name, ""))[0]] = None
     handed_in.submissions.sort(key=lambda each: (each.student.name.lower(), each.student.id, each.task))
     handed_in.students = sorted(students, key=lambda student: (student.name.lower(), student.id))
     return handed_in
@@ -298,13 +299,10 @@ def _names(parts: tuple[str, ...]) -> tuple[Student, bool, str, str]:
     return Student(printable(stem)), "late" in first.lower().split("_")[:2], "", name
 
 
-def _submission(
-    found: Found, student: Student, late: bool, named: tuple[str, str], expected, in_clone: bool, files: dict
-):
+def _submission(found: Found, student: Student, late: bool, attempt: str, place: str, expected: str | None):
     """A file as a student's submission; None for what nobody expects to be graded. Raises UserError with a reason."""
     if isinstance(found.content, str):
         raise UserError(found.content)
-    attempt, place = named
     if place.lower().endswith(".py.txt"):
         place = place[:-4]
     path, lower = Path(place), place.lower()
@@ -318,10 +316,8 @@ def _submission(
     numbered = VERSION.match(stem)
     if numbered and task_of(Path(numbered["stem"] + path.suffix.lower())):
         stem, version = numbered["stem"], int(numbered["version"])
-    task = task_of(Path(stem + path.suffix.lower())) or (None if in_clone else expected)
+    task = task_of(Path(stem + path.suffix.lower())) or expected
     if task is None:
-        if in_clone:
-            return None
         raise UserError("its name does not contain a task or piece")
     code = _code(found.content, path)
     given = "an empty file" if not code.strip() else ""
@@ -329,11 +325,9 @@ def _submission(
         given = "the unchanged starter"
     elif is_released(task, code):
         given = "the repository's own file"
-    if given and in_clone:
-        return None
     newer = (attempt, version, found.when, "/".join(found.parts))
     place = str(path.with_name(stem + path.suffix.lower()))
-    return Submission(student, task, found.shown, code, late, newer, place, found.content, given, files)
+    return Submission(student, task, found.shown, code, late, newer, place, found.content, given)
 
 
 def _code(content: bytes, path: Path) -> str:
