@@ -45,15 +45,15 @@ SUMMARIES = {
 
 def main() -> None:
     parser = Parser(prog="python -m check", description=front.__doc__)
-    parser.add_argument("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
-    flag = functools.partial(parser.add_argument, action="store_true")
+    add = parser.add_argument
+    add("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
+    flag = functools.partial(add, action="store_true")
     flag("--all", help="go on after a failure")
     flag("--watch", help="check again at every save; keys give hints and more")
     flag("--compare", help="show how the file differs from the official one instead")
     flag("--json", help="print JSON")
-    hint_help = "1 a first idea about what failed last, 2 more, 3 the formula"
-    parser.add_argument("--hint", type=int, choices=(1, 2, 3), help=hint_help)
-    parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="seed of the check's random numbers")
+    add("--hint", type=int, choices=(1, 2, 3), help="1 a first idea about what failed last, 2 more, 3 the formula")
+    add("--seed", type=whole_number(0, 10**6), default=0, help="seed of the check's random numbers")
     flag("--official", help="accept the repository's own file, to try the check")
     options = parser.parse_intermixed_args()
     if options.hint:

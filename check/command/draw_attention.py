@@ -43,13 +43,12 @@ MARGIN = 3  # columns
 
 def main() -> None:
     parser = Parser(prog="python -m check look", description=__doc__)
-    parser.add_argument("words", nargs="+", metavar="TASK FILE", help="a task, your file, or both")
-    parser.add_argument(
-        "--seconds", type=whole_number(1, 3600), default=10, metavar="N", help="of training (default: 10)"
-    )
-    parser.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint of your file, instead of training")
-    parser.add_argument("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
-    parser.add_argument("--png", type=path, metavar="FILE", help="draw all layers and heads as a picture")
+    add = parser.add_argument
+    add("words", nargs="+", metavar="TASK FILE", help="a task, your file, or both")
+    add("--seconds", type=whole_number(1, 3600), default=10, metavar="N", help="of training (default: 10)")
+    add("--weights", type=path, metavar="FILE", help="a checkpoint of your file, instead of training")
+    add("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
+    add("--png", type=path, metavar="FILE", help="draw all layers and heads as a picture")
     options = parser.parse_args()
     words = options.words
     file = path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else meant(words)[1]

@@ -56,22 +56,19 @@ HEAD = ["student", "task", "mark", "points", "stage", "notes"]
 
 def main() -> None:
     parser = Parser(prog="python -m check grade", description=__doc__)
-    parser.add_argument("folder", type=path, metavar="DIR", help="of submissions")
-    parser.add_argument("--task", type=task_named, metavar="TASK", help="of files whose names do not say it (hw3.py)")
-    parser.add_argument(
-        "--jobs", type=whole_number(1, 256), default=1, metavar="N", help="files at a time (default: 1)"
-    )
-    parser.add_argument("--points", type=path, metavar="FILE", help="TOML: the points of each stage (default: 1)")
-    parser.add_argument("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
-    parser.add_argument("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
-    parser.add_argument("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
-    parser.add_argument("--json", type=path, metavar="FILE", help="write all results, and continue from them")
-    parser.add_argument("--feedback", type=path, metavar="DIR", help="write a page for each student")
-    parser.add_argument("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
-    parser.add_argument("--unconfined", action="store_true", help="run the files even without a sandbox")
-    parser.add_argument(
-        "--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: a new one)"
-    )
+    add = parser.add_argument
+    add("folder", type=path, metavar="DIR", help="of submissions")
+    add("--task", type=task_named, metavar="TASK", help="of files whose names do not say it (hw3.py)")
+    add("--jobs", type=whole_number(1, 256), default=1, metavar="N", help="files at a time (default: 1)")
+    add("--points", type=path, metavar="FILE", help="TOML: the points of each stage (default: 1)")
+    add("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
+    add("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
+    add("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
+    add("--json", type=path, metavar="FILE", help="write all results, and continue from them")
+    add("--feedback", type=path, metavar="DIR", help="write a page for each student")
+    add("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
+    add("--unconfined", action="store_true", help="run the files even without a sandbox")
+    add("--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: a new one)")
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: {'not a folder' if options.folder.exists() else 'no such folder'}")
