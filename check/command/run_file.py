@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TextIO
 from unittest.mock import patch
 
-from check.command.check_file import readable
-from check.command.names import own_file, task_named, task_of
+from check.command.check_file import meant, readable
+from check.command.names import task_of
 from check.command.state import State
 from check.isolated.notebook import source_of
 from common.run import UserError, progress
@@ -59,12 +59,8 @@ def main() -> None:
         print(paragraphs(__doc__ or "", sys.stdout))
         return
     name, *rest = words
-    if Path(name).suffix or Path(name).exists() or "/" in name:
-        file = Path(name)
-        task = task_of(file)
-    else:
-        task = task_named(name)
-        file = own_file(task, State().folder)
+    file = Path(name) if Path(name).exists() else meant([name])[1]
+    task = task_of(file)
     readable(file)
     with tempfile.TemporaryDirectory() as folder:
         code, why = file, 'it has no `if __name__ == "__main__"`'

@@ -1,8 +1,7 @@
 """Which files have a common origin? Function by function: how much of each function of one file is in one of another.
 
-Names, comments, layout and order do not count, and functions of the starter are left out. A match is a reason to look
-at the files, not a proof: there are few ways to write a short function. For a large class, use compare50
-(https://cs50.github.io/compare50/).
+Names, comments, layout and order do not count, and functions of the starter are left out. docs/teaching.md says what a
+match means.
 """
 
 import ast
