@@ -32,10 +32,7 @@ class Learner:
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
     def load(self, script: bool = False) -> dict:
-        """Import the file; its names, the fields of its Config, classes like a GPT, what was left out.
-
-        `script`: what comes before the file trains is enough.
-        """
+        """Import the file; what it defines and what was left out. `script`: what comes before it trains is enough."""
         try:
             self.module, left_out = load(self.path, self.package, self.paths)
         except BaseException as error:
@@ -85,21 +82,17 @@ class Learner:
         else:
             model = self.module.GPT(models.configured(self.module.Config, sizes), vocab_size)
         self.models.append(model)
-        owners = {
-            id(parameter): type(module).__name__
-            for module in model.modules()
-            for parameter in module.parameters(recurse=False)
-        }
-        named = list(model.named_parameters())
+        owners = {id(own): type(module).__name__ for module in model.modules() for own in module.parameters(False)}
+        named = dict(model.named_parameters())
         places: dict[int, list[str]] = {}
         for name, module in model.named_modules(remove_duplicate=False):
             places.setdefault(id(module), []).append(name)
         return {
             "model": len(self.models) - 1,
             "shared": [names for names in places.values() if len(names) > 1],
-            "names": [name for name, _ in named],
-            "owners": [owners[id(parameter)] for _, parameter in named],
-            "values": [parameter for _, parameter in named],
+            "names": list(named),
+            "owners": [owners[id(parameter)] for parameter in named.values()],
+            "values": list(named.values()),
         }
 
     def unregistered(self, model: int) -> list[str]:
@@ -184,10 +177,8 @@ class Learner:
                 parameter.copy_(value)
 
     def logits(self, model: int, tokens: torch.Tensor, training: bool = False) -> dict:
-        """Logits, and whether they can be told from the same call again."""
-        network = self.models[model].train(training)
         with torch.no_grad():
-            return {"logits": logits_of(self._forward(network, tokens))}
+            return {"logits": logits_of(self._forward(self.models[model].train(training), tokens))}
 
     def _forward(self, network: nn.Module, tokens: torch.Tensor) -> Any:
         """What forward returns: with targets, too, where it needs them, or gives only the last position without."""
