@@ -198,6 +198,13 @@ def test_the_newest_version_counts_and_the_own_file_before_the_given_one(tmp_pat
     assert found.left == {"doejane_1010_1_my_task05.py": f"an earlier version of {found.submissions[1].name}"}
 
 
+def test_an_unchanged_clone_alone_is_named(tmp_path):
+    hand_in(tmp_path, CLONE | {"bo/task01.py": FILE})
+    found = collect(tmp_path)
+    assert [student.name for student in found.students] == ["anna", "bo"] and len(found.submissions) == 1
+    assert [*found.left.values()] == ["an unchanged copy of the repository, and 7 more"]
+
+
 def test_in_one_students_folder_copies_count_once(tmp_path):
     hand_in(tmp_path, {"my_task01.py": FILE, "week1/my_task01.py": FILE, "week2/task02.py": FILE})
     assert [each.task for each in collect(tmp_path, one_student=True).submissions] == ["task01", "task02"]

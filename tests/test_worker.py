@@ -13,7 +13,7 @@ from pathlib import Path
 
 from check.grading import grade
 from check.grading.submissions import collect
-from check.isolated import errors, notebook, sandbox, server
+from check.isolated import loading, notebook, sandbox, server
 from check.judge.checking import CODES, check, verdict
 from check.judge.process import LearnerProcess, clean, hint_for, missing
 from check.judge.zygote import CAN_FORK, ROOT, Zygote, descendants
@@ -383,7 +383,7 @@ def test_an_error_is_described_by_the_learners_own_line(tmp_path):
         exec(compile(path.read_text(), str(path), "exec"), names := {})
         names["f"]()
     except RuntimeError as error:
-        found = errors.describe(error, path)
+        found = loading.describe(error, path)
     assert (found["where"], found["source"], found["shapes"]) == ("mine.py, line 4", "return x.view(5)", {"x": [2, 3]})
 
 

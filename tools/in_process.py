@@ -4,7 +4,7 @@ import io
 import sys
 from pathlib import Path
 
-from check.isolated import errors, protocol, worker
+from check.isolated import loading, protocol, worker
 from check.judge import checking
 from check.judge.process import LearnerProcess
 from check.judge.result import Result
@@ -27,7 +27,7 @@ class LocalProcess(LearnerProcess):
                 answer = getattr(self.learner, question)(**_copied(arguments))
             return _copied({"value": answer})["value"]
         except Exception as error:
-            self._explain(errors.describe(error, self.own), question)
+            self._explain(loading.describe(error, self.own), question)
 
 
 def _forget(folder: Path, paths: list[str]) -> None:

@@ -1,26 +1,15 @@
 """One file, checked once or at every save; and the table of all."""
 
-import contextlib
+import functools
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import check.__main__ as front
 from check.command import compare
-from check.command.names import (
-    SUFFIXES,
-    command,
-    did_you_mean,
-    named,
-    own_file,
-    own_files,
-    task_named,
-    task_of,
-    told_by,
-)
+from check.command.names import SUFFIXES, command, named, own_file, own_files, suggestion, task_named, task_of, told_by
 from check.command.state import NO_CHECK, State, failed_first, following, notes_of, rows
 from check.isolated import notebook, sandbox
 from check.judge.checking import CODES, verdict
@@ -56,18 +45,16 @@ SUMMARIES = {
 
 def main() -> None:
     parser = Parser(prog="python -m check", description=front.__doc__)
-    parser.add_argument("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
-    parser.add_argument("--all", action="store_true", help="go on after a failure")
-    parser.add_argument("--watch", action="store_true", help="check again at every save; keys give hints and more")
-    parser.add_argument(
-        "--compare", action="store_true", help="show how the file differs from the official one instead"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--hint", type=int, choices=(1, 2, 3), help="1 a first idea about what failed last, 2 more, 3 the formula"
-    )
-    parser.add_argument("--seed", type=whole_number(0, 10**6), default=0, help="seed of the check's random numbers")
-    parser.add_argument("--official", action="store_true", help="accept the repository's own file, to try the check")
+    add = parser.add_argument
+    add("words", nargs="*", metavar="TASK FILE", help="a task or piece, a file, or both; or a folder")
+    flag = functools.partial(add, action="store_true")
+    flag("--all", help="go on after a failure")
+    flag("--watch", help="check again at every save; keys give hints and more")
+    flag("--compare", help="show how the file differs from the official one instead")
+    flag("--json", help="print JSON")
+    add("--hint", type=int, choices=(1, 2, 3), help="1 a first idea about what failed last, 2 more, 3 the formula")
+    add("--seed", type=whole_number(0, 10**6), default=0, help="seed of the check's random numbers")
+    flag("--official", help="accept the repository's own file, to try the check")
     options = parser.parse_intermixed_args()
     if options.hint:
         if not options.words:
@@ -113,7 +100,7 @@ def meant(words: list[str]) -> tuple[str, Path]:
         return task, own_file(task, State().folder)
     file = words[0]
     if not Path(file).exists():
-        close = did_you_mean(file, map(str, own_files(Path(file).parent).values()))
+        close = suggestion(file, map(str, own_files(Path(file).parent).values()))
         raise UserError(f"{file}: no such file{close}")
     task_or_none = told_by(Path(file))
     if task_or_none is None:
@@ -145,18 +132,6 @@ def text_of(file: Path) -> str:
         return notebook.code_of(file) if file.suffix == ".ipynb" else file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 text") from error
-
-
-@contextlib.contextmanager
-def as_python(file: Path) -> Iterator[Path]:
-    """The file; or, of a notebook, a file with its code."""
-    if file.suffix == ".py":
-        yield file
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        code = Path(folder) / f"{file.stem}.py"
-        code.write_text(text_of(file), encoding="utf-8")
-        yield code
 
 
 def results_of(task: str, file: Path, options, zygote: Zygote | None = None) -> Iterator[Result]:
@@ -192,15 +167,12 @@ def show(task: str, coming: Iterator[Result], before: list[Result] | None = None
         mark, colour = MARKS[result.status] if is_terminal(sys.stdout) else (f"{result.status:11}", 0)
         label = f"{mark} {result.stage:{width}}"
         indent = len(label) if is_terminal(sys.stdout) else 12
-        first = wrapped(f"{label}{_first(result)}", sys.stdout, hanging=indent)
+        said = result.what if result.status == "fail" else result.detail
+        first = wrapped(f"{label}{said}", sys.stdout, hanging=indent)
         print(painted(first[: len(label)], colour) + first[len(label) :], flush=True)
         for line in details(result, indent):
             say(line, hanging=10)
     return results
-
-
-def _first(result: Result) -> str:
-    return result.what if result.status == "fail" else result.detail
 
 
 def details(result: Result, indent: int) -> list[str]:
@@ -244,9 +216,7 @@ def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
 
 def advise(task: str, file: Path, results: list[Result]) -> None:
     """Tell a person at a terminal what to do next."""
-    if verdict(results) != "pass":
-        return
-    if EXERCISES[task].why:
+    if verdict(results) == "pass" and EXERCISES[task].why:
         hint(f"Why the official file does it this way: {EXERCISES[task].why}")
         hint(f"Compare your file with it: {command(file, '--compare')}")
         hint(f"Run yours: {command('run', file)}")
@@ -277,7 +247,6 @@ def table(lines: list[tuple[str, ...]]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)][:shown]
         at = sum(widths[:2]) + 2 * 2
         text = fold("  ".join(cells).rstrip(), room, hanging=at)
-        colour = {"state": 0, "passed": GREEN, "not started": 0, NO_CHECK: 0}.get(
-            line[2], RED * line[2].startswith("fails") or YELLOW
-        )
+        known = {"state": 0, "passed": GREEN, "not started": 0, NO_CHECK: 0}
+        colour = RED if line[2].startswith("fails") else known.get(line[2], YELLOW)
         print(text[:at] + painted(text[at:], colour), flush=True)

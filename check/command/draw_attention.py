@@ -18,6 +18,7 @@ from check.command.names import command
 from check.isolated.worker import Learner
 from common.checkpoint import load
 from common.data import Corpus
+from common.extras import optional
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, path, whole_number
 from common.run import UserError, progress
@@ -25,13 +26,16 @@ from common.terminal import columns, is_terminal, say, status
 from exercises.build import ROOT
 
 import torch
-from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
+SOFTMAXES = (torch.ops.aten._softmax.default, torch.ops.aten._safe_softmax.default)
 SHADES = " ░▒▓█"
 LEGEND = (
     "Each row is a position, each column one that it looks at; the fuller the block, the more it takes from there: "
     "░ up to a quarter, ▒ half, ▓ three quarters, █ all."
 )
+VISIBLE = str.maketrans("\n ", "⏎·")
 LENGTH = 24  # characters read
 ROWS = 16  # of a training batch
 MARGIN = 3  # columns
@@ -39,13 +43,12 @@ MARGIN = 3  # columns
 
 def main() -> None:
     parser = Parser(prog="python -m check look", description=__doc__)
-    parser.add_argument("words", nargs="+", metavar="TASK FILE", help="a task, your file, or both")
-    parser.add_argument(
-        "--seconds", type=whole_number(1, 3600), default=10, metavar="N", help="of training (default: 10)"
-    )
-    parser.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint of your file, instead of training")
-    parser.add_argument("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
-    parser.add_argument("--png", type=path, metavar="FILE", help="draw all layers and heads as a picture")
+    add = parser.add_argument
+    add("words", nargs="+", metavar="TASK FILE", help="a task, your file, or both")
+    add("--seconds", type=whole_number(1, 3600), default=10, metavar="N", help="of training (default: 10)")
+    add("--weights", type=path, metavar="FILE", help="a checkpoint of your file, instead of training")
+    add("--layer", type=whole_number(1, 100), default=1, metavar="N", help="(default: 1, the first)")
+    add("--png", type=path, metavar="FILE", help="draw all layers and heads as a picture")
     options = parser.parse_args()
     words = options.words
     file = path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else meant(words)[1]
@@ -123,9 +126,7 @@ def attention(learner: Learner, corpus: Corpus) -> tuple[str, list[torch.Tensor]
     squares = [w[0].reshape(-1, length, length) for w in found if w.shape[-2:] == (length, length)]
     if not squares:
         raise UserError("no attention was found: no softmax returned weights of shape (T, T)")
-    per_layer = max(
-        1, len(squares) // max(1, _layers(learner.models[0]))
-    )  # a module for each head calls softmax for itself
+    per_layer = max(1, len(squares) // max(1, _layers(learner.models[0])))  # some heads call softmax for themselves
     layers = [torch.cat(squares[i : i + per_layer]) for i in range(0, len(squares), per_layer)]
     return corpus.decode(tokens[0]), layers
 
@@ -136,43 +137,30 @@ def _layers(model) -> int:
     return max((len(each) for each in lists), default=1)
 
 
+class _Heard(TorchDispatchMode):
+    """Inside, all that a softmax returns is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[torch.Tensor] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **kwargs or {})
+        if operation in SOFTMAXES:
+            self.found.append(result.float())
+        return result
+
+
 @contextlib.contextmanager
 def heard() -> Iterator[list[torch.Tensor]]:
-    """Inside, all that a softmax returns is kept, and the weights of the library's own attention."""
-    found: list[torch.Tensor] = []
-    places: list[tuple] = [(torch, "softmax"), (torch.Tensor, "softmax"), (F, "scaled_dot_product_attention")]
-    kept = [getattr(owner, name) for owner, name in places]
-
-    def listening(function):
-        def call(*arguments, **options):
-            result = function(*arguments, **options)
-            found.append(result.float())
-            return result
-
-        return call
-
-    def library(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **options):
-        scores = q @ k.transpose(-2, -1) * (scale or q.shape[-1] ** -0.5)
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril() if is_causal else attn_mask
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-        weights = kept[0](scores, dim=-1)
-        found.append(weights.float())
-        return weights @ v
-
-    try:
-        for (owner, name), function in zip(places[:2], kept, strict=False):  # F.softmax calls the second
-            setattr(owner, name, listening(function))
-        F.scaled_dot_product_attention = library  # type: ignore[assignment]
-        yield found
-    finally:
-        for (owner, name), function in zip(places, kept, strict=True):
-            setattr(owner, name, function)
+    """Inside, all that a softmax returns is kept, of the library's attention, too: in its plain form it calls one."""
+    with sdpa_kernel(SDPBackend.MATH), _Heard() as mode:
+        yield mode.found
 
 
 def drawn(text: str, weights: torch.Tensor, title: str) -> list[str]:
     """Weights (T, T) as blocks, two columns wide, fuller for more: lines of one length."""
-    shown = ["⏎" if c == "\n" else "·" if c == " " else c for c in text]
+    shown = text.translate(VISIBLE)
     lines = [title, " " * MARGIN + "".join(f"{c} " for c in shown)]
     for character, row in zip(shown, weights, strict=True):
         shades = [SHADES[min(4, int(4 * float(w) + 0.999))] if w > 0.02 else " " for w in row]
@@ -189,21 +177,14 @@ def side_by_side(panels: list[list[str]], width: int) -> str:
 
 
 def _picture(text: str, weights: list[torch.Tensor], place: Path) -> None:
-    from common.extras import pyplot
-
-    shown = ["⏎" if c == "\n" else "·" if c == " " else c for c in text]
-    heads = max(map(len, weights))
-    plots = pyplot()
-    figure, axes = plots.subplots(
-        len(weights), heads, squeeze=False, layout="constrained", figsize=(3.2 * heads, 3.4 * len(weights))
-    )
-    for i, layer in enumerate(weights):
-        for j in range(heads):
-            axis = axes[i][j]
-            if j >= len(layer):
+    heads, shown = max(map(len, weights)), [*text.translate(VISIBLE)]
+    figure = optional("matplotlib.figure", "plots").Figure((3.2 * heads, 3.4 * len(weights)), layout="constrained")
+    for i, row in enumerate(figure.subplots(len(weights), heads, squeeze=False)):
+        for j, axis in enumerate(row):
+            if j >= len(weights[i]):
                 axis.axis("off")
                 continue
-            axis.imshow(layer[j].tolist(), cmap="Blues", vmin=0, vmax=1)
+            axis.imshow(weights[i][j].tolist(), cmap="Blues", vmin=0, vmax=1)
             axis.set_title(f"layer {i + 1}, head {j + 1}", fontsize=9)
             axis.set_xticks(range(len(shown)), shown, fontsize=7)
             axis.set_yticks(range(len(shown)), shown, fontsize=7)
@@ -211,5 +192,3 @@ def _picture(text: str, weights: list[torch.Tensor], place: Path) -> None:
         figure.savefig(place, dpi=110, format="png")
     except OSError as error:
         raise UserError(f"{place}: {error.strerror}") from error
-    finally:
-        plots.close(figure)

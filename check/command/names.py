@@ -39,11 +39,11 @@ def task_named(word: str) -> str:
         found = _numbered(int(number[1]))
         if found:
             return found
-    close = "" if number else did_you_mean(name, [*EXERCISES, *COMMANDS])
+    close = "" if number else suggestion(name, [*EXERCISES, *COMMANDS])
     raise UserError(f"{word[:40]!r} is not a task or piece{close}; expected one of {', '.join(EXERCISES)}")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """A question that names the closest of the known words; empty where none is close."""
     return "".join(f"; did you mean {close}?" for close in difflib.get_close_matches(word, list(known), n=1))
 

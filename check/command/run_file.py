@@ -5,18 +5,22 @@ within rounding, or different, and what can be the reason. Words and flags after
 """
 
 import ast
+import contextlib
 import json
 import re
 import runpy
 import statistics
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import TextIO
+from unittest.mock import patch
 
-from check.command.check_file import as_python, readable
-from check.command.names import own_file, task_named, task_of
+from check.command.check_file import meant, readable
+from check.command.names import task_of
 from check.command.state import State
+from check.isolated.notebook import source_of
 from common.run import UserError, progress
 from common.terminal import paragraphs, wrapped
 from exercises.build import ROOT
@@ -55,18 +59,15 @@ def main() -> None:
         print(paragraphs(__doc__ or "", sys.stdout))
         return
     name, *rest = words
-    if Path(name).suffix or Path(name).exists() or "/" in name:
-        file = Path(name)
-        task = task_of(file)
-    else:
-        task = task_named(name)
-        file = own_file(task, State().folder)
+    file = Path(name) if Path(name).exists() else meant([name])[1]
+    task = task_of(file)
     readable(file)
-    with as_python(file) as code:
+    with tempfile.TemporaryDirectory() as folder:
+        code, why = file, 'it has no `if __name__ == "__main__"`'
+        if file.suffix == ".ipynb":
+            code, why = Path(folder, f"{file.stem}.py"), "run a notebook in Jupyter"
+            code.write_bytes(source_of(file))
         if not _has_main(code):
-            why = 'it has no `if __name__ == "__main__"`'
-            if file.suffix == ".ipynb":
-                why = "run a notebook in Jupyter"
             raise UserError(f"{file}: nothing to run: {why}")
         tee = execute(code, rest)
     documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text()).get(task or "")
@@ -91,13 +92,8 @@ def next_to_task09(own: str) -> str:
     losses = [float(found[1]) for _, found in theirs if found]
     mean, spread = statistics.mean(losses), statistics.stdev(losses)
     less = float(loss[1]) - mean
-    what = (
-        "within"
-        if abs(less) <= 2 * spread
-        else "lower than task 9's by more than"
-        if less < 0
-        else "higher by more than"
-    )
+    what = "lower than task 9's by more than" if less < 0 else "higher by more than"
+    what = "within" if abs(less) <= 2 * spread else what
     return (
         f"Next to task 9: yours ends at {loss[1]}, task 9 at {mean:.4f} ± {spread:.4f} over {len(losses)} seeds. Yours "
         f"is {what} twice the spread; one run does not prove it: try --seed 42, 43 and 44."
@@ -116,12 +112,11 @@ def _has_main(file: Path) -> bool:
 def execute(file: Path, arguments: list[str]) -> Tee:
     """Run a file as a script that finds `common`; what it printed. Its exit is this program's, unless it is 0."""
     tee = Tee(sys.stdout)
-    before = sys.argv, sys.stdout
     sys.path[:0] = [str(file.resolve().parent), str(ROOT)]
-    sys.argv, sys.stdout = [str(file), *arguments], tee  # type: ignore[assignment]
     progress.where = f"while {file.name} ran"
     try:
-        runpy.run_path(str(file), run_name="__main__")
+        with contextlib.redirect_stdout(tee), patch.object(sys, "argv", [str(file), *arguments]):
+            runpy.run_path(str(file), run_name="__main__")
     except SystemExit as end:
         if end.code not in (None, 0):
             raise
@@ -130,8 +125,6 @@ def execute(file: Path, arguments: list[str]) -> Tee:
     except OSError as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         raise UserError(f"{file.name}, line {lines[-1] if lines else '?'}: {error}") from error
-    finally:
-        sys.argv, sys.stdout = before
     return tee
 
 

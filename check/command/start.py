@@ -6,21 +6,23 @@ For a piece it is always the official starter.
 """
 
 import ast
+import inspect
 import json
+import runpy
 import secrets
 from pathlib import Path
 
 from check.command.check_file import text_of
+from check.command.compare import without_docstrings
 from check.command.names import command, named, own_file, own_name, task_named
-from check.command.state import State, before
+from check.command.state import State
 from common.parser import Parser, path
 from common.progress import hint
 from common.run import UserError
 from common.terminal import say
-from exercises.build import ROOT, explanation, source, starter
-from exercises.catalogue import EXERCISES
+from exercises.build import explanation, official_path, source, starter
+from exercises.catalogue import EXERCISES, TASKS
 
-TRAINING = ROOT / "common" / "config.py"
 IMPORTS = (ast.Import, ast.ImportFrom)
 
 
@@ -78,9 +80,9 @@ def _cell(kind: str, source: str) -> dict:
 
 def from_mine(task: str, folder: Path) -> str:
     """A learner's file of the task before, with this task's explanation, and empty definitions of what is new."""
-    previous = before(task)
-    if previous is None:
+    if task not in TASKS[1:]:
         raise UserError(f"{task}: there is no task before it; leave out --mine")
+    previous = TASKS[TASKS.index(task) - 1]
     mine = text_of(own_file(previous, folder))
     try:
         tree = ast.parse(mine)
@@ -88,15 +90,17 @@ def from_mine(task: str, folder: Path) -> str:
         raise UserError(f"{own_file(previous, folder)}: line {error.lineno}: {error.msg}") from error
     new, changed = differences(source(previous), source(task))
     lines = mine.split("\n")
-    if tree.body and isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant):
+    if ast.get_docstring(tree) is not None:
         del lines[: tree.body[0].end_lineno]
-    stubs = [stub for name in new if "." not in name for stub in _stub(name, starter(task))]
+    begun = starter(task).split("\n")
+    nodes = [node for node in ast.parse(starter(task)).body if getattr(node, "name", "") in new]
+    stubs = [line for node in nodes for line in [*begun[node.lineno - 1 : node.end_lineno], "", ""]]
     at = next((i for i, line in enumerate(lines) if line.startswith("class GPT")), len(lines))
     lines[at:at] = stubs
     title = source(task).split("\n")[0].removeprefix('"""').removesuffix('"""').rstrip(".")
     todo = [f"New here: {', '.join(new)}."] if new else []
     todo += [f"To change, by the names of the official file: {', '.join(changed)}."]
-    todo += [f"Config: {line}." for line in config_changes(source(previous), source(task))]
+    todo += [f"Config: {line}." for line in config_changes(previous, task)]
     head = [f'"""{title}: yours to write, from your {previous}.', "", *explanation(task), "", *todo, '"""']
     return "\n".join([*head, *lines])
 
@@ -111,44 +115,20 @@ def differences(old: str, new: str) -> tuple[list[str], list[str]]:
 def definitions(text: str) -> dict[str, str]:
     """Functions and methods (Class.method) → their code, without docstrings; Config is told apart."""
     found = {}
-    for node in ast.parse(text).body:
+    for node in without_docstrings(ast.parse(text)).body:
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = _code(node)
+            found[node.name] = ast.unparse(node)
         elif isinstance(node, ast.ClassDef) and node.name != "Config":
-            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-            found |= {f"{node.name}.{method.name}": _code(method) for method in methods}
-    whole = {name.partition(".")[0] for name in found}
-    return {name: "" for name in whole if name not in found} | found
-
-
-def _code(node: ast.FunctionDef) -> str:
-    body = node.body[1:] if ast.get_docstring(node) else node.body
-    return ast.unparse(node.args) + "\n".join(map(ast.unparse, body))
-
-
-def _stub(name: str, text: str) -> list[str]:
-    """The lines of a definition of a starter, as they are there."""
-    node = next((node for node in ast.parse(text).body if getattr(node, "name", "") == name), None)
-    if node is None:
-        return []
-    return [*text.split("\n")[node.lineno - 1 : node.end_lineno], "", ""]
+            methods = {f"{node.name}.{part.name}": part for part in node.body if isinstance(part, ast.FunctionDef)}
+            found |= {node.name: "", **{name: ast.unparse(method) for name, method in methods.items()}}
+    return found
 
 
 def config_changes(old: str, new: str) -> list[str]:
-    """The fields of Config that are new, gone or another."""
-    one, two = (_fields(text) for text in (old, new))
-    if "class Config(TrainingConfig)" in new:
-        inherited = _fields(TRAINING.read_text(encoding="utf-8"), "TrainingConfig")
-        two = {name: value for name, value in inherited.items() if name in one} | two
-    said = [f"{name} = {value}" for name, value in two.items() if one.get(name) != value]
-    gone = [name for name in one if name not in two]
+    """The fields of a task's Config that are new, gone or another than in the task before."""
+    one, two = (runpy.run_path(str(official_path(task)))["Config"] for task in (old, new))
+    before, own = vars(one()), inspect.get_annotations(two)  # what the base of task 7's adds is not the learner's
+    now = {name: value for name, value in vars(two()).items() if name in before or name in own}
+    said = [f"{name} = {value!r}" for name, value in now.items() if before.get(name) != value]
+    gone = [name for name in before if name not in now]
     return [", ".join(said)] * bool(said) + [f"without {', '.join(gone)}"] * bool(gone)
-
-
-def _fields(text: str, name: str = "Config") -> dict[str, str]:
-    config = next(node for node in ast.parse(text).body if getattr(node, "name", "") == name)
-    return {
-        ast.unparse(node.target): ast.unparse(node.value)
-        for node in getattr(config, "body", [])
-        if isinstance(node, ast.AnnAssign) and node.value
-    }

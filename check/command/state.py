@@ -34,10 +34,9 @@ class State:
     def save(self) -> None:
         """Write it, completely or not at all; if that fails, only the memory of earlier checks is lost."""
         kept = {"folder": str(self.folder), "results": self.results, "hints": self.hints, "failed": self.failed}
-        text = json.dumps(kept, indent=1)
         partial = PLACE.with_name(f"{PLACE.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
-            partial.write_text(text + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
             replace(partial, PLACE)
 
     def next_hint(self, task: str, file: Path | None = None, stage: str = "") -> int:
@@ -74,7 +73,10 @@ class State:
 
     def note(self, task: str, path: Path, results: list[Result], status: str) -> None:
         """Remember where a file failed; and all that a check found, if the file is the one that the table shows."""
-        self._note_failure(self._hinted(task, path), failed_first(results))
+        key, failed = self._hinted(task, path), failed_first(results)
+        if failed != self.failed.get(key, ""):
+            self.failed[key] = failed
+            self.save()
         if self.own(task).resolve() != path.resolve():
             return
         stage = next((result.stage for result in results if result.status == status and status != "pass"), "")
@@ -82,11 +84,6 @@ class State:
         kept = {"sha256": digest(path), "status": status, "stage": stage, "when": when}
         self.results[task] = kept | {"notes": notes_of(results)}
         self.save()
-
-    def _note_failure(self, key: str, stage: str) -> None:
-        if stage != self.failed.get(key, ""):
-            self.failed[key] = stage
-            self.save()
 
 
 def failed_first(results: list[Result]) -> str:
@@ -140,17 +137,5 @@ def following(state: State) -> str:
     files = own_files(state.folder)
     for task in TASKS:
         if known(state, task, files.get(task))[0] != "passed":
-            if task not in files:
-                return command("start", task)
-            return command(files[task])
+            return command(files[task]) if task in files else command("start", task)
     return "python task08_infinite.py"
-
-
-def after(task: str) -> str | None:
-    """The task that follows one; None after a piece or the last."""
-    return TASKS[TASKS.index(task) + 1] if task in TASKS[:-1] else None
-
-
-def before(task: str) -> str | None:
-    """The task before one; None before a piece or the first."""
-    return TASKS[TASKS.index(task) - 1] if task in TASKS[1:] else None

@@ -5,7 +5,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from check.command import compare
 from check.command.check_file import advise, level_of_hint, readable, results_of, show, summary, text_of
 from check.command.names import own_files
 from check.command.start import write
-from check.command.state import State, after, digest
+from check.command.state import State, digest
 from check.judge.checking import verdict
 from check.judge.result import Result
 from check.judge.zygote import ROOT, Zygote
 from common.run import UserError, progress
 from common.terminal import keyboard_without, say
+from exercises.catalogue import TASKS
 
 POLL_SECONDS = 0.5  # notices of changes fail on network drives and in WSL
 WINDOWS_PREFIXES = ("\0", "\xe0")  # of the code of an arrow or F1, which is a letter
@@ -60,11 +61,12 @@ class Watch:
             advise(self.task, self.file, results)
         self.before = results
 
-    def press(self, key: str) -> None:
+    def press(self, key: str | None) -> None:
         """Do what a key asks for; all others do nothing."""
         actions = {"h": self.hint, "n": self.go_on, "r": self.run, "c": self.compare}
         try:
-            actions.get(key, lambda: None)()
+            if key in actions:
+                actions[key]()
         except UserError as error:
             say(str(error))
 
@@ -73,15 +75,14 @@ class Watch:
         say(f"Hint {level}: {State().hint(self.task, level, self.file)}")
 
     def go_on(self) -> None:
-        following, folder = after(self.task), State().folder
-        if following is None:
+        if self.task not in TASKS[:-1]:
             raise UserError(f"No task follows {self.task}.")
+        following, folder = TASKS[TASKS.index(self.task) + 1], State().folder
         self.turn_to(following, own_files(folder).get(following) or write(following, folder))
 
     def run(self) -> None:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "check"), "run", str(self.file)], stdin=subprocess.DEVNULL
-        )
+        words = [sys.executable, str(ROOT / "check"), "run", str(self.file)]
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
         try:
             process.wait()
         except KeyboardInterrupt:  # is the run's
@@ -97,13 +98,10 @@ def watch(task: str, file: Path, options) -> None:
     with Zygote.ahead() as zygote, _keys() as has_keys:
         watched = Watch(task, file, options, zygote)
         say(KEYS if has_keys else "Ctrl-C ends it.")
+        wait: Callable[[float], str | None] = _pressed if has_keys else time.sleep
         while True:
             watched.check_if_saved()
-            key = ""
-            if has_keys:
-                key = _pressed(POLL_SECONDS)
-            else:
-                time.sleep(POLL_SECONDS)
+            key = wait(POLL_SECONDS)
             if key == "q":
                 return
             watched.press(key)

@@ -1,8 +1,7 @@
 """Which files have a common origin? Function by function: how much of each function of one file is in one of another.
 
-Names, comments, layout and order do not count, and functions of the starter are left out. A match is a reason to look
-at the files, not a proof: there are few ways to write a short function. For a large class, use compare50
-(https://cs50.github.io/compare50/).
+Names, comments, layout and order do not count, and functions of the starter are left out. docs/teaching.md says what a
+match means.
 """
 
 import ast
@@ -29,19 +28,15 @@ def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
     tasks = {task for task, _ in codes.values()}
     everything = codes | {f"the official {task}": (task, source(task)) for task in tasks}
     functions = {name: functions_of(code, task) for name, (task, code) in everything.items()}
-    members: dict[str, list[str]] = {name: [name] for name in everything}
-    least: dict[int, float] = {}
-    for one, other in combinations(everything, 2):
-        if everything[one][0] != everything[other][0]:
-            continue
-        found = similarity(functions[one], functions[other])
-        if found < LIMIT:
-            continue
-        joined = members[one] if members[one] is members[other] else members[one] + members[other]
-        least[id(joined)] = min(found, least.get(id(members[one]), 1.0), least.get(id(members[other]), 1.0))
-        members.update(dict.fromkeys(joined, joined))
-    distinct = {id(group): group for group in members.values() if len(group) > 1}
-    return [(least[key], group) for key, group in distinct.items()]
+    pairs = (pair for pair in combinations(everything, 2) if everything[pair[0]][0] == everything[pair[1]][0])
+    links = {(a, b): share for a, b in pairs if (share := similarity(functions[a], functions[b])) >= LIMIT}
+    group_of: dict[str, list[str]] = {name: [name] for name in everything}
+    for one, other in links:
+        if group_of[one] is not group_of[other]:
+            joined = group_of[one] + group_of[other]
+            group_of |= dict.fromkeys(joined, joined)
+    distinct = {id(group): group for group in group_of.values() if len(group) > 1}
+    return [(min(share for pair, share in links.items() if pair[0] in group), group) for group in distinct.values()]
 
 
 def similarity(one: Functions, other: Functions) -> float:
@@ -86,19 +81,12 @@ def _tokens(node: ast.AST, most: int) -> Iterator[str]:
         each = stack.pop()
         most -= 1
         if isinstance(each, ast.Constant):
-            yield (
-                "text"
-                if isinstance(each.value, str) and not re.fullmatch(r"\W*inf\W*", each.value)
-                else repr(each.value)
-            )
+            is_text = isinstance(each.value, str) and not re.fullmatch(r"\W*inf\W*", each.value)
+            yield "text" if is_text else repr(each.value)
         elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
             yield f"call {each.func.attr}"
         elif not isinstance(each, ast.Load | ast.Store | ast.arguments | ast.arg):
             yield type(each).__name__
         if not isinstance(each, ast.Expr) or not isinstance(each.value, ast.Constant):  # a docstring
-            stack += reversed([child for child in ast.iter_child_nodes(each) if child not in _types(each)])
-
-
-def _types(node: ast.AST) -> list[ast.AST | None]:
-    """What a node says about types."""
-    return [getattr(node, "annotation", None), getattr(node, "returns", None)]
+            types = [getattr(each, name, None) for name in ("annotation", "returns")]
+            stack += reversed([child for child in ast.iter_child_nodes(each) if child not in types])

@@ -16,25 +16,9 @@ from check.grading.marks import WORDS, Mark, meaning
 from common.run import UserError
 from exercises.catalogue import EXERCISES
 
-COLUMNS = [
-    "student",
-    "id",
-    "task",
-    "status",
-    "stage",
-    "stages passed",
-    "not reached",
-    "stages",
-    "points",
-    "of",
-    "late",
-    "seconds",
-    "confined",
-    "SHA-256",
-    "file",
-    "notes",
-    "why not graded",
-]
+COLUMNS = ["student", "id", "task", "status", "stage", "stages passed", "not reached", "stages", "points", "of", "late"]
+COLUMNS += ["seconds", "confined", "SHA-256", "file", "notes", "why not graded"]
+TOLD = {"expected": "expected", "got": "got", "sizes": "sizes", "source": "your line", "hint": "a question"}
 
 
 def write(path: Path, text: str) -> None:
@@ -100,7 +84,7 @@ def moodle(export: Path, marks: list[Mark]) -> tuple[str, list[str]]:
     for wanted in ("Identifier", "Grade"):
         if wanted not in head:
             raise UserError(f"{export}: no column {wanted!r}: expected the grading worksheet that Moodle exports")
-    people = _by_person(marks)
+    people = _People(marks)
     for row in rows:
         cells = dict(zip(head, row, strict=False))
         own = people.find(re.sub(r"\D", "", cells["Identifier"]), cells.get("Full name", ""))
@@ -121,7 +105,7 @@ def canvas(export: Path, marks: list[Mark]) -> tuple[str, list[str]]:
     if "ID" not in head or "Student" not in head or not columns:
         raise UserError(f"{export}: expected Canvas's gradebook: Student, ID, and a column such as 'Task 3 (1234)'")
     possible = next((row for row in rows if row[0].strip() == "Points Possible"), [])
-    people = _by_person(marks)
+    people = _People(marks)
     for row in rows:
         own = people.find(row[head.index("ID")].strip(), row[0]) if row is not possible else []
         for place, task in columns.items():
@@ -140,33 +124,26 @@ class _People:
     """Marks by the platform's number of a student, or by a name that only one has."""
 
     def __init__(self, marks: list[Mark]):
-        self.by_id: dict[str, list[Mark]] = defaultdict(list)
-        self.by_name: dict[str, list[Mark]] = defaultdict(list)
-        self.marks, self.found = marks, set[int]()
+        self.of: dict[tuple[str, str], list[Mark]] = defaultdict(list)  # (name's letters, number) → marks
         for mark in marks:
-            self.by_id[mark.id].append(mark)
-            self.by_name[self.letters(mark.student)].append(mark)
-
-    @staticmethod
-    def letters(name: str) -> str:
-        """A name's letters; Canvas's file names have no others."""
-        return "".join(filter(str.isalnum, name.lower()))
+            if mark.task:
+                self.of[_letters(mark.student), mark.id].append(mark)
+        self.left = set(self.of)
 
     def find(self, number: str, name: str) -> list[Mark]:
-        own = self.by_id.get(number, []) if number else []
-        if not own and name:
-            own = self.by_name.get(self.letters(name), [])
-            if len({mark.id for mark in own}) > 1 or any(mark.id for mark in own):
-                own = []
-        self.found |= set(map(id, own))
-        return own
+        named = [key for key in self.of if key[0] == _letters(name)]
+        found = [key for key in self.of if key[1] == number and number]
+        found = found or (named if not any(key[1] for key in named) else [])
+        self.left -= set(found)
+        return [mark for key in found for mark in self.of[key]]
 
     def unmatched(self) -> list[str]:
-        return sorted({f"{m.student} {m.id}".strip() for m in self.marks if id(m) not in self.found})
+        return sorted({f"{m.student} {m.id}".strip() for key in self.left for m in self.of[key]})
 
 
-def _by_person(marks: list[Mark]) -> _People:
-    return _People([mark for mark in marks if mark.task])
+def _letters(name: str) -> str:
+    """A name's letters; Canvas's file names have no others."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 # Pages
@@ -214,8 +191,7 @@ def feedback(student: str, marks: list[Mark], left: dict[str, str]) -> str:
 def _told(task: str, stage: dict) -> list[str]:
     """The message of a stage that fails."""
     lines = ["", f"**{stage['stage']}**: {_markdown(stage.get('what') or stage.get('detail', ''))}", ""]
-    words = {"expected": "expected", "got": "got", "sizes": "sizes", "source": "your line", "hint": "a question"}
-    lines += [f"- {word}: {_markdown(str(stage[key]))}" for key, word in words.items() if stage.get(key)]
+    lines += [f"- {word}: {_markdown(str(stage[key]))}" for key, word in TOLD.items() if stage.get(key)]
     if stage.get("example"):
         lines += ["", *(f"    {line}" for line in str(stage["example"]).splitlines()), ""]
     lines += [f"- the first hint: {_markdown((EXERCISES[task].about(stage['stage']) or EXERCISES[task].hints)[0])}"]
@@ -238,26 +214,14 @@ def gradescope(marks: list[Mark], left: dict[str, str]) -> str:
     for m in marks:
         told = {stage["stage"]: stage for stage in m.stages}
         held = sum(m.worth[stage] for stage, status in m.said.items() if status == "pass")
+        share = m.points / held if held else 0.0  # less than 1 where it was late
         for stage, status in m.said.items():
-            holds = status == "pass" and not m.given
-            said = told.get(stage, {})
-            words = [
-                f"{key}: {said[key]}"
-                for key in ("what", "detail", "expected", "got", "source", "hint")
-                if said.get(key)
-            ]
-            tests.append(
-                {
-                    "name": f"{m.task}: {stage}",
-                    "score": round(m.worth[stage] * m.points / held, 4)
-                    if holds and held
-                    else 0.0,  # less where it was late
-                    "max_score": m.worth[stage],
-                    "status": "passed" if holds else "failed",
-                    "output": "\n".join(words) or m.given or status,
-                    "visibility": "visible",
-                }
-            )
+            holds, said = status == "pass" and not m.given, told.get(stage, {})
+            keys = ("what", "detail", "expected", "got", "source", "hint")
+            output = "\n".join(f"{key}: {said[key]}" for key in keys if said.get(key)) or m.given or status
+            test = {"name": f"{m.task}: {stage}", "status": "passed" if holds else "failed", "output": output}
+            score = round(m.worth[stage] * share * holds, 4)
+            tests.append(test | {"score": score, "max_score": m.worth[stage], "visibility": "visible"})
     seconds = round(sum((m.seconds for m in marks), 0.0), 1)
     results: dict[str, Any] = {"execution_time": seconds, "stdout_visibility": "hidden"}
     if left:

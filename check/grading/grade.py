@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
+from itertools import product
 from multiprocessing import get_context
 from multiprocessing.util import Finalize
 from pathlib import Path
+from string import ascii_uppercase
 
 import common  # noqa: F401  (before PyTorch, also in the processes of --jobs: see common/__init__.py)
 from check.command.names import task_named
@@ -48,27 +50,25 @@ from rich.text import Text
 
 MOST_SEED = 10**6
 own_zygote: Zygote | None = None  # of a process of --jobs
+GROUPS = ["".join(letters) for count in (1, 2) for letters in product(ascii_uppercase, repeat=count)]  # A, …, AA, …
 HEAD = ["student", "task", "mark", "points", "stage", "notes"]
 
 
 def main() -> None:
     parser = Parser(prog="python -m check grade", description=__doc__)
-    parser.add_argument("folder", type=path, metavar="DIR", help="of submissions")
-    parser.add_argument("--task", type=task_named, metavar="TASK", help="of files whose names do not say it (hw3.py)")
-    parser.add_argument(
-        "--jobs", type=whole_number(1, 256), default=1, metavar="N", help="files at a time (default: 1)"
-    )
-    parser.add_argument("--points", type=path, metavar="FILE", help="TOML: the points of each stage (default: 1)")
-    parser.add_argument("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
-    parser.add_argument("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
-    parser.add_argument("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
-    parser.add_argument("--json", type=path, metavar="FILE", help="write all results, and continue from them")
-    parser.add_argument("--feedback", type=path, metavar="DIR", help="write a page for each student")
-    parser.add_argument("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
-    parser.add_argument("--unconfined", action="store_true", help="run the files even without a sandbox")
-    parser.add_argument(
-        "--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: a new one)"
-    )
+    add = parser.add_argument
+    add("folder", type=path, metavar="DIR", help="of submissions")
+    add("--task", type=task_named, metavar="TASK", help="of files whose names do not say it (hw3.py)")
+    add("--jobs", type=whole_number(1, 256), default=1, metavar="N", help="files at a time (default: 1)")
+    add("--points", type=path, metavar="FILE", help="TOML: the points of each stage (default: 1)")
+    add("--csv", type=path, metavar="FILE", help="write a table for a spreadsheet")
+    add("--moodle", type=path, metavar="FILE", help="fill a copy of Moodle's grading worksheet")
+    add("--canvas", type=path, metavar="FILE", help="fill a copy of Canvas's exported gradebook")
+    add("--json", type=path, metavar="FILE", help="write all results, and continue from them")
+    add("--feedback", type=path, metavar="DIR", help="write a page for each student")
+    add("--gradescope", type=path, metavar="FILE", help="write results.json, for one student's folder")
+    add("--unconfined", action="store_true", help="run the files even without a sandbox")
+    add("--seed", type=whole_number(0, MOST_SEED), metavar="N", help="of the check (default: a new one)")
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: {'not a folder' if options.folder.exists() else 'no such folder'}")
@@ -89,9 +89,9 @@ def main() -> None:
     for mark in found:
         points.give(mark)
     alike = groups({each.name: (each.task, each.code) for each in handed_in.submissions if not each.given})
-    for letter, (_, names) in zip(_letters(), alike, strict=False):
+    for group, (_, names) in zip(GROUPS, alike, strict=False):
         for mark in found:
-            mark.group = letter if mark.file in names else mark.group
+            mark.group = group if mark.file in names else mark.group
     _show(found, handed_in.left, alike)
     _write(found, handed_in.left, settings, options)
     sys.exit(1 if handed_in.left or any(mark.status == "error" for mark in found) else 0)
@@ -139,11 +139,11 @@ def _known(file: Path | None, settings: dict) -> dict[tuple, Mark]:
         names = {each.name for each in fields(Mark)}
         old = [Mark(**{key: value for key, value in mark.items() if key in names}) for mark in kept["marks"]]
         before = {**kept["settings"]}
-        other = before["folder"] if before["folder"] != settings["folder"] else ""
+        folder = before["folder"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(f"{file}: exists, but is not an earlier run's; remove it or write elsewhere") from error
-    if other:
-        raise UserError(f"{file}: contains the marks of {other}; write those of another folder elsewhere")
+    if folder != settings["folder"]:
+        raise UserError(f"{file}: contains the marks of {folder}; write those of another folder elsewhere")
     if settings["seed"] is None and isinstance(before.get("seed"), int):
         settings["seed"] = before["seed"]
     if before != settings:
@@ -222,10 +222,8 @@ def mark_submission(each: Submission, seed: int, zygote: Zygote | None = None) -
             for place, content in (each.files | {each.place: each.content}).items():
                 Path(folder, place).parent.mkdir(parents=True, exist_ok=True)
                 Path(folder, place).write_bytes(content)
-            file = Path(folder, each.place)
-            shared = zygote or own_zygote
-            found = check(each.task, file, True, seed, zygote=shared, within=Path(folder), graded=True)
-            results = list(found)
+            file, shared = Path(folder, each.place), zygote or own_zygote
+            results = list(check(each.task, file, True, seed, zygote=shared, within=Path(folder), graded=True))
     except Exception as error:
         return _broken(each, printable(f"{type(error).__name__}: {error}"))
     stages = [result.as_dict() for result in results]
@@ -233,10 +231,8 @@ def mark_submission(each: Submission, seed: int, zygote: Zygote | None = None) -
 
 
 def _mark(each: Submission, status: str, stages: list[dict], seconds: float = 0.0, confined: str = "") -> Mark:
-    name, number = each.student.name, each.student.id
-    return Mark(
-        name, number, each.task, each.name, status, stages, seconds, each.sha256, each.late, each.given, confined
-    )
+    who, of_file = (each.student.name, each.student.id, each.task), (each.sha256, each.late, each.given)
+    return Mark(*who, each.name, status, stages, seconds, *of_file, confined)
 
 
 def _broken(each: Submission, why: str) -> Mark:
@@ -246,18 +242,12 @@ def _broken(each: Submission, why: str) -> Mark:
 # What is told
 
 
-def _letters() -> Iterator[str]:
-    """A to Z, then AA and on."""
-    for number in range(26 * 27):
-        yield (chr(64 + number // 26) if number >= 26 else "") + chr(65 + number % 26)
-
-
 def _show(found: list[Mark], left: dict[str, str], alike: list[tuple[float, list[str]]]) -> None:
     """The table, a summary, groups of files of one origin, what this machine lacks, and what is not in the table."""
     _print_table(_rows(found))
     print(f"\n{summary(found)}")
-    for letter, (share, names) in zip(_letters(), alike, strict=False):
-        print(f"group {letter}, at least {share:.0%} alike: {', '.join(names)}")
+    for group, (share, names) in zip(GROUPS, alike, strict=False):
+        print(f"group {group}, at least {share:.0%} alike: {', '.join(names)}")
     missing = Counter(stage["missing"] for m in found for stage in m.stages if stage.get("missing"))
     for module, count in missing.items():
         print(f"not installed here: {module} ({count} {'file' if count == 1 else 'files'} could not be checked)")
@@ -278,17 +268,16 @@ def _rows(found: list[Mark]) -> list[list[str]]:
 
 
 def _print_table(rows: list[list[str]]) -> None:
-    """With colours on a terminal, else as columns of plain text."""
+    """In the width of a terminal, else as columns of plain text."""
     if is_terminal(sys.stdout):
         table = Table(*HEAD, box=None, header_style="bold")
         for row in rows:
             table.add_row(*map(Text, row))
         Console(highlight=False).print(table)
         return
-    widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD) - 1)]
+    widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
     for row in [HEAD, *rows]:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[-1]]).rstrip())
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def summary(found: list[Mark]) -> str:
@@ -301,7 +290,6 @@ def summary(found: list[Mark]) -> str:
 
 def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> None:
     """All forms that were asked for. One that cannot be written does not keep the others from being written."""
-    problems = []
     tables = [(options.csv, forms.as_csv), (options.gradescope, forms.gradescope)]
     texts = [(place, form(found, left)) for place, form in tables if place]
     if options.json:
@@ -314,6 +302,7 @@ def _write(found: list[Mark], left: dict[str, str], settings: dict, options) -> 
             print(f"\n{place}: written." + (f" Not in {export.name}: {', '.join(unmatched)}" if unmatched else ""))
     if options.feedback:
         texts += _pages(found, left, options.feedback)
+    problems = []
     for place, text in texts:
         try:
             forms.write(place, text)

@@ -77,12 +77,7 @@ class Mark:
 class Points:
     """The points of each stage, 1 by default; and the shares for late files and for stages that were not reached.
 
-    late = 0.5              # the share of its points that a late file keeps (default: all)
-    not_reached = 0.5       # the share that a stage gives that could not be looked at (default: 0)
-    [default]               # points of a stage in every task
-    training = 2
-    [task03]                # and in one
-    logits = 5
+    The file has the form of docs/teaching/points.toml.
     """
 
     def __init__(self, path: Path | None = None):

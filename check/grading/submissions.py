@@ -1,12 +1,8 @@
 """The submissions: the files of a folder, of its subfolders and zip files, by student and task.
 
-It knows how platforms name files. If a folder and a file name different students, the folder decides.
-  a folder for each student   anna/my_task03.py, anna/week1.zip; or a zip for each, anna.zip
-  Moodle                      Anna Ek_12345_assignsubmission_file_/my_task03.py, or the same before a file's name;
-                              Participant_12345_… if marking is anonymous
-  Canvas                      ekanna_late_1010_20456_my_task03-1.py: LATE if it was, -1 and up for a new version
-  Blackboard                  Homework_annaek_attempt_2026-11-26-10-00-00_my_task03.py
-A folder or zip that contains only such names, or folders of several students, is the download of a class.
+How platforms name files: docs/teaching.md; Moodle's folder may also stand before a file's name. If a folder and a file
+name different students, the folder decides. A folder or zip that contains only such names, or folders of several
+students, is the download of a class.
 """
 
 import hashlib
@@ -16,10 +12,9 @@ import re
 import stat
 import tokenize
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from check.command.names import SUFFIXES, task_of
@@ -42,6 +37,7 @@ PLATFORMS = MOODLE, CANVAS, BLACKBOARD
 VERSION = re.compile(r"^(?P<stem>.+?)[- ]\(?(?P<version>\d{1,3})\)?$")
 PASSED_OVER = {"__MACOSX", "__pycache__", "venv", "env", "site-packages", "node_modules", "Thumbs.db", "desktop.ini"}
 ARCHIVES = (".rar", ".7z", ".gz", ".tgz", ".tar", ".xz", ".bz2")
+OTHER, CLONED = "not Python, a notebook or a zip", "an unchanged copy of the repository"
 CLONE = {"common", "check", "exercises"}  # folders of a copy of this repository
 
 
@@ -66,9 +62,7 @@ class Submission:
     place: str  # its path below the student's own folder
     content: bytes = field(repr=False)
     given: str = ""  # the repository's own file, or its starter: in words
-    files: dict[str, bytes] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # place → the student's Python files
+    files: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)  # place → the student's own
 
     @property
     def sha256(self) -> str:
@@ -93,6 +87,11 @@ class Found:
     content: bytes | str
     when: float
 
+    @property
+    def shown(self) -> str:
+        """The path, printable."""
+        return "/".join(printable(part)[-255:] for part in self.parts)
+
 
 def collect(folder: Path, expected: str | None = None, one_student: bool = False) -> HandedIn:
     """The newest file of each student for each task, what is not graded and why, and everybody who handed in.
@@ -104,40 +103,38 @@ def collect(folder: Path, expected: str | None = None, one_student: bool = False
     handed_in = HandedIn([], {}, [])
     versions: dict[tuple, list[Submission]] = defaultdict(list)
     students: dict[Student, None] = {}
-    others: dict[Student, list[str]] = defaultdict(list)
+    others: dict[tuple[Student, str], list[str]] = defaultdict(list)  # student and why nothing is graded → names
     clones = _clones(files)
     own_files: dict[Student, dict[str, bytes]] = defaultdict(dict)  # for what a file of theirs imports
     for found in files:
-        clone = next((clone for clone in clones if found.parts[: len(clone)] == clone), None)
+        in_clone = any(found.parts[: len(clone)] == clone for clone in clones)
         student, late, when, name = _names(found.parts[depth:])
         if one_student:
             student = Student(folder.resolve().name)
         students[student] = None
         if isinstance(found.content, bytes) and found.parts[-1].endswith(".py") and len(found.parts) > depth + 1:
             own_files[student][_place(found.parts[depth + 1 :])] = found.content
-        shown = "/".join(printable(part)[-255:] for part in found.parts)
         try:
             place = _place((*found.parts[depth + 1 : -1], name))
-            new = _submission(found, student, late, (when, place), expected, clone is not None, own_files[student])
+            new = _submission(found, student, late, when, place, None if in_clone else expected)
         except UserError as error:
-            if clone is None:
-                handed_in.left[shown] = str(error)
-            continue
-        if new is None:
-            others[student] += [] if clone else [shown]
+            if not in_clone:
+                handed_in.left[found.shown] = str(error)
+                continue
+            new = None
+        if new is None or (in_clone and new.given):
+            others[student, CLONED if in_clone else OTHER].append(found.shown)
         else:
-            versions[student, new.task].append(new)
+            versions[student, new.task].append(replace(new, files=own_files[student]))
     for submissions in versions.values():
         _take_newest(handed_in, submissions)
     for submission in handed_in.submissions:
         _leave_out_imported(handed_in, submission)
     with_one = {each.student for each in handed_in.submissions}
-    for student, names in others.items():
+    for (student, reason), names in others.items():
         if student not in with_one:
-            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
-            handed_in.left[names[0]] = f"not Python, a notebook or a zip{more}"
-    empty = [path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))]
-    for name in sorted(empty):
+            handed_in.left[names[0]] = reason + f", and {len(names) - 1} more" * (len(names) > 1)
+    for name in sorted(path.name for path in folder.iterdir() if path.is_dir() and not any(path.rglob("*"))):
         handed_in.left[f"{printable(name)}/"] = "an empty folder"
         students[_names((name, ""))[0]] = None
     handed_in.submissions.sort(key=lambda each: (each.student.name.lower(), each.student.id, each.task))
@@ -234,10 +231,8 @@ def _in_zip(stream, parts: tuple[str, ...], when: float, room: list[int], depth:
                     found += _in_zip(io.BytesIO(content), below, when, room, depth + 1)
                 else:
                     found.append(Found(below, "too many zips inside each other" if packed else content, when))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError, OSError) as error:
-        yield Found(parts, f"cannot be unpacked: {error}", 0.0)
-    except Exception as error:  # whatever else a damaged archive leads to
-        yield Found(parts, f"cannot be unpacked: {type(error).__name__}", 0.0)
+    except Exception as error:  # a damaged archive leads to many kinds
+        yield Found(parts, f"cannot be unpacked: {printable(str(error)) or type(error).__name__}", 0.0)
     yield from found
 
 
@@ -295,12 +290,8 @@ def _names(parts: tuple[str, ...]) -> tuple[Student, bool, str, str]:
             student = Student(printable(groups.get("student") or ""), groups.get("id") or groups.get("anon") or "")
             if student.name in ("", "Participant"):  # blind marking
                 student = Student(f"Participant {student.id}", student.id)
-            return (
-                student,
-                bool(groups.get("late")),
-                groups.get("when") or "",
-                (groups["name"] or name) if alone else name,
-            )
+            own_name = (groups["name"] or name) if alone else name
+            return student, bool(groups.get("late")), groups.get("when") or "", own_name
     stem = first.rpartition(".")[0] if alone else _stem(first)
     if alone or stem != first:  # anna_task03.py or anna_task03.zip in the folder itself
         before = re.split(r"[_-]?(?:my[_-])?task[_ -]?\d", stem, maxsplit=1)[0]
@@ -308,13 +299,10 @@ def _names(parts: tuple[str, ...]) -> tuple[Student, bool, str, str]:
     return Student(printable(stem)), "late" in first.lower().split("_")[:2], "", name
 
 
-def _submission(
-    found: Found, student: Student, late: bool, named: tuple[str, str], expected, in_clone: bool, files: dict
-):
+def _submission(found: Found, student: Student, late: bool, attempt: str, place: str, expected: str | None):
     """A file as a student's submission; None for what nobody expects to be graded. Raises UserError with a reason."""
     if isinstance(found.content, str):
         raise UserError(found.content)
-    attempt, place = named
     if place.lower().endswith(".py.txt"):
         place = place[:-4]
     path, lower = Path(place), place.lower()
@@ -328,10 +316,8 @@ def _submission(
     numbered = VERSION.match(stem)
     if numbered and task_of(Path(numbered["stem"] + path.suffix.lower())):
         stem, version = numbered["stem"], int(numbered["version"])
-    task = task_of(Path(stem + path.suffix.lower())) or (None if in_clone else expected)
+    task = task_of(Path(stem + path.suffix.lower())) or expected
     if task is None:
-        if in_clone:
-            return None
         raise UserError("its name does not contain a task or piece")
     code = _code(found.content, path)
     given = "an empty file" if not code.strip() else ""
@@ -339,12 +325,9 @@ def _submission(
         given = "the unchanged starter"
     elif is_released(task, code):
         given = "the repository's own file"
-    if given and in_clone:
-        return None
     newer = (attempt, version, found.when, "/".join(found.parts))
-    shown = "/".join(printable(part)[-255:] for part in found.parts)
     place = str(path.with_name(stem + path.suffix.lower()))
-    return Submission(student, task, shown, code, late, newer, place, found.content, given, files)
+    return Submission(student, task, found.shown, code, late, newer, place, found.content, given)
 
 
 def _code(content: bytes, path: Path) -> str:

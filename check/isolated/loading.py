@@ -1,25 +1,30 @@
-"""A learner's file or notebook as a module, and the other files of theirs that it imports."""
+"""A learner's file or notebook as a module, the other files of theirs that it imports, and its errors."""
 
 import ast
+import asyncio
+import bdb
 import contextlib
-import importlib.util
-import inspect
+import linecache
 import os
+import re
 import sys
 import tokenize
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from check.isolated.notebook import CELL, KEPT, source_of
 
+import torch
+
 OURS = frozenset(("torch", "common", "check", "exercises"))
 ROOT = Path(__file__).resolve().parent.parent.parent
-BASES = frozenset(
-    ("task07", "task09_rope", "variants")
-)  # from which a short file with a change of task 9 takes the rest
+BASES = frozenset(("task07", "task09_rope", "variants"))  # from which a short file with a change of task 9 imports
 MOST_FILES = 100
+MOST_LOCALS = 12  # shapes shown of a failing line
 MODULE = "learner"
 READ = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 FUTURE = sum(flag for name, flag in vars(__import__("__future__")).items() if name.startswith("CO_"))
@@ -105,15 +110,8 @@ def copy_files(main: Path, folder: Path, within: Path | None = None) -> tuple[st
     return package, [str(folder / root.relative_to(base)) for root in order]
 
 
-def named_in(source: bytes) -> set[str]:
-    """The parts of all dotted names that a file imports."""
-    return {part for _, name in _imported_names(source) for part in name.split(".")}
-
-
 def quiet() -> None:
     """Nothing is compiled in this process, and nothing runs on a GPU."""
-    import torch
-
     torch.compile = lambda model=None, **_: (lambda function: function) if model is None else model  # type: ignore
     torch.nn.Module.compile = lambda self, *_, **__: None  # type: ignore[method-assign]
     torch.backends.mps.is_available = lambda: False  # type: ignore[assignment]
@@ -125,30 +123,24 @@ def load(path: Path, package: str = "", paths: tuple[str, ...] = ()) -> tuple[Mo
     The module's name is neutral, so that a file random.py hides no other module. Settings of PyTorch that it changed
     are set back.
     """
-    import torch
-
     name = f"{package}.{MODULE}" if package else MODULE
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, None, origin=str(path)))  # type: ignore
+    module = ModuleType(name)
     module.__file__, module.__package__ = str(path), package
     sys.modules[name] = sys.modules[MODULE] = module
     sys.path[:0] = paths
-    backward, arguments = torch.autograd.backward, sys.argv
-    torch.autograd.backward, sys.argv = _refuse_to_train, [path.name]
-    left_out: list[str] = []
+    with tokenize.open(path) as file:
+        source = file.read()
     try:
-        with tokenize.open(path) as file:
-            source = file.read()
-        if source.startswith(CELL):
-            left_out = _run_cells(module, source, path)
-        else:
+        with patch.object(torch.autograd, "backward", _refuse_to_train), patch.object(sys, "argv", [path.name]):
+            if source.startswith(CELL):
+                return module, _run_cells(module, source, path)
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+            return module, []
     finally:
-        torch.autograd.backward, sys.argv = backward, arguments
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
         torch.autograd.set_detect_anomaly(False)
         torch.set_num_threads(1)
-    return module, left_out
 
 
 def _refuse_to_train(*_: Any, **__: Any) -> None:
@@ -174,31 +166,19 @@ def _run_cells(module: ModuleType, source: str, path: Path) -> list[str]:
             code = compile(ast.Module([statement], []), str(path), "exec", flags, dont_inherit=True)
             flags |= code.co_flags & FUTURE
             try:
-                _run(code, names)
+                if coroutine := eval(code, names):  # of an await outside functions
+                    asyncio.run(coroutine)
             except Exception as error:
                 reason = _reason(error, missing)
                 if not reason:
                     raise
                 first = first or error
-                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or _imports_all(statement):
+                if isinstance(statement, ast.ClassDef | ast.FunctionDef) or ast.unparse(statement).endswith("import *"):
                     raise first from None
                 missing |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - names.keys()
                 missing |= {(alias.asname or alias.name).split(".")[0] for alias in getattr(statement, "names", [])}
                 left_out.append(f"cell {number}, line {statement.lineno - start + 1} ({reason})")
     return left_out
-
-
-def _imports_all(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
-
-
-def _run(code: Any, names: dict) -> None:
-    if code.co_flags & inspect.CO_COROUTINE:
-        import asyncio
-
-        asyncio.run(eval(code, names))
-    else:
-        exec(code, names)
 
 
 def _reason(error: Exception, missing: set[str]) -> str:
@@ -221,3 +201,45 @@ def cells_of(source: str) -> list[tuple[int, int, str]]:
         (int(lines[mark - 1].removeprefix(CELL)), mark + 1, "\n".join(lines[mark:end]))
         for mark, end in zip(marks, ends, strict=True)
     ]
+
+
+def describe(error: BaseException, path: Path) -> dict:
+    """An error as the check shows it."""
+    kind, message = type(error).__name__, (str(error).strip().split("\n") or [""])[0]
+    file, line, shapes = "", None, {}
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(path.parent):
+            file, line = frame.f_code.co_filename, number
+            tensors = {name: value for name, value in frame.f_locals.items() if isinstance(value, torch.Tensor)}
+            shapes = {name: list(value.shape) for name, value in tensors.items()}
+    if isinstance(error, SyntaxError):
+        file, line, message = error.filename or str(path), error.lineno, error.msg
+    if isinstance(error, bdb.BdbQuit):
+        message = "breakpoint() has no terminal inside the check; run your file itself to use it"
+    return {
+        "kind": kind,
+        "message": message[:300],
+        "where": _where(Path(file), line) if line else "",
+        "source": linecache.getline(file, line).strip()[:200] if line else "",
+        "shapes": dict(list(shapes.items())[:MOST_LOCALS]),
+        "module": _missing(error),
+        "not_started": isinstance(error, NotImplementedError),
+        "trained": isinstance(error, Trained),
+    }
+
+
+def _missing(error: BaseException) -> str:
+    """The module that is not there; "" where the error is another."""
+    if isinstance(error, ModuleNotFoundError):
+        name = error.name or ""
+        return "" if name.split(".")[0] in OURS or re.match(r"task0\d", name) else name
+    return "." if isinstance(error, ImportError) and "no known parent" in str(error) else ""
+
+
+def _where(file: Path, line: int) -> str:
+    """File and line; of a notebook, its cell and the line in it."""
+    source = file.read_text(encoding="utf-8", errors="replace")
+    if source.startswith(CELL):
+        cell, start, _ = next(each for each in reversed(cells_of(source)) if each[1] <= line)
+        return f"{file.name}, cell {cell}, line {line - start + 1}"
+    return f"{file.name}, line {line}"

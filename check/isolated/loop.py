@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
-from check.isolated.standins import Loss, Noted, Table
+from check.isolated.models import Loss, Noted, Table
 from common.courses import ARGUMENTS, find_functions, global_names, in_order, meaning
 from common.exercises import PARAMETERS
 
@@ -42,12 +43,9 @@ def find(module: Any, path: Path) -> dict:
     text = path.read_text(encoding="utf-8")
     names = find_functions(module, "train")
     if names != ["train"]:
-        functions = {
-            name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__
-        }
-        names = [
-            name for name, each in functions.items() if hasattr(each, "__code__") and "backward" in global_names(each)
-        ]
+        own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__}
+        functions = {name: each for name, each in own.items() if hasattr(each, "__code__")}
+        names = [name for name, function in functions.items() if "backward" in global_names(function)]
     loop = next((node for node in _body(ast.parse(text)) if _trains(node)), None) if not names else None
     used = {node.id for node in ast.walk(loop) if isinstance(node, ast.Name)} if loop else set()
     words = {meaning(name, dict.fromkeys(NAMES)) for name in used}
@@ -88,27 +86,14 @@ def run(module: Any, path: Path, batches: list, rates: list, losses: list, limit
 
     values = [model, Noted(model, events), get_batch, rates.__getitem__, estimate_loss, *limits, log, save]
     known = dict(zip(PARAMETERS["train"], values, strict=True))
-    other = {
-        "tqdm": lambda rows, **_: rows,
-        "print": told,
-        "wandb": SimpleNamespace(log=told, init=lambda **_: SimpleNamespace(log=told)),
-    }
-    with _saving(note):
+    wandb = SimpleNamespace(log=told, init=lambda **_: SimpleNamespace(log=told))
+    other = {"tqdm": lambda rows, **_: rows, "print": told, "wandb": wandb}
+    with patch.object(torch, "save", lambda *_, **__: note("save")):
         if found["functions"]:
             _run_function(getattr(module, found["functions"][0]), known, vars(module), other)
         else:
             _run_script(path, known, other)
     return events
-
-
-@contextlib.contextmanager
-def _saving(note: Callable):
-    """Notes each checkpoint that torch.save would write."""
-    before, torch.save = torch.save, lambda *_, **__: note("save")
-    try:
-        yield
-    finally:
-        torch.save = before
 
 
 def _run_function(function: Callable, known: dict, module: dict, other: dict) -> None:
@@ -140,13 +125,9 @@ def _run_script(path: Path, known: dict, other: dict) -> None:
     fixed = {word: value for word, value in words.items() if word not in UNCLEAR} | other
     names = Names(fixed)
     for node in _body(ast.parse(path.read_text(encoding="utf-8"))):
-        targets = [
-            each.id
-            for target in getattr(node, "targets", [])
-            for each in ast.walk(target)
-            if isinstance(each, ast.Name)
-        ]
-        if targets and all(name in fixed for name in targets):
+        assigned = [each for target in getattr(node, "targets", []) for each in ast.walk(target)]
+        targets = {each.id for each in assigned if isinstance(each, ast.Name)}
+        if targets and targets <= fixed.keys():
             continue
         code = compile(ast.Module([node], []), str(path), "exec")
         if _trains(node):

@@ -36,9 +36,8 @@ def executed(path: Path) -> str:
     code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     counts = [cell.get("execution_count") for cell in code]
     if None in counts:
-        return (
-            f"; you have not run {counts.count(None)} of {len(counts)} cells: Restart and run all before you hand it in"
-        )
+        left = f"{counts.count(None)} of {len(counts)} cells"
+        return f"; you have not run {left}: Restart and run all before you hand it in"
     return "; run from top to bottom" if counts == [*range(1, len(counts) + 1)] else "; its cells were not run in order"
 
 

@@ -84,9 +84,8 @@ def narrow(name: str, folder: Path, *more: Path) -> None:
     if name == "sandlock":
         import sandlock  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-        sandlock.confine(
-            sandlock.Sandbox(fs_readable=[*readable(), *KERNEL, *map(str, more)], fs_writable=[str(folder)])
-        )
+        known = [*readable(), *KERNEL, *map(str, more)]
+        sandlock.confine(sandlock.Sandbox(fs_readable=known, fs_writable=[str(folder)]))
 
 
 def limit_seconds(seconds: float) -> None:

@@ -20,9 +20,9 @@ import time
 import warnings
 from pathlib import Path
 
-from check.isolated import guard, loading, protocol, sandbox, worker
-from check.isolated.errors import describe
+from check.isolated import guard, loading, models, protocol, sandbox, worker
 from check.isolated.worker import Learner
+from common import courses
 
 import torch
 from torch.nn import functional as F
@@ -120,7 +120,7 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
     warnings.simplefilter("default")
     protocol.send(answers, {"calibration": calibrate()})
     learner, receive, send = Learner(file, package, tuple(paths)), protocol.receive, protocol.send
-    as_it_was = guard.parts(Learner, worker, loading, protocol, guard, sys.modules[__name__])
+    as_it_was = guard.parts(Learner, worker, models, courses, loading, protocol, guard, sys.modules[__name__])
     guard.refuse_official(paths)
     run_from_text = guard.note_run_text(file)
     while True:
@@ -133,7 +133,7 @@ def answer(requests, answers, path: str, package: str = "", paths: tuple[str, ..
         try:
             said = {"id": identity, "value": getattr(learner, question)(**request)}
         except BaseException as error:  # SystemExit and KeyboardInterrupt raised by the learner's code, too
-            said = {"id": identity, "error": describe(error, file)}
+            said = {"id": identity, "error": loading.describe(error, file)}
         said |= {"changed": guard.changed(as_it_was), "run_from_text": run_from_text}
         if os.getpid() != process:  # a fork that the learner's code left running
             os._exit(0)

@@ -5,20 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from check.isolated import loop
-from check.isolated.functions import Functions
+from check.isolated import loop, models
 from check.isolated.loading import MODULE, Trained, load
-from check.isolated.models import configured, fields_of, learns, like_gpt, logits_of, targets_of
-from check.isolated.standins import Predictor, Reader, Seen, first
-from common.courses import (
-    ARGUMENTS,
-    find_classes,
-    given,
-    in_order,
-    make,
-    meaning,
-    needs_targets,
-)
+from check.isolated.models import Layers, Predictor, Reader, Seen, first, logits_of, targets_of
+from common import courses, forms
+from common.courses import ARGUMENTS, find_method, given, in_order, make, meaning, needs_targets
 from common.exercises import ORDER, PARAMETERS, WHOLE
 
 import torch
@@ -26,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 
-class Learner(Functions):
+class Learner:
     """The learner's module, and the models that were built from it. Its methods are the questions."""
 
     def __init__(self, path: Path, package: str = "", paths: tuple[str, ...] = ()):
@@ -34,17 +25,14 @@ class Learner(Functions):
         self.module: Any = None
         self.models: list[Any] = []
         self.optimizers: dict[int, Any] = {}
-        self.found: dict[str, list[str]] = {}
+        self.found: dict[str, list[str]] = {}  # function → its names in the file
         self.given: list[str] = []  # the arguments of the last piece, by the learner's names
         self.bypassed = False  # whether generate asks its model otherwise than by calling it
         self.with_targets = False  # whether forward takes tokens and targets
         self.with_tuple: bool | None = None  # whether generate unpacks (logits, loss)
 
     def load(self, script: bool = False) -> dict:
-        """Import the file; its names, the fields of its Config, classes like a GPT, what was left out.
-
-        `script`: what comes before the file trains is enough.
-        """
+        """Import the file; what it defines and what was left out. `script`: what comes before it trains is enough."""
         try:
             self.module, left_out = load(self.path, self.package, self.paths)
         except BaseException as error:
@@ -60,8 +48,8 @@ class Learner(Functions):
         config = getattr(self.module, "Config", None)
         return {
             "names": names,
-            "fields": None if config is None else fields_of(config),
-            "like_gpt": [name for name in names if like_gpt(getattr(self.module, name), self.module.__name__)],
+            "fields": None if config is None else models.fields_of(config),
+            "like_gpt": [name for name in names if models.like_gpt(getattr(self.module, name), self.module.__name__)],
         }
 
     def cannot_write(self, model: int) -> str:
@@ -92,23 +80,19 @@ class Learner(Functions):
         if piece:
             model = self._piece(piece, sizes | {"vocab_size": vocab_size})
         else:
-            model = self.module.GPT(configured(self.module.Config, sizes), vocab_size)
+            model = self.module.GPT(models.configured(self.module.Config, sizes), vocab_size)
         self.models.append(model)
-        owners = {
-            id(parameter): type(module).__name__
-            for module in model.modules()
-            for parameter in module.parameters(recurse=False)
-        }
-        named = list(model.named_parameters())
+        owners = {id(own): type(module).__name__ for module in model.modules() for own in module.parameters(False)}
+        named = dict(model.named_parameters())
         places: dict[int, list[str]] = {}
         for name, module in model.named_modules(remove_duplicate=False):
             places.setdefault(id(module), []).append(name)
         return {
             "model": len(self.models) - 1,
             "shared": [names for names in places.values() if len(names) > 1],
-            "names": [name for name, _ in named],
-            "owners": [owners[id(parameter)] for _, parameter in named],
-            "values": [parameter for _, parameter in named],
+            "names": list(named),
+            "owners": [owners[id(parameter)] for parameter in named.values()],
+            "values": list(named.values()),
         }
 
     def unregistered(self, model: int) -> list[str]:
@@ -120,7 +104,7 @@ class Learner(Functions):
                 items = value.values() if isinstance(value, dict) else value
                 if name.startswith("_") or not isinstance(value, list | tuple | dict):
                     continue
-                if any(isinstance(item, nn.Module) and id(item) not in known and learns(item) for item in items):
+                if any(isinstance(item, nn.Module) and id(item) not in known and models.learns(item) for item in items):
                     found.append(f"{path}.{name}".removeprefix("."))
         return found
 
@@ -136,7 +120,7 @@ class Learner(Functions):
 
     def piece_classes(self, piece: str) -> list[str]:
         """The names of the classes that may be a piece."""
-        return find_classes(self.module, piece)
+        return courses.find_classes(self.module, piece)
 
     def piece_takes(self, piece: str) -> list[str]:
         """Which of the arguments that a piece may have its class takes."""
@@ -193,10 +177,8 @@ class Learner(Functions):
                 parameter.copy_(value)
 
     def logits(self, model: int, tokens: torch.Tensor, training: bool = False) -> dict:
-        """Logits, and whether they can be told from the same call again."""
-        network = self.models[model].train(training)
         with torch.no_grad():
-            return {"logits": logits_of(self._forward(network, tokens))}
+            return {"logits": logits_of(self._forward(self.models[model].train(training), tokens))}
 
     def _forward(self, network: nn.Module, tokens: torch.Tensor) -> Any:
         """What forward returns: with targets, too, where it needs them, or gives only the last position without."""
@@ -223,29 +205,17 @@ class Learner(Functions):
     def generate(
         self, model: int, tokens: torch.Tensor, count: int, temperature: float, seed: int, training: bool
     ) -> dict:
-        """The text, the mode afterwards, whether it keeps gradients, and the next random number."""
-        network = self.models[model].train(training)
-        modes, gradients = [], []
-
-        def note(*_: Any) -> None:
-            modes.append(network.training)
-            gradients.append(torch.is_grad_enabled())
-
+        """What generate writes, and how it calls its model."""
+        network, seen = self.models[model].train(training), Seen()
         modules = [each for each in network.modules() if not isinstance(each, torch.jit.ScriptModule)]
-        watches = [module.register_forward_pre_hook(note) for module in modules]  # not all call the model
+        watches = [each.register_forward_pre_hook(lambda *_: seen.note(network)) for each in modules]  # of any layer
         torch.manual_seed(seed)
         try:
             text = network.generate(tokens, count, temperature=temperature)
         finally:
             for watch in watches:
                 watch.remove()
-        return {
-            "text": text,
-            "training": network.training,
-            "trained": any(modes),
-            "gradients": any(gradients),
-            "next": torch.rand(2),
-        }
+        return seen.told(text, network)
 
     def loop(self) -> dict:
         """Which training loop the file has."""
@@ -265,22 +235,14 @@ class Learner(Functions):
         seed: int,
         training: bool,
     ) -> dict:
-        """generate() with a model whose logits are known; the text and how the model was called."""
+        """As `generate`, with a model whose logits are known."""
         if self.with_tuple is None:
             self.with_tuple = self._unpacks(table, block_size)
         model = self._predictor(table, block_size, self.with_tuple).train(training)
         torch.manual_seed(seed)
         with torch.enable_grad():
-            text = self._generate(model, tokens, count, temperature)
-        seen = model.seen
-        return {
-            "text": text,
-            "calls": seen.calls,
-            "training": model.training,
-            "trained": any(seen.modes),
-            "gradients": any(seen.gradients),
-            "next": torch.rand(2),
-        }
+            text = self._call("generate", model, tokens, count, temperature)
+        return model.seen.told(text, model)
 
     def _predictor(self, table: torch.Tensor, block_size: int, with_tuple: bool) -> Any:
         """A model whose logits are known: the learner's own, with another forward, where generate is its method."""
@@ -303,19 +265,110 @@ class Learner(Functions):
         with torch.no_grad():
             return logits_of(model(tokens, tokens) if needs_targets(model) else model(tokens))
 
-    def _generate(self, model: Any, tokens: torch.Tensor, count: int, temperature: float) -> Any:
-        values = dict(zip(PARAMETERS["generate"], (model, tokens, count, temperature), strict=True))
-        function = self._find("generate")
-        return function(**in_order(function, values))
-
     def _unpacks(self, table: torch.Tensor, block_size: int) -> bool:
         """Whether the learner's generate takes what the model returns for (logits, loss)."""
         for with_tuple in (False, True):
             try:
                 model = self._predictor(table, block_size, with_tuple)
-                self._generate(model, torch.zeros(3, 1, dtype=torch.long), 1, 1.0)
+                self._call("generate", model, torch.zeros(3, 1, dtype=torch.long), 1, 1.0)
                 self.bypassed = not model.seen.calls
                 return with_tuple
             except Exception:
                 continue
         return False
+
+    # Functions: the mask, attention, positions, schedule and optimizer
+
+    def mask(self, length: int) -> torch.Tensor:
+        """The table (…, T, T) of the learner's causal mask."""
+        return forms.mask_table(self._find("causal_mask"), length)
+
+    def masked_scores(self, scores: torch.Tensor) -> torch.Tensor | None:
+        """What the mask makes of scores (T, T); None where it takes the length alone."""
+        function = self._find("causal_mask")
+        return function(scores) if forms.masks_scores(function) else None
+
+    def how_masked(self) -> str:
+        return forms.how_masked(self._find("attention"))
+
+    def attend(self, vectors: list, mask: torch.Tensor | None = None) -> dict:
+        """What attention returns, and its arguments afterwards."""
+        return {"value": forms.attend(self._find("attention"), vectors, mask), "arguments": [*vectors, mask]}
+
+    def attend_gradients(self, vectors: list, mask: torch.Tensor | None = None) -> list:
+        """The gradients of q, k and v, of the sum of squares of what attention returns."""
+        leaves = [vector.requires_grad_() for vector in vectors]
+        forms.attend(self._find("attention"), leaves, mask).square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    def positions(self, length: int, width: int, longest: int) -> dict:
+        """The rows (T, C) of positions, and whether they are learned."""
+        rows = forms.position_rows(self._find("positional_encoding"), length, width, longest)
+        return {"value": rows, "learned": rows.requires_grad}
+
+    def rates(self, iterations: list, settings: list) -> list:
+        """get_lr of some iterations, with four settings as arguments or as the module's globals."""
+        function, iteration = self._find("get_lr"), object()
+        values = dict(zip(PARAMETERS["get_lr"], [iteration, *settings], strict=True))
+        given, known = loop.given(function, values, vars(self.module))
+        if missing := [name for name in values if name not in known]:
+            raise TypeError(f"neither an argument nor a global tells get_lr its {', '.join(missing)}")
+        fixed = {name: value for name, value in given.items() if value is not iteration}
+        name = next(name for name, value in given.items() if value is iteration)
+        return [float(function(**fixed, **{name: n})) for n in iterations]
+
+    def optimizer(self, settings: list, sizes: dict) -> dict:
+        """The groups of configure_optimizers: for the learner's GPT where it is its method, else for Layers."""
+        model = self._own_model("configure_optimizers", sizes) or Layers(**sizes)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        weight_decay, learning_rate, betas = settings
+        optimizer = self._call("configure_optimizers", model, weight_decay, learning_rate, tuple(betas), "cpu")
+        groups = []
+        for group in optimizer.param_groups:
+            found = {"weight_decay": group["weight_decay"], "lr": float(group["lr"])}
+            found |= {"betas": list(group.get("betas", ())), "names": [names.get(id(each)) for each in group["params"]]}
+            groups.append(found)
+        return {
+            "kind": type(optimizer).__name__,
+            "adamw": isinstance(optimizer, torch.optim.AdamW),
+            "groups": groups,
+            "axes": {name: parameter.ndim for name, parameter in model.named_parameters()},
+            "model": type(model).__name__,
+        }
+
+    def functions(self, function: str) -> list[str]:
+        """The names of what may be a function that the check asks for; of several those that do what it does."""
+        if function not in self.found:
+            names = courses.find_functions(self.module, function)
+            if names != [function] and find_method(self.module, function):
+                names = [function]
+            does = forms.DOES.get(function)
+            near = names or courses.own_functions(self.module)
+            fitting = [name for name in near if does and forms.holds(does, getattr(self.module, name, None))]
+            self.found[function] = fitting or names or near[: len(near) == 1]
+        return self.found[function]
+
+    def _own_model(self, function: str, sizes: dict) -> Any:
+        """A model of the class of the learner's that has a method; None where it is a function, or no model is made."""
+        kind = find_method(self.module, function)
+        if kind is None or courses.find_functions(self.module, function) == [function]:
+            return None
+        full = {"hidden_size": sizes["C"], "n_head": sizes["H"], "n_layer": 2, "dropout": 0.0, "causal": True}
+        try:
+            model = make(kind, "gpt", full | {"vocab_size": sizes["V"], "context_size": sizes["T"]})
+        except TypeError:
+            return None
+        return model if isinstance(model, nn.Module) and len(list(model.parameters())) > 2 else None
+
+    def _call(self, name: str, *values: Any) -> Any:
+        """What a function of the file returns for arguments in our order, whatever it calls them."""
+        function = self._find(name)
+        return function(**in_order(function, dict(zip(PARAMETERS[name], values, strict=True))))
+
+    def _find(self, function: str) -> Any:
+        """A function of the file, or a method of its model; or None."""
+        names = self.functions(function)
+        if not names:
+            return None
+        kind = None if hasattr(self.module, names[0]) else find_method(self.module, function)
+        return getattr(kind or self.module, names[0])
