@@ -8,8 +8,6 @@ last tenth of the training text; the validation text is not used.
 
 import itertools
 import statistics
-import time
-from pathlib import Path
 
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
@@ -32,8 +30,6 @@ VARIANTS: dict[str, dict] = {
     "192 wide": {"n_embd": 192, "n_head": 3},
 }
 
-HERE = Path(__file__).resolve().parent
-
 
 def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
     """The tuning loss after that many seconds, and how many steps they were."""
@@ -50,8 +46,7 @@ def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float,
 
 
 def main() -> None:
-    options = parse_timed(timed_parser(__doc__, seconds=25, tune=False, picture=False))
-    start = time.perf_counter()
+    options = parse_timed(timed_parser(__doc__, seconds=25, picture=False))
     report = Report()
     report(
         f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
@@ -69,9 +64,7 @@ def main() -> None:
         differences = [loss - of_all for loss, of_all in zip(losses, everything, strict=True)]
         sign = "+" if statistics.mean(differences) >= 0 else ""
         report(f"{name:22}  {spread(losses):17}  {sign + spread(differences):17}  {statistics.mean(steps):5.0f} steps")
-    report.machine(options.threads, start)
-    if options.report:
-        report.save("record.ablation", "ablation", HERE / "logs")
+    report.end("record.ablation", options)
 
 
 if __name__ == "__main__":

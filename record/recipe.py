@@ -9,35 +9,24 @@ Losses are in nats per character of the whole validation split. Blocks are side 
 
 import dataclasses
 import time
+from typing import Any
 
 import task07
 from common.data import Corpus
 from common.evaluate import score_split
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
 from record import speedrun
 from studies import setup
-from studies.report import add_threads, spread
+from studies.report import add_number, add_seeds, add_threads, spread
 
 import torch
 
-RECIPE = task07.Config(
-    batch_size=12,
-    block_size=64,
-    n_embd=128,
-    n_head=4,
-    n_layer=4,
-    dropout=0.0,
-    max_steps=2000,
-    init_std=0.02,
-    learning_rate=1e-3,
-    weight_decay=0.1,
-    grad_clip=1.0,
-    warmup=0.05,
-    cooldown=0.95,
-)
+SIZES: dict[str, Any] = {"batch_size": 12, "block_size": 64, "n_embd": 128, "n_head": 4, "n_layer": 4, "dropout": 0.0}
+SCHEDULE: dict[str, Any] = {"max_steps": 2000, "learning_rate": 1e-3, "warmup": 0.05, "cooldown": 0.95}
+RECIPE = task07.Config(**SIZES, **SCHEDULE, init_std=0.02, weight_decay=0.1, grad_clip=1.0)
 
 
 def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
@@ -68,16 +57,8 @@ def train_speedrun(seed: int, seconds: float) -> tuple[float, float, int]:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--steps",
-        type=whole_number(1),
-        default=RECIPE.max_steps,
-        metavar="N",
-        help="of the recipe (default: %(default)s; fewer are a test)",
-    )
-    parser.add_argument(
-        "--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N", help="(default: 42 43 44)"
-    )
+    add_number(parser, "--steps", RECIPE.max_steps, "of the recipe; fewer are a test")
+    add_seeds(parser, 42, 43, 44)
     add_threads(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -23,14 +23,13 @@ from common.evaluate import score_split
 from common.extras import optional
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import add_threads, pyplot
+from studies.report import DOCS, add_number, add_threads, add_track, pyplot
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"
 REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it may be stopped
 LOGGED = 10  # points between one evaluation and the next at which a trial's training is tracked
@@ -47,20 +46,9 @@ FIRST: list[dict[str, Any]] = [
     {"dropout": 0.1},
     {"block_size": 128},
 ]
-MIDDLE: dict[str, Any] = {
-    "n_embd": 256,
-    "n_layer": 6,
-    "head_size": 128,
-    "batch_size": 16,
-    "optimizer": "muon",
-    "learning_rate": 2e-3,
-    "muon_learning_rate": 0.02,
-    "weight_decay": 0.1,
-    "dropout": 0.0,
-    "cooldown": 0.7,
-    "tie_weights": False,
-    "block_size": 256,
-}
+MIDDLE: dict[str, Any] = {"n_embd": 256, "n_layer": 6, "head_size": 128, "batch_size": 16, "block_size": 256}
+MIDDLE |= {"optimizer": "muon", "learning_rate": 2e-3, "muon_learning_rate": 0.02, "weight_decay": 0.1}
+MIDDLE |= {"dropout": 0.0, "cooldown": 0.7, "tie_weights": False}
 
 
 def suggest(trial) -> dict:
@@ -106,31 +94,19 @@ def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = 
                 "tokens per second": tokens / moment.seconds,
             }
             log(moment.steps, numbers)
-            if moment.part % LOGGED:
+            part, rest = divmod(moment.part, LOGGED)
+            if rest:
                 continue
             with run.precision:
                 score = score_split(run.model, windows, "val")
-            attributes = {
-                "steps": moment.steps,
-                "tokens": tokens,
-                "seconds": moment.seconds,
-                "loss": moment.loss,
-                "accuracy": score.accuracy,
-            }
-            for name, value in attributes.items():
+            attributes = {"steps": moment.steps, "tokens": tokens, "seconds": moment.seconds, "loss": moment.loss}
+            for name, value in (attributes | {"accuracy": score.accuracy}).items():
                 trial.set_user_attr(name, value)
-            numbers = {
-                "tuning loss": score.nats,
-                "tuning perplexity": score.perplexity,
-                "tuning accuracy": score.accuracy,
-            }
-            log(moment.steps, numbers)
-            part = moment.part // LOGGED
+            found = {"loss": score.nats, "perplexity": score.perplexity, "accuracy": score.accuracy}
+            log(moment.steps, {f"tuning {name}": value for name, value in found.items()})
             trial.report(score.nats, part)
-            print(
-                f"trial {trial.number}: {moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}",
-                flush=True,
-            )
+            done = f"{moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}"
+            print(f"trial {trial.number}: {done}", flush=True)
             pruned = part < REPORTS and trial.should_prune()
             if pruned:
                 break
@@ -176,12 +152,12 @@ def open_study(storage: str):
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--trials", type=whole_number(1), default=12, metavar="N", help="in all (default: %(default)s)")
-    parser.add_argument("--seconds", type=whole_number(1), default=180, metavar="N", help="each (default: %(default)s)")
+    add_number(parser, "--trials", 12, "in all")
+    add_number(parser, "--seconds", 180, "each")
     add_threads(parser, 1)
     parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
-    parser.add_argument("--track", choices=track.KINDS, help="log each trial there too (default: nowhere)")
+    add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the table and the plot instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -221,7 +197,7 @@ def report(options) -> None:
         )
     lines += ["", f"# {options.threads} thread a trial, {describe()}"]
     text = "\n".join(lines) + "\n"
-    (ROOT / "docs" / "logs" / "search.txt").write_text(text, encoding="utf-8")
+    (DOCS / "logs" / "search.txt").write_text(text, encoding="utf-8")
     print(text, end="")
     plot(trials)
 
@@ -239,12 +215,11 @@ def plot(trials) -> None:
         losses = [trial.intermediate_values[step] for step in steps]
         label = f"{rank + 1}: {name}" if rank < len(colours) else None
         axes.plot(seconds, losses, "o-", color=colour, linewidth=width, markersize=4, label=label)
-    axes.set_xlabel("training time (seconds, one thread)")
-    axes.set_ylabel("loss on the tuning split (nats per character)")
+    axes.set(xlabel="training time (seconds, one thread)", ylabel="loss on the tuning split (nats per character)")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], title=f"the best three of {len(trials)}")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(ROOT / "docs" / "images" / "search.png", dpi=110, bbox_inches="tight")
+    figure.savefig(DOCS / "images" / "search.png", dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
