@@ -263,43 +263,14 @@ class Passes(Corpus):
         self.taken += windows
 
 
-PRESETS = {
-    "laptop": {
-        "max_steps": 800,
-        "optimizer": "muon",
-        "learning_rate": 1e-2,
-        "weight_decay": 0.1,
-        "grad_clip": 1.0,
-        "warmup": 0.04,
-        "cooldown": 0.9,
-        "first_window": 32,
-        "eval_interval": 0,
-        "whole_split": True,
-    },
-    "hour": {
-        "n_embd": 256,
-        "n_head": 4,
-        "n_layer": 6,
-        "dropout": 0.15,
-        "max_steps": 2600,
-        "optimizer": "muon",
-        "learning_rate": 5e-3,
-        "weight_decay": 0.1,
-        "grad_clip": 1.0,
-        "warmup": 0.025,
-        "cooldown": 0.9,
-        "first_window": 64,
-        "eval_interval": 650,
-        "whole_split": True,
-    },
-}
+SHARED = {"optimizer": "muon", "weight_decay": 0.1, "grad_clip": 1.0, "cooldown": 0.9, "whole_split": True}
+LAPTOP = {"max_steps": 800, "learning_rate": 1e-2, "warmup": 0.04, "first_window": 32, "eval_interval": 0}
+HOUR = {"max_steps": 2600, "learning_rate": 5e-3, "warmup": 0.025, "first_window": 64, "eval_interval": 650}
+HOUR |= {"n_embd": 256, "n_head": 4, "n_layer": 6, "dropout": 0.15}
+PRESETS = {"laptop": SHARED | LAPTOP, "hour": SHARED | HOUR}
 IDEAS: dict[str, dict] = {  # what leaves them out
-    "convolutions": {"convolutions": False},
-    "passes": {"passes": False},
-    "short_windows": {"first_window": 0},
-    "qk_norm": {"qk_norm": False},
-    "squared_relu": {"squared_relu": False},
-    "zero_outputs": {"zero_outputs": False},
+    idea: {"first_window": 0} if idea == "short_windows" else {idea: False}
+    for idea in ("convolutions", "passes", "short_windows", "qk_norm", "squared_relu", "zero_outputs")
 }
 
 
@@ -322,14 +293,8 @@ def main() -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--without",
-        nargs="+",
-        choices=IDEAS,
-        default=[],
-        metavar="IDEA",
-        help=f"leave out ideas, of {', '.join(IDEAS)}",
-    )
+    said = f"leave out ideas, of {', '.join(IDEAS)}"
+    parser.add_argument("--without", nargs="+", choices=IDEAS, default=[], metavar="IDEA", help=said)
     parser.add_argument("--tune", action="store_true", help="on the tuning split, to choose hyperparameters")
 
 

@@ -8,7 +8,6 @@ nothing else should use the processor then. python -m variants.summary --from DI
 """
 
 import contextlib
-import functools
 import importlib
 import itertools
 import json
@@ -17,9 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +26,10 @@ from common.files import replace as put
 from common.machine import describe
 from common.mode import evaluation_mode
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, path, whole_number
+from common.parser import Parser, path
 from common.run import progress, run
 from studies import setup
+from studies.report import add_number, add_seeds
 
 import torch
 from torch.nn import functional as F
@@ -103,7 +101,7 @@ def measured(name: str, size: str, seed: int, steps: int) -> dict:
     found = {"name": name, "size": size, "seed": seed, "steps": config.max_steps, "config": asdict(config)}
     quarters = [statistics.mean(part.tolist()) for part in torch.tensor(by_place).chunk(4)]
     found |= {"loss": statistics.mean(by_place), "quarters": quarters, "seconds": round(seconds, 1)}
-    found |= {"parameters": sum(p.numel() for p in training.model.parameters()), "cache": cache_bytes(config)}
+    found |= {"parameters": setup.parameters(training.model), "cache": cache_bytes(config)}
     found |= {"largest_score": largest, "first_weight": first}
     if name != "learned_positions":  # its table has no rows for later positions
         twice = replace(config, block_size=2 * config.block_size)
@@ -188,22 +186,13 @@ def write(place: Path, found: dict) -> None:
     put(partial, place)
 
 
-def one(name: str, seed: int, size: str, steps: int, into: Path) -> str:
-    """Train one model and write its file; a line about it."""
-    torch.set_num_threads(1)
-    found = measured(name, size, seed, steps)
-    write(into / f"{size}-{name}-{seed}.json", found)
-    return f"{size} {name} {seed}: {found['loss']:.4f} after {found['steps']} steps"
-
-
 def main() -> None:
     parser = Parser(prog="python -m variants.measure", description=__doc__)
     parser.add_argument("--into", type=path, required=True, metavar="DIR", help="the folder of the runs' files")
     parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME", help=", ".join(RUNS))
     parser.add_argument("--size", choices=SIZES, default="small", help="(default: %(default)s)")
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N")
-    parser.add_argument("--steps", type=whole_number(1), default=STEPS, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--jobs", type=whole_number(1), default=1, metavar="N", help="processes, of one thread each")
+    add_seeds(parser, 42, 43, 44)
+    add_number(parser, "--steps", STEPS)
     parser.add_argument("--seconds", action="store_true", help="measure the seconds a step, and train nothing")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
@@ -211,12 +200,12 @@ def main() -> None:
     if options.seconds:
         write(options.into / f"{options.size}-seconds.json", seconds_a_step(options.only, options.size))
         return
-    todo = [(name, seed) for seed in options.seeds for name in options.only]
-    todo = [each for each in todo if not (options.into / f"{options.size}-{each[0]}-{each[1]}.json").exists()]
-    train = functools.partial(one, size=options.size, steps=options.steps, into=options.into)
-    pool = ProcessPoolExecutor(options.jobs, get_context("spawn")) if options.jobs > 1 else None
-    for said in (pool.map if pool else map)(train, *zip(*todo, strict=True)) if todo else ():
-        print(said, flush=True)
+    for seed, name in itertools.product(options.seeds, options.only):
+        place = options.into / f"{options.size}-{name}-{seed}.json"
+        if not place.exists():
+            found = measured(name, options.size, seed, options.steps)
+            write(place, found)
+            print(f"{options.size} {name} {seed}: {found['loss']:.4f} after {found['steps']} steps", flush=True)
 
 
 if __name__ == "__main__":
