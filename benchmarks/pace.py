@@ -14,11 +14,11 @@ from common import precision
 from common.data import Corpus
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
 from record.tuning import MODULES, changed
 from studies import setup
-from studies.report import add_threads
+from studies.report import add_number, add_threads
 
 import torch
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("task", choices=MODULES, help="%(choices)s")
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="a field of its Config")
-    parser.add_argument("--steps", type=whole_number(1), default=12, metavar="N", help="(default: %(default)s)")
+    add_number(parser, "--steps", 12)
     parser.add_argument("--float32", action="store_true", help="products in float32")
     add_threads(parser)
     options = parser.parse_intermixed_args()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from check.judge.suites import stages_of
 from exercises import build
 from exercises.catalogue import EXERCISES
-from tools.changes import BUGS
+from tools.changes import BUGS, edited
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 HEADS = ALL[1:]  # many heads
@@ -21,12 +21,9 @@ class Mutant:
     new: str
     stage: str
 
-    def text(self):
-        source = build.source(self.task)
-        for old, new in self.old if isinstance(self.old, tuple) else [(self.old, self.new)]:
-            assert old in source, f"{self.task}: {self.what}: nothing to change"
-            source = source.replace(old, new)
-        return source
+    def text(self) -> str:
+        edits = self.old if isinstance(self.old, tuple) else ((self.old, self.new),)
+        return edited(build.source(self.task), edits, f"{self.task}: {self.what}")
 
 
 def _each(tasks, what, old, new, stage):

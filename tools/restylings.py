@@ -1,27 +1,6 @@
 """Correct code that looks different from the repository's: the check must pass it."""
 
-from dataclasses import dataclass
-
-from exercises import build
-from tools.changes import RIGHTS, Right
-
-
-@dataclass(frozen=True)
-class Restyling:
-    task: str
-    what: str
-    changes: tuple  # of (old, new); old may be "from … to …" as (first words, last words)
-
-    def text(self):
-        source = build.source(self.task)
-        for old, new in self.changes:
-            if isinstance(old, tuple):
-                start = source.index(old[0])
-                old = source[start : source.index(old[1], start)]
-            assert old in source, f"{self.task}: {self.what}: nothing to change"
-            source = source.replace(old, new)
-        return source
-
+from tools.changes import RIGHTS, Restyling
 
 BODY = ("    scores = q @", "\n\n\nclass SelfAttention")  # of attention()
 LAYER = ("class SelfAttention", "\n\n\nclass")
@@ -71,7 +50,7 @@ MERGED = """class SelfAttention(nn.Module):
         x = torch.bmm(scores.softmax(dim=-1), v)
         return x.view(B, H, T, D).transpose(1, 2).reshape(B, T, C)"""
 
-RESTYLINGS: list[Restyling | Right] = [
+RESTYLINGS: list[Restyling] = [
     *(Restyling(piece, "a name of one's own", ((old, new),)) for piece, old, new in (
         ("attention", "def causal_mask", "def triangle"),
         ("multi_head_attention", "class MultiHeadCausalSelfAttention", "class Mine"),
