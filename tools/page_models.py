@@ -14,6 +14,7 @@ import types
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from common.checkpoint import load
 from common.data import Corpus
@@ -23,7 +24,7 @@ from common.run import UserError, progress, run
 from exercises import build
 from page.export import as_safetensors
 from tools.mutants import MUTANTS
-from tools.tables import LESSONS, LOGS
+from tools.tables import LESSONS, logs, seeds
 
 import torch
 
@@ -68,11 +69,14 @@ def train(name: str, source: str, fault: str = "") -> tuple[list[dict], list[lis
         note(total)
 
     module.__dict__.update(GPT=Watched, training_steps=steps, print_sample=lambda *_: None)
-    before, sys.argv = sys.argv, [f"{name}.py"]
-    with contextlib.redirect_stdout(io.StringIO()) as log:
+    with contextlib.redirect_stdout(io.StringIO()) as log, mock.patch.object(sys, "argv", [f"{name}.py"]):
         module.main()
-    sys.argv = before
-    return states, [[int(step), float(train), float(val)] for step, train, val in LINE.findall(log.getvalue())]
+    return states, lines(log.getvalue())
+
+
+def lines(log: str) -> list[list[float]]:
+    """Step, training and validation loss of each line."""
+    return [[int(step), float(train), float(val)] for step, train, val in LINE.findall(log)]
 
 
 def save(state: dict, path: Path, dtype: torch.dtype = torch.float32) -> dict:
@@ -81,32 +85,28 @@ def save(state: dict, path: Path, dtype: torch.dtype = torch.float32) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size}
 
 
+def _log(name: str) -> str:
+    """A lesson's committed log; of several seeds, the first."""
+    return (logs(f"{name}.txt") or seeds(name))[0]
+
+
 def logged(name: str) -> list[list[float]]:
-    """The lines of a lesson's committed log; of several seeds, the first."""
-    path = next(iter(sorted(LOGS.glob(f"{name}.txt")) or sorted(LOGS.glob(f"{name}_seed*.txt"))))
-    return [[int(s), float(a), float(b)] for s, a, b in LINE.findall(path.read_text(encoding="utf-8"))]
+    """The lines of a lesson's committed log."""
+    return lines(_log(name))
 
 
 def final(name: str) -> float:
     """The loss that a lesson's log ends with: of the whole validation text if it has that, else of its last line."""
-    log = LOGS / f"{name}.txt" if (LOGS / f"{name}.txt").exists() else min(LOGS.glob(f"{name}_seed*.txt"))
-    whole = re.search(r"^Final val loss: ([\d.]+)", log.read_text(encoding="utf-8"), re.MULTILINE)
+    whole = re.search(r"^Final val loss: ([\d.]+)", _log(name), re.MULTILINE)
     return float(whole[1]) if whole else logged(name)[-1][2]
 
 
 def entry(name: str, state: dict, place: dict) -> dict:
     """What index.json says of a lesson's model."""
-    log = logged(name)
     size = sum(tensor.numel() for tensor in state["model"].values())
     about = {"name": name, "script": f"{name}.py", "idea": LESSONS[name].partition(";")[0], "parameters": size}
-    return about | {
-        "val_loss": final(name),
-        "log": log,
-        "config": state["config"],
-        **place,
-        "snapshots": [],
-        "broken": [],
-    }
+    about |= {"val_loss": final(name), "log": logged(name), "config": state["config"]}
+    return about | place | {"snapshots": [], "broken": []}
 
 
 def core() -> list[dict]:

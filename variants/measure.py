@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from common.config import LAPTOP
 from common.data import Corpus
@@ -137,21 +138,18 @@ def watched(model: Any) -> Iterator[list[tuple[float, float]]]:
     """Inside, each call of attention() adds its largest score, and the mean weight of later positions on the first."""
     seen: list[tuple[float, float]] = []
     modules: list[Any] = [sys.modules[name] for name in {type(block.attention).__module__ for block in model.blocks}]
-    kept = {module: module.attention for module in modules}
+    attention = modules[0].attention
 
     def watching(q, k, v, mask, scale, dropout):
         table = q @ k.mT * scale
         table = torch.where(mask, table, float("-inf")) if mask.dtype == torch.bool else table + mask  # (B, H, T, T)
         seen.append((float(table.max()), float(F.softmax(table.float(), dim=-1)[..., 1:, 0].mean())))
-        return next(iter(kept.values()))(q, k, v, mask, scale, dropout)
+        return attention(q, k, v, mask, scale, dropout)
 
-    for module in kept:
-        module.attention = watching
-    try:
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "attention", watching))
         yield seen
-    finally:
-        for module, attention in kept.items():
-            module.attention = attention
 
 
 def cache_bytes(config: Any) -> int:
