@@ -1,14 +1,13 @@
 """Which model and recipe learn most in a given time on this machine? python -m studies.search
 
-Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule
-that ends when they do, and is ranked by its loss on a tuning split: the last tenth of the *training*
-text, which the trial does not train on. The validation text is never used. Trials that fall behind
-are stopped early (Optuna, https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
+Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule that ends when
+they do, and is ranked by its loss on a tuning split: the last tenth of the *training* text, which the trial does not
+train on. The validation text is never used. Trials that fall behind are stopped early (Optuna,
+https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
 
-The trials are saved in an SQLite file. The same command continues after a stop, and several terminals (or
-machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
-and docs/images/search.png from the trials so far. `--track tensorboard` or `--track wandb` also logs each trial
-during its run, in runs/.
+The trials are saved in an SQLite file. The same command continues after a stop, and several terminals (or machines,
+with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt and
+docs/images/search.png from the trials so far. `--track` also logs each trial during its run, in runs/.
 """
 
 import math
@@ -125,12 +124,9 @@ def search(options) -> None:
     corpus = Corpus(options.data, setup.preset(task07).block_size)
     corpus.tune()
     finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    if len(study.get_trials(states=finished)) >= options.trials:
-        return  # Optuna itself counts after a trial
-    study.optimize(
-        lambda trial: objective(trial, corpus, options.seconds, options.track),
-        callbacks=[optuna.study.MaxTrialsCallback(options.trials, states=finished)],
-    )
+    if len(study.get_trials(states=finished)) < options.trials:  # Optuna itself counts after a trial
+        enough = optuna.study.MaxTrialsCallback(options.trials, states=finished)
+        study.optimize(lambda trial: objective(trial, corpus, options.seconds, options.track), callbacks=[enough])
 
 
 def open_study(storage: str):
@@ -187,13 +183,13 @@ def report(options) -> None:
         p, a = trial.params, trial.user_attrs
         last = max(trial.intermediate_values)
         stopped = f"  stopped after {last}/{REPORTS}" if last < REPORTS else ""
+        tied = "yes" if p["tie_weights"] else "no"
         lines.append(
             f"{rank:4}  {trial.intermediate_values[last]:.4f}  {a['loss']:.4f}  {a['accuracy']:.3f}  "
             f"{a['seconds']:3.0f}  {a['steps']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
             f"{p['n_embd']:3} x {p['n_layer']} x {p['head_size']:<6}  {p['batch_size']:5}  {p['optimizer']:9}  "
             f"{p['learning_rate']:.5f}  {p['muon_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
-            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  "
-            f"{'yes' if p['tie_weights'] else 'no':4}  {p.get('block_size', 256)}{stopped}"
+            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  {tied:4}  {p.get('block_size', 256)}{stopped}"
         )
     lines += ["", f"# {options.threads} thread a trial, {describe()}"]
     text = "\n".join(lines) + "\n"
@@ -207,14 +203,13 @@ def plot(trials) -> None:
     figure, axes = pyplot().subplots(figsize=(8, 5))
     colours = ["#0072B2", "#D55E00", "#009E73"]  # told apart by colour-blind eyes
     for rank, trial in reversed(list(enumerate(trials))):
-        steps = sorted(trial.intermediate_values)
+        steps, losses = zip(*sorted(trial.intermediate_values.items()), strict=True)
         seconds = [step * trial.user_attrs["seconds"] / steps[-1] for step in steps]
-        p = trial.params
-        name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
-        colour, width = (colours[rank], 2) if rank < len(colours) else ("0.75", 1)
-        losses = [trial.intermediate_values[step] for step in steps]
-        label = f"{rank + 1}: {name}" if rank < len(colours) else None
-        axes.plot(seconds, losses, "o-", color=colour, linewidth=width, markersize=4, label=label)
+        style, p = {"color": "0.75", "linewidth": 1}, trial.params
+        if rank < len(colours):
+            name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
+            style = {"color": colours[rank], "linewidth": 2, "label": f"{rank + 1}: {name}"}
+        axes.plot(seconds, losses, "o-", markersize=4, **style)
     axes.set(xlabel="training time (seconds, one thread)", ylabel="loss on the tuning split (nats per character)")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], title=f"the best three of {len(trials)}")

