@@ -7,7 +7,6 @@ It compares that with the recorded runs of task 7's laptop preset, or the speedr
 
 import re
 import statistics
-import time
 
 import task07
 from common.data import Corpus
@@ -29,12 +28,7 @@ def seconds_a_step(steps: int) -> float:
     config = setup.preset(task07, "documented")
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed=42, bfloat16=False)
-    times = []
-    for step in range(steps):
-        start = time.perf_counter()
-        run.step(corpus, step)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(setup.step_seconds(run, corpus, range(steps)))
 
 
 def main() -> None:

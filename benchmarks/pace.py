@@ -8,7 +8,6 @@ computes like an older one of the same clock.
 
 import importlib
 import statistics
-import time
 
 from common import precision
 from common.data import Corpus
@@ -41,18 +40,13 @@ def main() -> None:
     config = changed(setup.preset(module), options.changes)
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     model = setup.build(module.GPT, config, len(corpus.vocabulary), seed=42)
-    times = []
-    for _ in range(WARM + options.steps):
-        start = time.perf_counter()
-        model.step(corpus, config.max_steps - 1)  # the last has the whole block in its windows
-        times.append(time.perf_counter() - start)
+    last = config.max_steps - 1  # has the whole block in its windows
+    times = setup.step_seconds(model, corpus, [last] * (WARM + options.steps))
     each = statistics.median(times[WARM:])
     dtype = str(precision.product_dtype(torch.device("cpu"))).removeprefix("torch.")
-    print(
-        f"{options.task}: {each:.3f} s a step (median of {options.steps}), "
-        f"{setup.parameters(model.model):,} parameters, "
-        f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
-    )
+    whole = f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
+    size = f"{setup.parameters(model.model):,} parameters"
+    print(f"{options.task}: {each:.3f} s a step (median of {options.steps}), {size}, {whole}")
     print(f"# {options.threads} threads, {describe()}")
 
 

@@ -16,10 +16,9 @@ import dataclasses
 import itertools
 import re
 import statistics
-import time
 from collections.abc import Iterator
 
-from common.data import Corpus, Tokens
+from common.data import Corpus
 from common.evaluate import score_split
 from common.machine import describe
 from common.options import DEFAULT_TEXT
@@ -53,20 +52,15 @@ def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: 
     run = setup.build(speedrun.GPT, shared, len(corpus.vocabulary), seed)
     step, seconds = 0, 0.0
 
-    def learn(run: setup.Run, text: Tokens, first: int, last: int) -> float:
-        start = time.perf_counter()
-        for step in range(first, last):
-            run.step(text, step)
-        return time.perf_counter() - start
-
     for budget, steps in sorted(budgets.items()):
         progress.where = f"while the {size} model read {budget} million characters"
         branch = steps - round(FALL * steps)
-        seconds += learn(run, corpus, step, branch)
+        seconds += sum(setup.step_seconds(run, corpus, range(step, branch)))
         step = branch
         model, optimizers, text = copy.deepcopy((run.model, run.optimizers, corpus))
         falling = dataclasses.replace(config, max_steps=steps, warmup=rise / steps, cooldown=(steps - branch) / steps)
-        spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), text, branch, steps)
+        branched = setup.Run(model, falling, optimizers, run.precision)
+        spent = seconds + sum(setup.step_seconds(branched, text, range(branch, steps)))
         with run.precision:
             val, train = (score_split(model, corpus, split) for split in ("val", "train"))
         yield setup.parameters(model), budget, spent, val.nats, train.nats

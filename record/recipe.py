@@ -8,7 +8,6 @@ Losses are in nats per character of the whole validation split. Blocks are side 
 """
 
 import dataclasses
-import time
 from typing import Any
 
 import task07
@@ -18,7 +17,7 @@ from common.machine import describe
 from common.options import DEFAULT_TEXT
 from common.parser import Parser
 from common.run import progress, run
-from record import speedrun
+from record.ablation import measure
 from studies import setup
 from studies.report import add_number, add_seeds, add_threads, spread
 
@@ -36,23 +35,8 @@ def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
     run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed, bfloat16=False)
     for block in run.model.blocks:
         block.attention.scale = (config.n_embd // config.n_head) ** -0.5  # as the paper
-    start = time.perf_counter()
-    for step in range(steps):
-        run.step(corpus, step)
-    seconds = time.perf_counter() - start
+    seconds = sum(setup.step_seconds(run, corpus, range(steps)))
     return seconds, score_split(run.model, corpus, "val").nats, score_split(run.model, corpus, "val", stride=32).nats
-
-
-def train_speedrun(seed: int, seconds: float) -> tuple[float, float, int]:
-    """Its loss, the seconds it took and its steps."""
-    preset = setup.preset(speedrun)
-    config = setup.by_the_clock(preset, preset.cooldown)
-    torch.manual_seed(seed)
-    corpus = speedrun.read(DEFAULT_TEXT, config)
-    run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
-    (moment,) = setup.train_for(seconds, 1, run, corpus)
-    with run.precision:
-        return score_split(run.model, corpus, "val").nats, moment.seconds, moment.steps
 
 
 def main() -> None:
@@ -67,8 +51,8 @@ def main() -> None:
         progress.where = f"with seed {seed}"
         seconds, loss, strided = train_recipe(seed, options.steps)
         print(f"seed {seed}: the recipe {loss:.4f} ({strided:.4f}) in {seconds:.1f} s;", end=" ", flush=True)
-        ours, taken, steps = train_speedrun(seed, seconds)
-        print(f"the speedrun {ours:.4f} in {taken:.1f} s ({steps} steps)", flush=True)
+        ours, moment = measure(seed, seconds, False, {})
+        print(f"the speedrun {ours:.4f} in {moment.seconds:.1f} s ({moment.steps} steps)", flush=True)
         rows.append((loss, strided, ours))
     means = [spread(losses) for losses in zip(*rows, strict=True)]
     print("mean: the recipe {} ({}); the speedrun {}".format(*means))

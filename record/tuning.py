@@ -10,7 +10,6 @@ text is not used. Prints losses in nats per character.
 import ast
 import dataclasses
 import importlib
-import time
 from typing import Any
 
 from common.data import Corpus
@@ -62,9 +61,7 @@ def main() -> None:
     print(" ".join([options.task, *options.changes]), flush=True)
     for step in range(config.max_steps):
         progress.where = f"after {step} of {config.max_steps} steps"
-        start = time.perf_counter()
-        run.step(corpus, step)
-        seconds += time.perf_counter() - start
+        seconds += sum(setup.step_seconds(run, corpus, [step]))
         if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
             with run.precision:
                 train, tune = (score_split(run.model, corpus, split) for split in ("train", "val"))

@@ -8,9 +8,7 @@ from exercises.catalogue import EXERCISES
 from tools.changes import BUGS, edited
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
-HEADS = ALL[1:]  # many heads
 FUSED = ALL[6:]  # one product for all heads
-NORMS = ALL[5:]
 
 
 @dataclass(frozen=True)

@@ -169,10 +169,8 @@ def seconds_a_step(names: list[str], size: str) -> dict:
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number, (name, training) in itertools.product(range(ROUNDS), models.items()):
         progress.where = f"in round {number + 1} of {ROUNDS}"
-        start = time.perf_counter()
-        for step in range(TIMED):
-            training.step(corpus, step)
-        taken[name] += [(time.perf_counter() - start) / TIMED] * (number > 0)  # the first warms up
+        times = setup.step_seconds(training, corpus, range(TIMED))
+        taken[name] += [statistics.mean(times)] * (number > 0)  # the first warms up
     medians = {name: statistics.median(each) for name, each in taken.items()}
     return {"size": size, "seconds": medians, "machine": describe()}
 
