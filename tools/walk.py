@@ -1,7 +1,8 @@
-"""Record a learner's session with tasks 1 to 3, and one with a change of task 9: python -m tools.walk
+"""Record sessions with tasks 1 to 3 and with a change of task 9, and screens: python -m tools.walk [NAME ...]
 
-Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt and walk_change.txt: each
-command, the contents of the screen, and in parentheses the edits between two commands.
+Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt, walk_change.txt and
+screens.txt: each command, the contents of the screen, and in parentheses the edits between two commands. Screens are a
+failure, the table, a watched file, attention and the help, at 60, 80 and 120 columns.
 """
 
 import contextlib
@@ -26,6 +27,16 @@ from exercises.catalogue import TASKS
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 COPIED = ["check", "common", "exercises", "studies", "variants", "docs/logs", "input.txt"]
+WIDTHS = (60, 80, 120)
+SCREENS: dict[str, tuple[tuple[str, str], ...]] = {  # command → what is typed, each after a text
+    "python -m check my_task03.py": (),
+    "python -m check": (),
+    "python -m check --watch my_task03.py": (("hint 1\r\n", "h"), ("About causality", "q")),
+    "python -m check look my_task02.py --seconds 5": (),
+    "python -m check --help": (),
+    "python task03.py --help": (),
+}
+MASKED = 'scores = torch.where(mask, scores, float("-inf"))'
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -64,7 +75,7 @@ def walk(folder: Path):
     yield show("python -m check start task01")
     yield show("sed -n 1,24p my_task01.py")
     yield show("python -m check my_task01.py")
-    blind = changed(official["task01"], 'scores = torch.where(mask, scores, float("-inf"))', "scores = scores")
+    blind = changed(official["task01"], MASKED, "scores = scores")
     yield edit("task01", blind, "attention() is written, and so is the class; the mask is forgotten")
     yield show("python -m check 1")
     yield show("python -m check task01 --hint 2")
@@ -123,7 +134,18 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-WALKS = {"walk": walk, "walk_change": walk_change}
+def screens(folder: Path, widths: tuple[int, ...] = WIDTHS):
+    """The lines of all screens of some widths."""
+    for width in widths:
+        (folder / ".check.json").unlink(missing_ok=True)
+        blind = changed(build.source("task03"), MASKED, "scores = scores")
+        (folder / "my_task02.py").write_text(renamed(build.source("task02")), encoding="utf-8")
+        (folder / "my_task03.py").write_text(blind, encoding="utf-8")
+        for command, keys in SCREENS.items():
+            yield f"== {width} columns: $ {command}\n\n{screen(command, folder, width, keys)}\n"
+
+
+WALKS = {"walk": walk, "walk_change": walk_change, "screens": screens}
 
 
 def renamed(text: str) -> str:
