@@ -109,6 +109,12 @@ def spread(values: Sequence[float], digits: int = 4) -> str:
     return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
+def markdown(*rows: Sequence[str]) -> str:
+    """Rows of cells, the first of them the header."""
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest]) + "\n"
+
+
 def plot_runs(name: str, seconds: int, ylabel: str, lines: Sequence[tuple], goal: float | None = None) -> None:
     """docs/images/NAME.png: the mean of some runs over the seconds of training, and their range.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.parser import Parser
 from common.run import run
-from studies.report import spread
+from studies.report import markdown, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
@@ -41,12 +41,6 @@ def logs(pattern: str) -> list[str]:
 def read(name: str) -> str:
     (log,) = logs(f"{name}.txt")
     return log
-
-
-def markdown(*rows: list[str]) -> str:
-    """Rows of cells, the first of them the header."""
-    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest]) + "\n"
 
 
 def numbers(pattern: str, text: str) -> list[float]:

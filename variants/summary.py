@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.parser import Parser, path
 from common.run import UserError, run
-from studies.report import spread
+from studies.report import markdown, spread
 from tools import tables
 from variants.measure import RUNS, SIZES, STEPS
 
@@ -120,7 +120,7 @@ def row(size: Size, name: str) -> list[str]:
 def report(size: Size) -> list[str]:
     """The table of a size, what fills its gaps, what helps and what does not."""
     names = [name for name in RUNS if name not in HELPERS]
-    lines = [f"## {size.size}", "", *tables.markdown(HEAD, *(row(size, name) for name in names)).splitlines(), ""]
+    lines = [f"## {size.size}", "", *markdown(HEAD, *(row(size, name) for name in names)).splitlines(), ""]
     missing = {seed: [name for name in RUNS if (name, seed) not in size.runs] for seed in SEEDS}
     command = f"python -m variants.measure --into DIR --size {size.size}"
     for seed, absent in missing.items():
