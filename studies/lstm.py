@@ -24,7 +24,7 @@ from common.options import DEFAULT_TEXT
 from common.run import progress, run
 from studies import setup
 from studies.generation.writing import cached, seconds_a_token, uncached
-from studies.report import Report, parse_timed, plot_runs, spread, timed_parser
+from studies.report import Report, add_track, parse_timed, plot_runs, spread, timed_parser
 
 import torch
 from torch import nn
@@ -193,7 +193,9 @@ def compare(options, corpus: Corpus, report: Report) -> None:
 
 
 def main() -> None:
-    options = parse_timed(timed_parser(__doc__, seconds=140))
+    parser = timed_parser(__doc__, seconds=140)
+    add_track(parser)
+    options = parse_timed(parser)
     report = Report()
     compare(options, Corpus(DEFAULT_TEXT, base(options.quick).block_size), report)
     report.end("studies.lstm", options)

@@ -61,7 +61,6 @@ def timed_parser(description: str | None, seconds: int, picture: bool = True) ->
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), metavar="N", help=said)
     add_threads(parser)
     parser.add_argument("--quick", action="store_true", help="tiny models for a second each: a test, not a result")
-    add_track(parser)
     said = f"write the log{' and the picture' * picture} under docs/ too"
     parser.add_argument("--report", action="store_true", help=said)
     parser.set_defaults(default_seconds=seconds, picture=picture)
