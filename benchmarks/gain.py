@@ -7,22 +7,19 @@ It compares that with the recorded runs of task 7's laptop preset, or the speedr
 
 import re
 import statistics
-import time
-from pathlib import Path
 
 import task07
 from common.data import Corpus
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import add_threads
+from studies.report import DOCS, RECORD, add_number, add_threads
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
-LOGS = {"task07": ROOT / "docs" / "logs", "speedrun_laptop": ROOT / "record" / "logs"}
+LOGS = {"task07": DOCS / "logs", "speedrun_laptop": RECORD / "logs"}
 BEST_STEP = 4000
 
 
@@ -31,25 +28,14 @@ def seconds_a_step(steps: int) -> float:
     config = setup.preset(task07, "documented")
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed=42, bfloat16=False)
-    times = []
-    for step in range(steps):
-        start = time.perf_counter()
-        run.step(corpus, step)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(setup.step_seconds(run, corpus, range(steps)))
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--steps", type=whole_number(1), default=4, metavar="N", help="(default: %(default)s)")
-    parser.add_argument(
-        "runs",
-        nargs="?",
-        default="task07",
-        choices=LOGS,
-        metavar="RUNS",
-        help="%(choices)s (default: %(default)s)",
-    )
+    add_number(parser, "--steps", 4)
+    said = "%(choices)s (default: %(default)s)"
+    parser.add_argument("runs", nargs="?", default="task07", choices=LOGS, metavar="RUNS", help=said)
     add_threads(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -59,10 +45,8 @@ def main() -> None:
     progress.where = "while it measured"
     step = seconds_a_step(options.steps)
     documented = BEST_STEP * step
-    print(
-        f"documented preset, float32: {step:.2f} s a step (quickest of {options.steps}), so "
-        f"{documented / 3600:.1f} hours to step {BEST_STEP} (extrapolated)"
-    )
+    until = f"{documented / 3600:.1f} hours to step {BEST_STEP} (extrapolated)"
+    print(f"documented preset, float32: {step:.2f} s a step (quickest of {options.steps}), so {until}")
     ratios = []
     for log in logs:
         text = log.read_text(encoding="utf-8")

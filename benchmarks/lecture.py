@@ -8,6 +8,7 @@ script itself.
 """
 
 import importlib
+import itertools
 import os
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from common.data import Corpus
 from common.evaluate import estimate_loss
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
+from studies.report import add_number
 
 import torch
 from rich.console import Console
@@ -145,22 +147,21 @@ class Ours(Plain):
 def compare(number, corpus, rounds, steps):
     """Seconds of a documented run, plain and ours, their ratio, and the largest difference of the two logs."""
     task = importlib.import_module(f"task{number:02}")
-    contestants = []
+    contestants, states = [], []
     for kind in (Plain, Ours):
         torch.manual_seed(42)
-        contestants.append([kind(number, task, corpus), torch.get_rng_state()])
+        contestants.append(kind(number, task, corpus))
+        states.append(torch.get_rng_state())
     seconds, logs = ([], []), ([], [])
-    for _ in range(rounds):
-        for i, contestant in enumerate(contestants):
-            training, state = contestant
-            torch.set_rng_state(state)
-            start = time.perf_counter()
-            logs[i].append(training.evaluate())
-            evaluated = time.perf_counter()
-            training.train(steps)
-            trained = time.perf_counter()
-            contestant[1] = torch.get_rng_state()
-            seconds[i].append((trained - evaluated) / steps * STEPS + (evaluated - start) * EVALUATIONS)
+    for _, i in itertools.product(range(rounds), range(2)):
+        torch.set_rng_state(states[i])
+        start = time.perf_counter()
+        logs[i].append(contestants[i].evaluate())
+        evaluated = time.perf_counter()
+        contestants[i].train(steps)
+        trained = time.perf_counter()
+        states[i] = torch.get_rng_state()
+        seconds[i].append((trained - evaluated) / steps * STEPS + (evaluated - start) * EVALUATIONS)
     ratio = median(plain / ours for plain, ours in zip(*seconds, strict=True))
     difference = (torch.tensor(logs[0]) - torch.tensor(logs[1])).abs().max().item()
     return median(seconds[0]), median(seconds[1]), ratio, difference
@@ -168,11 +169,8 @@ def compare(number, corpus, rounds, steps):
 
 def peak_megabytes(number):
     """Peak resident memory of a short run of the script, evaluations and sampling included."""
-    process = subprocess.Popen(
-        [sys.executable, f"task{number:02}.py", "--steps", "501", "--device", "cpu"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
+    command = [sys.executable, f"task{number:02}.py", "--steps", "501", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"task{number:02}.py failed")
@@ -181,10 +179,8 @@ def peak_megabytes(number):
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--rounds", type=whole_number(1), default=7, help="slices for each version (default: %(default)s)"
-    )
-    parser.add_argument("--steps", type=whole_number(1), default=200, help="a slice (default: %(default)s)")
+    add_number(parser, "--rounds", 7, "slices for each version")
+    add_number(parser, "--steps", 200, "a slice")
     parser.add_argument("--tasks", type=int, nargs="+", default=range(1, 7), choices=range(1, 7), metavar="N")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as the scripts do

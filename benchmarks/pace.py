@@ -8,17 +8,16 @@ computes like an older one of the same clock.
 
 import importlib
 import statistics
-import time
 
 from common import precision
 from common.data import Corpus
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
 from record.tuning import MODULES, changed
 from studies import setup
-from studies.report import add_threads
+from studies.report import add_number, add_threads
 
 import torch
 
@@ -29,7 +28,7 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("task", choices=MODULES, help="%(choices)s")
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="a field of its Config")
-    parser.add_argument("--steps", type=whole_number(1), default=12, metavar="N", help="(default: %(default)s)")
+    add_number(parser, "--steps", 12)
     parser.add_argument("--float32", action="store_true", help="products in float32")
     add_threads(parser)
     options = parser.parse_intermixed_args()
@@ -41,18 +40,13 @@ def main() -> None:
     config = changed(setup.preset(module), options.changes)
     corpus = Corpus(DEFAULT_TEXT, config.block_size)
     model = setup.build(module.GPT, config, len(corpus.vocabulary), seed=42)
-    times = []
-    for _ in range(WARM + options.steps):
-        start = time.perf_counter()
-        model.step(corpus, config.max_steps - 1)  # the last has the whole block in its windows
-        times.append(time.perf_counter() - start)
+    last = config.max_steps - 1  # has the whole block in its windows
+    times = setup.step_seconds(model, corpus, [last] * (WARM + options.steps))
     each = statistics.median(times[WARM:])
     dtype = str(precision.product_dtype(torch.device("cpu"))).removeprefix("torch.")
-    print(
-        f"{options.task}: {each:.3f} s a step (median of {options.steps}), "
-        f"{setup.parameters(model.model):,} parameters, "
-        f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
-    )
+    whole = f"{config.max_steps} steps in {each * config.max_steps / 60:.1f} min, products in {dtype}"
+    size = f"{setup.parameters(model.model):,} parameters"
+    print(f"{options.task}: {each:.3f} s a step (median of {options.steps}), {size}, {whole}")
     print(f"# {options.threads} threads, {describe()}")
 
 

@@ -17,11 +17,12 @@ import task09_rope
 from common.data import Corpus
 from common.machine import describe, gemm_gflops
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.precision import product_dtype
 from common.run import progress, run
 from record import speedrun
 from studies import setup
+from studies.report import add_number
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -49,7 +50,7 @@ def measure(step: Callable) -> Counter:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--steps", type=whole_number(1), default=10, metavar="N", help="(default: %(default)s)")
+    add_number(parser, "--steps", 10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     progress.where = "while it measured"

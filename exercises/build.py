@@ -61,11 +61,12 @@ def _defined(node: ast.stmt) -> set[str]:
 
 
 def starter(task: str) -> str:
-    """The text of a task's or piece's starter file."""
+    """The text of a task's or piece's starter file; of a piece's bodies, the comment lines stay: its steps."""
     text = source(task)
     lines = text.split("\n")
     for first, last, indent, name in sorted(_bodies(ast.parse(text), EXERCISES[task].write), reverse=True):
-        steps = [] if task.startswith("task") else _steps(lines, first, last, indent)
+        inside = [line.strip() for line in lines[first - 1 : last] if not task.startswith("task")]
+        steps = [" " * indent + line for line in inside if line.startswith("#")]
         lines[first - 1 : last] = [*steps, f'{" " * indent}raise NotImplementedError("write {name}")']
     doc = ast.parse(text).body[0]
     title = lines[0].removeprefix('"""').rstrip(".")
@@ -101,44 +102,33 @@ def expected(task: str) -> str:
     """The loss and the time of the documented run, from the logs."""
     if EXERCISES[task].suite == "change":
         return "a loss next to task 9's as in docs/variants.md"
-    _, _, documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text()).get(task, [[0, 0, 0]])[-1]
-    logs = [path.read_text(encoding="utf-8") for path in sorted(LOGS.glob(f"{task}.txt")) or _laptop_logs(task)]
-    seconds = statistics.mean(float(re.findall(r"^# (\d+) s from", log, re.MULTILINE)[0]) for log in logs)
-    if task not in ("task07", "task09_rope"):
-        return f"a validation loss of {documented:.4f} at the end, after {seconds:.0f} seconds on one core"
-    losses = [float(re.findall(r"^Final val loss: ([\d.]+)", log, re.MULTILINE)[0]) for log in logs]
-    return (
-        f"a validation loss near {statistics.mean(losses):.2f} with the preset laptop, after about "
-        f"{seconds / 60:.0f} minutes"
-    )
+    places = sorted([*LOGS.glob(f"{task}.txt"), *LOGS.glob(f"{task}_seed*.txt")])
+    log = "\n".join(place.read_text(encoding="utf-8") for place in places)
 
+    def mean(pattern: str) -> float:
+        return statistics.mean(map(float, re.findall(pattern, log, re.MULTILINE)))
 
-def _laptop_logs(task: str) -> list[Path]:
-    return sorted(LOGS.glob(f"{task}_seed*.txt"))
-
-
-def _steps(lines, first, last, indent):
-    """The comment lines of a body, and those right above it: the steps that a piece's starter names."""
-    inside = [line.strip() for line in lines[first - 1 : last] if line.strip().startswith("#")]
-    return [" " * indent + line for line in inside]
+    seconds = mean(r"^# (\d+) s from")
+    if task in ("task07", "task09_rope"):
+        loss = mean(r"^Final val loss: ([\d.]+)")
+        return f"a validation loss near {loss:.2f} with the preset laptop, after about {seconds / 60:.0f} minutes"
+    documented = json.loads((LOGS / "documented.json").read_text())[task][-1][-1]
+    return f"a validation loss of {documented:.4f} at the end, after {seconds:.0f} seconds on one core"
 
 
 def _bodies(tree, names):
-    """(first line, last line, indentation, name) of the bodies to leave out; a docstring stays."""
+    """(first line, last line, indentation, name) of the bodies to leave out; docstrings and super().__init__() stay."""
     for node in tree.body:
-        parts = (
-            [(f"{node.name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)]
-            if (isinstance(node, ast.ClassDef))
-            else [(getattr(node, "name", ""), node)]
-        )
-        for name, part in parts:
-            if name in names:
-                body = part.body
-                if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                    body = body[1:]
-                if name.endswith("__init__"):
-                    body = body[1:]  # super().__init__() stays
-                yield body[0].lineno, body[-1].end_lineno, body[0].col_offset, name
+        parts = {getattr(node, "name", ""): node}
+        if isinstance(node, ast.ClassDef):
+            parts = {f"{node.name}.{part.name}": part for part in node.body if isinstance(part, ast.FunctionDef)}
+        for name in parts.keys() & set(names):
+            body = parts[name].body
+            if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                body = body[1:]
+            if name.endswith("__init__"):
+                body = body[1:]
+            yield body[0].lineno, body[-1].end_lineno, body[0].col_offset, name
 
 
 def main() -> None:

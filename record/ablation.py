@@ -8,8 +8,6 @@ last tenth of the training text; the validation text is not used.
 
 import itertools
 import statistics
-import time
-from pathlib import Path
 
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
@@ -32,26 +30,25 @@ VARIANTS: dict[str, dict] = {
     "192 wide": {"n_embd": 192, "n_head": 3},
 }
 
-HERE = Path(__file__).resolve().parent
+TINY = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0, "block_size": 32}
 
 
-def measure(changes: dict, seed: int, seconds: int, quick: bool) -> tuple[float, int]:
-    """The tuning loss after that many seconds, and how many steps they were."""
-    tiny = {"batch_size": 4, "n_embd": 32, "n_head": 2, "n_layer": 1, "first_window": 0, "block_size": 32}
-    preset = setup.preset(speedrun, **changes | (tiny if quick else {}))
+def measure(seed: int, seconds: float, tune: bool, changes: dict) -> tuple[float, setup.Moment]:
+    """The loss of the changed preset after that many seconds, of the tuning split or the validation text."""
+    preset = setup.preset(speedrun, **changes)
     config = setup.by_the_clock(preset, preset.cooldown)
     torch.manual_seed(seed)
     corpus = speedrun.read(DEFAULT_TEXT, config)
-    corpus.tune()
+    if tune:
+        corpus.tune()
     run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
     (moment,) = setup.train_for(seconds, 1, run, corpus)
     with run.precision:
-        return score_split(run.model, corpus, "val").nats, moment.steps
+        return score_split(run.model, corpus, "val").nats, moment
 
 
 def main() -> None:
-    options = parse_timed(timed_parser(__doc__, seconds=25, tune=False, picture=False))
-    start = time.perf_counter()
+    options = parse_timed(timed_parser(__doc__, seconds=25, picture=False))
     report = Report()
     report(
         f"{options.seconds} s of training each; nats per character of the tuning split, mean ± standard deviation "
@@ -61,17 +58,16 @@ def main() -> None:
     rows: dict[str, list] = {name: [] for name in VARIANTS}
     for seed, (name, changes) in itertools.product(options.seeds, VARIANTS.items()):
         progress.where = f"at {name} with seed {seed}"
-        rows[name].append(measure(changes, seed, options.seconds, options.quick))
+        rows[name].append(measure(seed, options.seconds, True, changes | (TINY if options.quick else {})))
     report(f"{'':22}  {'loss':17}  {'difference':17}")
     everything = [loss for loss, _ in rows["all ideas"]]
     for name, values in rows.items():
-        losses, steps = zip(*values, strict=True)
+        losses, moments = zip(*values, strict=True)
+        steps = statistics.mean(moment.steps for moment in moments)
         differences = [loss - of_all for loss, of_all in zip(losses, everything, strict=True)]
         sign = "+" if statistics.mean(differences) >= 0 else ""
-        report(f"{name:22}  {spread(losses):17}  {sign + spread(differences):17}  {statistics.mean(steps):5.0f} steps")
-    report.machine(options.threads, start)
-    if options.report:
-        report.save("record.ablation", "ablation", HERE / "logs")
+        report(f"{name:22}  {spread(losses):17}  {sign + spread(differences):17}  {steps:5.0f} steps")
+    report.end("record.ablation", options)
 
 
 if __name__ == "__main__":

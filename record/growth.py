@@ -16,20 +16,17 @@ import dataclasses
 import itertools
 import re
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-from common import track
-from common.data import Corpus, Tokens
+from common.data import Corpus
 from common.evaluate import score_split
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, number, whole_number
+from common.parser import Parser, number
 from common.run import UserError, progress, run
 from record import speedrun
 from studies import setup
-from studies.report import add_threads, add_track, pyplot
+from studies.report import RECORD, add_seeds, add_threads, pyplot
 
 import torch
 
@@ -44,12 +41,8 @@ FALL = 0.3  # of a budget
 DROPOUT = 0.05
 ROW = re.compile(r"^(\w+) +seed \d+ +[\d,]+ parameters +([\d.]+)M characters +([\d.]+) s +val ([\d.]+)", re.MULTILINE)
 
-HERE = Path(__file__).resolve().parent
 
-
-def grow(
-    size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int, log: Callable = lambda *_: None
-) -> Iterator[tuple]:
+def grow(size: str, changes: dict, corpus: Corpus, millions: list[float], seed: int) -> Iterator[tuple]:
     """Yield parameters, millions of characters, seconds, validation and training loss for each budget, in order."""
     config = setup.preset(speedrun, first_window=0, dropout=DROPOUT, **changes)
     budgets = {m: max(1, round(m * 1e6 / (config.batch_size * config.block_size))) for m in millions}  # steps
@@ -59,72 +52,51 @@ def grow(
     run = setup.build(speedrun.GPT, shared, len(corpus.vocabulary), seed)
     step, seconds = 0, 0.0
 
-    def learn(run: setup.Run, text: Tokens, first: int, last: int) -> float:
-        start = time.perf_counter()
-        for step in range(first, last):
-            run.step(text, step)
-        return time.perf_counter() - start
-
     for budget, steps in sorted(budgets.items()):
         progress.where = f"while the {size} model read {budget} million characters"
         branch = steps - round(FALL * steps)
-        seconds += learn(run, corpus, step, branch)
+        seconds += sum(setup.step_seconds(run, corpus, range(step, branch)))
         step = branch
         model, optimizers, text = copy.deepcopy((run.model, run.optimizers, corpus))
         falling = dataclasses.replace(config, max_steps=steps, warmup=rise / steps, cooldown=(steps - branch) / steps)
-        spent = seconds + learn(setup.Run(model, falling, optimizers, run.precision), text, branch, steps)
+        branched = setup.Run(model, falling, optimizers, run.precision)
+        spent = seconds + sum(setup.step_seconds(branched, text, range(branch, steps)))
         with run.precision:
             val, train = (score_split(model, corpus, split) for split in ("val", "train"))
-        log(steps, setup.curve(setup.Moment(1, spent, steps, train.nats), run, val))
         yield setup.parameters(model), budget, spent, val.nats, train.nats
 
 
 def plot() -> None:
     """growth.png from the rows of logs/growth.txt."""
-    log = HERE / "logs" / "growth.txt"
+    log = RECORD / "logs" / "growth.txt"
     rows = ROW.findall(log.read_text(encoding="utf-8")) if log.exists() else []
     if not rows:
         raise UserError("record/logs/growth.txt: no rows there; put together what python -m record.growth prints")
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for size, colour in COLOURS.items():
         points: dict[float, list] = {}
-        for name, *numbers in rows:
-            if name == size:
-                read, seconds, loss = map(float, numbers)
-                points.setdefault(read, []).append((seconds, loss))
-        if not points:
-            continue
+        for read, *numbers in (map(float, found) for name, *found in rows if name == size):
+            points.setdefault(read, []).append(numbers)
         means = [[statistics.mean(column) for column in zip(*runs, strict=True)] for runs in points.values()]
-        axes.plot(*zip(*means, strict=True), "o-", color=colour, label=size, markersize=4)
-        for read, (seconds, loss) in zip(points, means, strict=True):
-            axes.annotate(f"{read:g}M", (seconds, loss), (5, 4), textcoords="offset points", fontsize=8, color=colour)
-    axes.set(
-        xscale="log",
-        xticks=TICKS,
-        xticklabels=TICKS,
-        xlabel="training time (seconds, two cores)",
-        ylabel="loss on the validation split (nats per character)",
-    )
+        seconds, losses = ([each[column] for each in means] for column in (0, 1))
+        axes.plot(seconds, losses, "o-", color=colour, label=size, markersize=4)
+        for read, place in zip(points, means, strict=True):
+            axes.annotate(f"{read:g}M", place, (5, 4), textcoords="offset points", fontsize=8, color=colour)
+    axes.set(xscale="log", xticks=TICKS, xticklabels=TICKS, xlabel="training time (seconds, two cores)")
+    axes.set_ylabel("loss on the validation split (nats per character)")
     axes.minorticks_off()
     axes.legend(title="model; labels: characters read")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(HERE / "growth.png", dpi=110)
+    figure.savefig(RECORD / "growth.png", dpi=110)
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("sizes", nargs="*", choices=[*SIZES, []], metavar="SIZE", help=", ".join(SIZES))
-    parser.add_argument(
-        "--millions",
-        nargs="+",
-        type=number(0.1, 1000),
-        default=[0.25, 0.5, 1, 2, 4],
-        metavar="N",
-        help="of characters (default: 0.25 0.5 1 2 4)",
-    )
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42], metavar="N", help="(default: 42)")
+    millions, said = [0.25, 0.5, 1, 2, 4], "of characters (default: 0.25 0.5 1 2 4)"
+    parser.add_argument("--millions", nargs="+", type=number(0.1, 1000), default=millions, metavar="N", help=said)
+    add_seeds(parser, 42)
     add_threads(parser)
-    add_track(parser)
     parser.add_argument("--plot", action="store_true", help="draw the picture instead")
     options = parser.parse_args()
     if options.plot:
@@ -133,13 +105,9 @@ def main() -> None:
     for size, seed in itertools.product(options.sizes or SIZES, options.seeds):
         torch.manual_seed(seed)
         corpus = speedrun.read(DEFAULT_TEXT, setup.preset(speedrun))
-        with track.run(options.track, f"growth_{size}", SIZES[size]) as log:
-            for count, budget, seconds, val, train in grow(size, SIZES[size], corpus, options.millions, seed, log):
-                print(
-                    f"{size:6}  seed {seed}  {count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s  "
-                    f"val {val:.4f}, train {train:.4f}",
-                    flush=True,
-                )
+        for count, budget, seconds, val, train in grow(size, SIZES[size], corpus, options.millions, seed):
+            read = f"{count:10,} parameters  {budget:4g}M characters  {seconds:6.0f} s"
+            print(f"{size:6}  seed {seed}  {read}  val {val:.4f}, train {train:.4f}", flush=True)
     print(f"# {options.threads} of {describe()}")
 
 

@@ -84,13 +84,8 @@ def losses(model: nn.Module, corpus: Tokens) -> tuple[float, float]:
 def main() -> None:
     flags = parser.Parser(description=__doc__)
     flags.add_argument("checkpoints", nargs="+", type=parser.path, metavar="CHECKPOINT")
-    flags.add_argument(
-        "--counts",
-        type=parser.number(0, 1),
-        default=SHARE,
-        metavar="P",
-        help="the counts' share (default: %(default)s)",
-    )
+    said = "the counts' share (default: %(default)s)"
+    flags.add_argument("--counts", type=parser.number(0, 1), default=SHARE, metavar="P", help=said)
     flags.add_argument("--tune", action="store_true", help="the tuning loss with several shares of the counts")
     add_threads(flags)
     options = flags.parse_args()

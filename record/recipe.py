@@ -8,36 +8,24 @@ Losses are in nats per character of the whole validation split. Blocks are side 
 """
 
 import dataclasses
-import time
+from typing import Any
 
 import task07
 from common.data import Corpus
 from common.evaluate import score_split
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
-from record import speedrun
+from record.ablation import measure
 from studies import setup
-from studies.report import add_threads, spread
+from studies.report import add_number, add_seeds, add_threads, spread
 
 import torch
 
-RECIPE = task07.Config(
-    batch_size=12,
-    block_size=64,
-    n_embd=128,
-    n_head=4,
-    n_layer=4,
-    dropout=0.0,
-    max_steps=2000,
-    init_std=0.02,
-    learning_rate=1e-3,
-    weight_decay=0.1,
-    grad_clip=1.0,
-    warmup=0.05,
-    cooldown=0.95,
-)
+SIZES: dict[str, Any] = {"batch_size": 12, "block_size": 64, "n_embd": 128, "n_head": 4, "n_layer": 4, "dropout": 0.0}
+SCHEDULE: dict[str, Any] = {"max_steps": 2000, "learning_rate": 1e-3, "warmup": 0.05, "cooldown": 0.95}
+RECIPE = task07.Config(**SIZES, **SCHEDULE, init_std=0.02, weight_decay=0.1, grad_clip=1.0)
 
 
 def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
@@ -47,37 +35,14 @@ def train_recipe(seed: int, steps: int) -> tuple[float, float, float]:
     run = setup.build(task07.GPT, config, len(corpus.vocabulary), seed, bfloat16=False)
     for block in run.model.blocks:
         block.attention.scale = (config.n_embd // config.n_head) ** -0.5  # as the paper
-    start = time.perf_counter()
-    for step in range(steps):
-        run.step(corpus, step)
-    seconds = time.perf_counter() - start
+    seconds = sum(setup.step_seconds(run, corpus, range(steps)))
     return seconds, score_split(run.model, corpus, "val").nats, score_split(run.model, corpus, "val", stride=32).nats
-
-
-def train_speedrun(seed: int, seconds: float) -> tuple[float, float, int]:
-    """Its loss, the seconds it took and its steps."""
-    preset = setup.preset(speedrun)
-    config = setup.by_the_clock(preset, preset.cooldown)
-    torch.manual_seed(seed)
-    corpus = speedrun.read(DEFAULT_TEXT, config)
-    run = setup.build(speedrun.GPT, config, len(corpus.vocabulary), seed)
-    (moment,) = setup.train_for(seconds, 1, run, corpus)
-    with run.precision:
-        return score_split(run.model, corpus, "val").nats, moment.seconds, moment.steps
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--steps",
-        type=whole_number(1),
-        default=RECIPE.max_steps,
-        metavar="N",
-        help="of the recipe (default: %(default)s; fewer are a test)",
-    )
-    parser.add_argument(
-        "--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N", help="(default: 42 43 44)"
-    )
+    add_number(parser, "--steps", RECIPE.max_steps, "of the recipe; fewer are a test")
+    add_seeds(parser, 42, 43, 44)
     add_threads(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -86,8 +51,8 @@ def main() -> None:
         progress.where = f"with seed {seed}"
         seconds, loss, strided = train_recipe(seed, options.steps)
         print(f"seed {seed}: the recipe {loss:.4f} ({strided:.4f}) in {seconds:.1f} s;", end=" ", flush=True)
-        ours, taken, steps = train_speedrun(seed, seconds)
-        print(f"the speedrun {ours:.4f} in {taken:.1f} s ({steps} steps)", flush=True)
+        ours, moment = measure(seed, seconds, False, {})
+        print(f"the speedrun {ours:.4f} in {moment.seconds:.1f} s ({moment.steps} steps)", flush=True)
         rows.append((loss, strided, ours))
     means = [spread(losses) for losses in zip(*rows, strict=True)]
     print("mean: the recipe {} ({}); the speedrun {}".format(*means))

@@ -10,17 +10,15 @@ text is not used. Prints losses in nats per character.
 import ast
 import dataclasses
 import importlib
-import time
 from typing import Any
 
-from common import track
 from common.data import Corpus
 from common.evaluate import score_split
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import add_seed, add_threads, add_track
+from studies.report import add_number, add_seed, add_threads
 
 import torch
 
@@ -49,16 +47,9 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("task", choices=MODULES, help="%(choices)s")
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="a field of its Config")
-    parser.add_argument(
-        "--every",
-        type=whole_number(1),
-        default=250,
-        metavar="N",
-        help="steps between evaluations (default: %(default)s)",
-    )
+    add_number(parser, "--every", 250, "steps between evaluations")
     add_seed(parser, 1)
     add_threads(parser)
-    add_track(parser)
     options = parser.parse_intermixed_args()  # flags may come before, between and after the changes
     torch.set_num_threads(options.threads)
     module = importlib.import_module(MODULES[options.task])
@@ -68,19 +59,14 @@ def main() -> None:
     run = setup.build(module.GPT, config, len(corpus.vocabulary), options.seed)
     seconds = 0.0
     print(" ".join([options.task, *options.changes]), flush=True)
-    with track.run(options.track, " ".join([options.task, *options.changes]), dataclasses.asdict(config)) as log:
-        for step in range(config.max_steps):
-            progress.where = f"after {step} of {config.max_steps} steps"
-            start = time.perf_counter()
-            loss = run.step(corpus, step)
-            seconds += time.perf_counter() - start
-            if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
-                with run.precision:
-                    train, tune = (score_split(run.model, corpus, split) for split in ("train", "val"))
-                moment = setup.Moment(step + 1, seconds, step + 1, loss.item())
-                log(step + 1, setup.curve(moment, run, tune))
-                report = f"train {train.nats:.4f}, tuning {tune.nats:.4f}, {seconds:.0f} s"
-                print(f"  {step + 1:5} steps: {report}", flush=True)
+    for step in range(config.max_steps):
+        progress.where = f"after {step} of {config.max_steps} steps"
+        seconds += sum(setup.step_seconds(run, corpus, [step]))
+        if (step + 1) % options.every == 0 or step + 1 == config.max_steps:
+            with run.precision:
+                train, tune = (score_split(run.model, corpus, split) for split in ("train", "val"))
+            losses = f"train {train.nats:.4f}, tuning {tune.nats:.4f}"
+            print(f"  {step + 1:5} steps: {losses}, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

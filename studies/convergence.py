@@ -15,9 +15,9 @@ from common import track
 from common.data import Corpus
 from common.evaluate import Score, estimate_score
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
-from studies.report import DOCS, Report, add_seed, add_threads, add_track, pyplot
+from studies.report import DOCS, Report, add_number, add_seed, add_threads, add_track, pyplot
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 POINTS = 10  # evaluations of a run, evenly spread
 BLOCK, BATCH, LEARNING_RATE = 32, 32, 3e-3
+BATCHES = 50  # of an evaluation
 
 
 @dataclass
@@ -44,9 +45,8 @@ class Curve:
 def models() -> list[Curve]:
     """Ten correct models and three faulty ones, untrained."""
     sizes = [(16, 1), (32, 1), (64, 1), (96, 1), (128, 1), (16, 3), (32, 3), (64, 3), (96, 3), (64, 6)]
-    right = [Curve(f"{width} wide, {depth} block{'s' * (depth > 1)}", width, depth) for width, depth in sizes]
     return [
-        *right,
+        *(Curve(f"{width} wide, {depth} block{'s' * (depth > 1)}", width, depth) for width, depth in sizes),
         Curve("sees the next character", 64, 3, mask="off by one"),
         Curve("no mask", 64, 3, mask="none"),
         Curve("learning rate × 30", 64, 3, learning_rate=30 * LEARNING_RATE),
@@ -65,7 +65,7 @@ def build(curve: Curve, vocab_size: int, seed: int) -> nn.Module:
     return model
 
 
-def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, log: Callable, batches: int = 50) -> None:
+def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, log: Callable) -> None:
     """Train, evaluate, and pass the numbers to `log`."""
     seconds = 0.0  # in steps
     model = build(curve, len(corpus.vocabulary), seed)
@@ -74,8 +74,8 @@ def learn(curve: Curve, corpus: Corpus, steps: int, seed: int, log: Callable, ba
         progress.where = f"at step {step} of {steps}, {curve.name}"
         if step % max(1, steps // POINTS) == 0:
             curve.steps.append(step)
-            curve.train.append(estimate_score(model, corpus, "train", batches, BATCH))
-            curve.val.append(estimate_score(model, corpus, "val", batches, BATCH))
+            curve.train.append(estimate_score(model, corpus, "train", BATCHES, BATCH))
+            curve.val.append(estimate_score(model, corpus, "val", BATCHES, BATCH))
             speed = step * BATCH * BLOCK / max(seconds, 1e-9)
             log(step, track.curve(curve.train[-1].nats, curve.val[-1], curve.learning_rate, speed))
         start = time.perf_counter()
@@ -108,15 +108,14 @@ def plot(curves: list[Curve]) -> None:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--steps", type=whole_number(10), default=1500, metavar="N", help="(default: %(default)s)")
+    add_number(parser, "--steps", 1500, least=10)
     add_seed(parser)
     add_threads(parser, 1)
     add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the log and the picture under docs/ too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    start, report = time.perf_counter(), Report()
-    corpus, curves = Corpus(DEFAULT_TEXT, BLOCK), models()
+    report, corpus, curves = Report(), Corpus(DEFAULT_TEXT, BLOCK), models()
     report("| model | train loss | val loss | val perplexity | val accuracy |")
     report("|---|---|---|---|---|")
     for curve in curves:
@@ -125,10 +124,9 @@ def main() -> None:
             learn(curve, corpus, options.steps, options.seed, log)
         train, val = curve.train[-1], curve.val[-1]
         report(f"| {curve.name} | {train.nats:.4f} | {val.nats:.4f} | {val.perplexity:.2f} | {val.accuracy:.3f} |")
-    report.machine(options.threads, start)
     if options.report:
         plot(curves)
-        report.save("studies.convergence", "convergence")
+    report.end("studies.convergence", options)
 
 
 if __name__ == "__main__":

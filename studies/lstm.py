@@ -5,18 +5,15 @@ laptop). The number of parameters is equal within 2%. Seconds of training (evalu
 are the same. The evaluation reads the whole validation split once, in blocks side by side, each from an empty context;
 losses are in nats per character.
 
-Prints each run; mean and standard deviation over the seeds; after how many seconds of training 2.0 nats
-were reached; how long it takes to write a character when a block is full; and samples at three temperatures.
-`--tune` tries recipes for the LSTM on the last tenth of the *training* text, where the GPTs' recipe was also
-found (studies.search); the first of RECIPES is in use.
+Prints each run; mean and standard deviation over the seeds; after how many seconds of training 2.0 nats were reached;
+how long it takes to write a character when a block is full; and samples at three temperatures. The LSTM's recipe was
+chosen on the last tenth of the *training* text, where the GPTs' recipe was also found (studies.search).
 """
 
 import itertools
 import math
 import statistics
-import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import task07
 import task09_rope
@@ -27,7 +24,7 @@ from common.options import DEFAULT_TEXT
 from common.run import progress, run
 from studies import setup
 from studies.generation.writing import cached, seconds_a_token, uncached
-from studies.report import DOCS, Report, draw_runs, parse_timed, pyplot, spread, timed_parser
+from studies.report import Report, add_track, parse_timed, plot_runs, spread, timed_parser
 
 import torch
 from torch import nn
@@ -39,15 +36,7 @@ TEMPERATURES = (0.5, 1.0, 1.5)
 SAMPLE = 200  # characters
 ROUNDS = 5  # of the timing
 LAYERS = 2  # of the LSTM
-
-RECIPES = [
-    {"optimizer": "adamw", "learning_rate": 4e-3},
-    {"optimizer": "adamw", "learning_rate": 2e-3},
-    {"optimizer": "adamw", "learning_rate": 8e-3},
-    {"optimizer": "adamw", "learning_rate": 4e-3, "batch_size": 8},
-    {"optimizer": "muon", "learning_rate": 2e-3},
-    {"optimizer": "muon", "learning_rate": 4e-3},
-]
+RECIPE = {"optimizer": "adamw", "learning_rate": 4e-3}  # of the LSTM
 
 
 class LSTM(nn.Module):
@@ -94,32 +83,28 @@ def configs(vocab_size: int, quick: bool) -> dict:
     chosen = {"task 7": (task07.GPT, config), "task 9": (task09_rope.GPT, config)}
     with torch.device("meta"):  # sizes without numbers
         wanted = statistics.mean(setup.parameters(build(config, vocab_size)) for build, config in chosen.values())
-        lstm = replace(config, n_head=1, n_layer=LAYERS, init_std=0.0, **RECIPES[0])  # 0.0: PyTorch's own beginning
+        lstm = replace(config, n_head=1, n_layer=LAYERS, init_std=0.0, **RECIPE)  # 0.0: PyTorch's own beginning
         sizes = {n: setup.parameters(LSTM(replace(lstm, n_embd=n), vocab_size)) for n in range(4, 1024)}
     width = min(sizes, key=lambda n: abs(sizes[n] - wanted))
     return {"LSTM": (LSTM, replace(lstm, n_embd=width))} | chosen
 
 
-def learn(name: str, build, config, corpus: Corpus, seed: int, seconds: int, tracker: str | None = None):
+def learn(name: str, build, config, corpus: Corpus, seed: int, options):
     """Train a model; it, its losses on the validation split at even distances, and the run as numbers."""
     progress.where = f"while {name} learned with seed {seed}"
     matrices = ["lstm"] if build is LSTM else None
     run = setup.build(build, config, len(corpus.vocabulary), seed, matrices)
     losses, times = [], []
-    with track.run(tracker, f"lstm_{name}_{seed}", asdict(config)) as log:
-        for moment in setup.train_for(seconds, EVALUATIONS, run, corpus):
+    with track.run(options.track, f"lstm_{name}_{seed}", asdict(config)) as log:
+        for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
             with run.precision:
                 score = score_split(run.model, corpus, "val")
             log(moment.steps, setup.curve(moment, run, score))
             losses.append(score.nats)
             times.append(moment.seconds)
-    numbers = {
-        "steps": moment.steps,
-        "characters": moment.steps * config.batch_size * config.block_size,
-        "loss": score.nats,
-        "accuracy": score.accuracy,
-        "goal": reached(times, losses),
-    }
+    characters = moment.steps * config.batch_size * config.block_size
+    goal = reached(times, losses)
+    numbers = {"steps": moment.steps, "characters": characters, "accuracy": score.accuracy, "goal": goal}
     return run, losses, numbers
 
 
@@ -148,13 +133,10 @@ def time_writing(models: dict, block_size: int) -> dict[str, float]:
         model = trained.model.eval()
         if isinstance(model, LSTM):
             ways[name] = generate(model, window), block_size
-            continue
-        ways[f"{name}, uncached"] = uncached(model, window), 16
+        else:
+            ways[f"{name}, uncached"] = uncached(model, window), 16
         if name == "task 7":  # task 8 has a cache for its model
-            ways[f"{name}, cached"] = (
-                cached(model, trained.config, window),
-                block_size,
-            )
+            ways[f"{name}, cached"] = cached(model, trained.config, window), block_size
     for tokens, _ in ways.values():
         next(tokens)  # reads the window
     rounds = [{way: seconds_a_token(*tokens_and_n) for way, tokens_and_n in ways.items()} for _ in range(ROUNDS)]
@@ -178,11 +160,10 @@ def compare(options, corpus: Corpus, report: Report) -> None:
     curves: dict[str, list] = {name: [] for name in chosen}
     runs: dict[str, list] = {name: [] for name in chosen}
     for seed, (name, (build, config)) in itertools.product(options.seeds, chosen.items()):
-        run, losses, numbers = learn(name, build, config, corpus, seed, options.seconds, options.track)
-        goal = seconds_or_never([numbers["goal"]])
+        run, losses, numbers = learn(name, build, config, corpus, seed, options)
         report(
-            f"{name:6}  seed {seed}: {numbers['steps']:5} steps, val {numbers['loss']:.4f}, "
-            f"accuracy {numbers['accuracy']:.4f}, seconds to {GOAL} nats: {goal}"
+            f"{name:6}  seed {seed}: {numbers['steps']:5} steps, val {losses[-1]:.4f}, accuracy "
+            f"{numbers['accuracy']:.4f}, seconds to {GOAL} nats: {seconds_or_never([numbers['goal']])}"
         )
         models.setdefault(name, run)  # the first seed's writes
         curves[name].append(losses)
@@ -193,14 +174,13 @@ def compare(options, corpus: Corpus, report: Report) -> None:
     for name, all_numbers in runs.items():
         column = {key: [numbers[key] for numbers in all_numbers] for key in all_numbers[0]}
         size, read = setup.parameters(models[name].model), statistics.mean(column["characters"]) / 1e6
-        losses, accuracies = spread(column["loss"]), spread(column["accuracy"])
-        report(f"{name:6}  {size:10,}  {read:14.2f}M  {losses:17}  {accuracies:17}  {seconds_or_never(column['goal'])}")
+        val, accuracies = spread([losses[-1] for losses in curves[name]]), spread(column["accuracy"])
+        report(f"{name:6}  {size:10,}  {read:14.2f}M  {val:17}  {accuracies:17}  {seconds_or_never(column['goal'])}")
 
     progress.where = "after the training, while the models wrote"
-    block_size = corpus.block_size
     report()
-    report(f"To write a character after {block_size} others, one thread:")
-    for way, milliseconds in time_writing(models, block_size).items():
+    report(f"To write a character after {corpus.block_size} others, one thread:")
+    for way, milliseconds in time_writing(models, corpus.block_size).items():
         report(f"{way:16} {milliseconds:8.3f} ms")
     for (name, run), temperature in itertools.product(models.items(), TEMPERATURES):
         torch.manual_seed(options.seeds[0])
@@ -208,46 +188,17 @@ def compare(options, corpus: Corpus, report: Report) -> None:
         report(f"--- {name}, temperature {temperature} ---")
         report(sample(run.model.eval(), corpus, temperature))
     if options.report:
-        plot(curves, options.seconds)
-
-
-def tune(options, corpus: Corpus, report: Report) -> None:
-    """The LSTM with each recipe, judged on a part of the training text."""
-    corpus.tune()
-    build, config = configs(len(corpus.vocabulary), options.quick)["LSTM"]
-    report(f"{options.seconds} s of training each, evaluations not counted; loss on the tuning split, whole")
-    for recipe in RECIPES:
-        _, _, numbers = learn("LSTM", build, replace(config, **recipe), corpus, options.seeds[0], options.seconds)
-        report(
-            f"{numbers['loss']:.4f}  {numbers['steps']:5} steps  "
-            + ", ".join(f"{name} {value}" for name, value in recipe.items())
-        )
-
-
-def plot(curves: dict, seconds: int) -> None:
-    """docs/images/lstm.png: the mean of the seeds, and their range."""
-    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
-    times = [seconds * part / EVALUATIONS for part in range(1, EVALUATIONS + 1)]
-    for name, losses in curves.items():
-        draw_runs(axes, times, losses, COLOURS[name], name)
-    axes.axhline(GOAL, color="0.5", linestyle=":", linewidth=1)
-    axes.set(xlabel="training time (seconds)", ylabel="validation loss (nats per character, whole split)")
-    axes.legend(title=f"mean and range of {len(curves['LSTM'])} seeds")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(DOCS / "images" / "lstm.png", dpi=110)
+        lines = [(name, COLOURS[name], "o-", losses) for name, losses in curves.items()]
+        plot_runs("lstm", options.seconds, "validation loss (nats per character, whole split)", lines, GOAL)
 
 
 def main() -> None:
     parser = timed_parser(__doc__, seconds=140)
-    parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
+    add_track(parser)
     options = parse_timed(parser)
-    start = time.perf_counter()
-    corpus = Corpus(options.data, base(options.quick).block_size)
     report = Report()
-    (tune if options.tune else compare)(options, corpus, report)
-    report.machine(options.threads, start)
-    if options.report:
-        report.save("studies.lstm", "lstm_tuning" if options.tune else "lstm")
+    compare(options, Corpus(DEFAULT_TEXT, base(options.quick).block_size), report)
+    report.end("studies.lstm", options)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ that overfitting becomes visible. Losses are in nats per token (a word, or what 
 plays and for a held-out play, with three seeds.
 """
 
-import time
-
 import task09_rope
 from common.evaluate import score_split
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import progress, run
 from studies import setup, words
-from studies.report import Report, add_threads, spread
+from studies.report import Report, add_seeds, add_threads, spread
 
 import torch
 
@@ -45,22 +43,21 @@ def learn(corpus: words.Sequences, seed: int, passes: tuple[int, ...]) -> list[t
         run.step(corpus, step)
         if step + 1 in steps:
             with run.precision:
-                scores = [
-                    score_split(run.model, corpus, split, at_once=words.SCORES_AT_ONCE) for split in ("train", "val")
-                ]
-            losses.append((scores[0].nats, scores[1].nats))
+                at_once = words.SCORES_AT_ONCE
+                train, val = (score_split(run.model, corpus, split, at_once=at_once) for split in ("train", "val"))
+            losses.append((train.nats, val.nats))
     return losses
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N")
+    add_seeds(parser, 42, 43, 44)
     add_threads(parser, 1)
     parser.add_argument("--quick", action="store_true", help="one play, one pass, one seed: a test, not a result")
     parser.add_argument("--report", action="store_true", help="write docs/logs/overlap.txt too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    start, report = time.perf_counter(), Report()
+    report = Report()
     plays = words.read_plays()
     held_out = "\n\n".join(plays[name] for name in words.TUNING[:1] if name in plays)
     names = [name for name in plays if name not in {*words.HELD_OUT, *words.TUNING}]
@@ -79,9 +76,7 @@ def main() -> None:
         for index, split in enumerate(("training", "held out")):
             cells = [spread([losses[point][index] for losses in runs], 3) for point in range(len(passes))]
             report(f"| {kind} | {split} | {' | '.join(cells)} |")
-    report.machine(options.threads, start)
-    if options.report:
-        report.save("studies.overlap", "overlap")
+    report.end("studies.overlap", options)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,18 @@ Prints the loss of both halves, then writes docs/images/reverse.png: where each 
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import task07
 from common.optim import get_lr
 from common.parser import Parser, whole_number
 from common.run import progress, run
 from studies import own
-from studies.report import add_seed, add_threads, pyplot
+from studies.report import DOCS, add_number, add_seed, add_threads, pyplot
 
 import torch
 from torch.nn import functional as F
 
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "reverse.png"
 SYMBOLS = 16
 BATCH = 64
 TESTED = 2000  # fresh sequences
@@ -37,17 +37,9 @@ def draw(rows: int, length: int) -> torch.Tensor:
 
 def build(length: int, steps: int, path: Path | None = None):
     """A small GPT of task 7, or of a file, whose block holds a whole sequence, and its Config."""
-    config = task07.Config(
-        block_size=2 * length - 1,
-        n_embd=64,
-        n_head=1,
-        n_layer=2,
-        dropout=0.0,
-        max_steps=steps,
-        learning_rate=2e-3,
-        warmup=50 / steps,
-        cooldown=0.5,
-    )
+    sizes: dict[str, Any] = {"block_size": 2 * length - 1, "n_embd": 64, "n_head": 1, "n_layer": 2, "dropout": 0.0}
+    recipe: dict[str, Any] = {"max_steps": steps, "learning_rate": 2e-3, "warmup": 50 / steps, "cooldown": 0.5}
+    config = task07.Config(**sizes, **recipe)
     return own.load(path, config, SYMBOLS) if path else task07.GPT(config, SYMBOLS), config
 
 
@@ -95,37 +87,29 @@ def attention_maps(model, length: int) -> list[torch.Tensor]:
     return maps
 
 
-def plot(maps, length: int, path: Path) -> None:
-    """A square a block: rows look at columns."""
+def plot(maps, length: int) -> None:
+    """docs/images/reverse.png: a square a block, whose rows look at columns."""
     figure, all_axes = pyplot().subplots(1, len(maps), figsize=(5 * len(maps), 4.6), layout="constrained")
     for number, (weights, axes) in enumerate(zip(maps, all_axes, strict=True), 1):
         image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1)  # told apart by colour-blind eyes too
         axes.axhline(length - 1.5, color="white", linestyle=":", linewidth=1)
-        axes.set_title(f"block {number}")
-        axes.set_xlabel("position looked at")
-        axes.set_ylabel("position that predicts the next symbol")
+        axes.set(title=f"block {number}", xlabel="position looked at", ylabel="position that predicts the next symbol")
     figure.colorbar(image, ax=all_axes, label="attention weight, mean over 200 sequences")
-    figure.savefig(path, dpi=100)
+    figure.savefig(DOCS / "images" / "reverse.png", dpi=100)
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--length",
-        type=whole_number(8, 32),
-        default=16,
-        metavar="N",
-        help="of the first half, 8 to 32 (default: %(default)s)",
-    )
-    parser.add_argument("--steps", type=whole_number(50), default=800, metavar="N", help="(default: %(default)s)")
+    said = "of the first half, 8 to 32 (default: %(default)s)"
+    parser.add_argument("--length", type=whole_number(8, 32), default=16, metavar="N", help=said)
+    add_number(parser, "--steps", 800, least=50)
     add_seed(parser)
     add_threads(parser, 1)
     parser.add_argument("--model", type=Path, metavar="FILE", help="your own model, without the picture")
-    parser.add_argument("--no-picture", action="store_true", help="print only")
     parser.add_argument("--quick", action="store_true", help="length 8, 200 steps, no picture: a test, not a result")
     options = parser.parse_args()
     if options.quick:
-        options.length, options.steps, options.no_picture = 8, 200, True
+        options.length, options.steps = 8, 200
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     start = time.perf_counter()
@@ -136,8 +120,8 @@ def main() -> None:
     print(f"\nFirst half: loss {first:.4f}, ln {SYMBOLS} = {blind:.4f}, {first / blind - 1:+.2%}")
     print(f"Second half: accuracy {accuracy:.4%}")
     print(f"# length {options.length}, seed {options.seed}, {time.perf_counter() - start:.0f} s")
-    if not options.no_picture and not options.model:
-        plot(attention_maps(model, options.length), options.length, PICTURE)
+    if not options.quick and not options.model:
+        plot(attention_maps(model, options.length), options.length)
 
 
 if __name__ == "__main__":

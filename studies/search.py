@@ -1,14 +1,13 @@
 """Which model and recipe learn most in a given time on this machine? python -m studies.search
 
-Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule
-that ends when they do, and is ranked by its loss on a tuning split: the last tenth of the *training*
-text, which the trial does not train on. The validation text is never used. Trials that fall behind
-are stopped early (Optuna, https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
+Each trial trains task 7's GPT for the same number of seconds (evaluations not counted), with a schedule that ends when
+they do, and is ranked by its loss on a tuning split: the last tenth of the *training* text, which the trial does not
+train on. The validation text is never used. Trials that fall behind are stopped early (Optuna,
+https://arxiv.org/abs/1907.10902: TPE sampler, median pruner).
 
-The trials are saved in an SQLite file. The same command continues after a stop, and several terminals (or
-machines, with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt
-and docs/images/search.png from the trials so far. `--track tensorboard` or `--track wandb` also logs each trial
-during its run, in runs/.
+The trials are saved in an SQLite file. The same command continues after a stop, and several terminals (or machines,
+with another --storage URL) that run it share the work. `--report` writes docs/logs/search.txt and
+docs/images/search.png from the trials so far. `--track` also logs each trial during its run, in runs/.
 """
 
 import math
@@ -23,14 +22,13 @@ from common.evaluate import score_split
 from common.extras import optional
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import add_threads, pyplot
+from studies.report import DOCS, add_number, add_threads, add_track, pyplot
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 NAME = "laptop"
 REPORTS = 2  # evaluations of a trial, evenly spread; after each but the last it may be stopped
 LOGGED = 10  # points between one evaluation and the next at which a trial's training is tracked
@@ -47,20 +45,9 @@ FIRST: list[dict[str, Any]] = [
     {"dropout": 0.1},
     {"block_size": 128},
 ]
-MIDDLE: dict[str, Any] = {
-    "n_embd": 256,
-    "n_layer": 6,
-    "head_size": 128,
-    "batch_size": 16,
-    "optimizer": "muon",
-    "learning_rate": 2e-3,
-    "muon_learning_rate": 0.02,
-    "weight_decay": 0.1,
-    "dropout": 0.0,
-    "cooldown": 0.7,
-    "tie_weights": False,
-    "block_size": 256,
-}
+MIDDLE: dict[str, Any] = {"n_embd": 256, "n_layer": 6, "head_size": 128, "batch_size": 16, "block_size": 256}
+MIDDLE |= {"optimizer": "muon", "learning_rate": 2e-3, "muon_learning_rate": 0.02, "weight_decay": 0.1}
+MIDDLE |= {"dropout": 0.0, "cooldown": 0.7, "tie_weights": False}
 
 
 def suggest(trial) -> dict:
@@ -106,31 +93,19 @@ def objective(trial: Any, corpus: Corpus, seconds: float, tracker: str | None = 
                 "tokens per second": tokens / moment.seconds,
             }
             log(moment.steps, numbers)
-            if moment.part % LOGGED:
+            part, rest = divmod(moment.part, LOGGED)
+            if rest:
                 continue
             with run.precision:
                 score = score_split(run.model, windows, "val")
-            attributes = {
-                "steps": moment.steps,
-                "tokens": tokens,
-                "seconds": moment.seconds,
-                "loss": moment.loss,
-                "accuracy": score.accuracy,
-            }
-            for name, value in attributes.items():
+            attributes = {"steps": moment.steps, "tokens": tokens, "seconds": moment.seconds, "loss": moment.loss}
+            for name, value in (attributes | {"accuracy": score.accuracy}).items():
                 trial.set_user_attr(name, value)
-            numbers = {
-                "tuning loss": score.nats,
-                "tuning perplexity": score.perplexity,
-                "tuning accuracy": score.accuracy,
-            }
-            log(moment.steps, numbers)
-            part = moment.part // LOGGED
+            found = {"loss": score.nats, "perplexity": score.perplexity, "accuracy": score.accuracy}
+            log(moment.steps, {f"tuning {name}": value for name, value in found.items()})
             trial.report(score.nats, part)
-            print(
-                f"trial {trial.number}: {moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}",
-                flush=True,
-            )
+            done = f"{moment.seconds:.0f} s, {moment.steps} steps, tuning loss {score.nats:.4f}"
+            print(f"trial {trial.number}: {done}", flush=True)
             pruned = part < REPORTS and trial.should_prune()
             if pruned:
                 break
@@ -149,12 +124,9 @@ def search(options) -> None:
     corpus = Corpus(options.data, setup.preset(task07).block_size)
     corpus.tune()
     finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    if len(study.get_trials(states=finished)) >= options.trials:
-        return  # Optuna itself counts after a trial
-    study.optimize(
-        lambda trial: objective(trial, corpus, options.seconds, options.track),
-        callbacks=[optuna.study.MaxTrialsCallback(options.trials, states=finished)],
-    )
+    if len(study.get_trials(states=finished)) < options.trials:  # Optuna itself counts after a trial
+        enough = optuna.study.MaxTrialsCallback(options.trials, states=finished)
+        study.optimize(lambda trial: objective(trial, corpus, options.seconds, options.track), callbacks=[enough])
 
 
 def open_study(storage: str):
@@ -176,12 +148,12 @@ def open_study(storage: str):
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--trials", type=whole_number(1), default=12, metavar="N", help="in all (default: %(default)s)")
-    parser.add_argument("--seconds", type=whole_number(1), default=180, metavar="N", help="each (default: %(default)s)")
+    add_number(parser, "--trials", 12, "in all")
+    add_number(parser, "--seconds", 180, "each")
     add_threads(parser, 1)
     parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
-    parser.add_argument("--track", choices=track.KINDS, help="log each trial there too (default: nowhere)")
+    add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the table and the plot instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -211,17 +183,17 @@ def report(options) -> None:
         p, a = trial.params, trial.user_attrs
         last = max(trial.intermediate_values)
         stopped = f"  stopped after {last}/{REPORTS}" if last < REPORTS else ""
+        tied = "yes" if p["tie_weights"] else "no"
         lines.append(
             f"{rank:4}  {trial.intermediate_values[last]:.4f}  {a['loss']:.4f}  {a['accuracy']:.3f}  "
             f"{a['seconds']:3.0f}  {a['steps']:6}  {a['tokens'] / 1e6:5.2f}M  {a['parameters'] / 1e6:5.2f}M  "
             f"{p['n_embd']:3} x {p['n_layer']} x {p['head_size']:<6}  {p['batch_size']:5}  {p['optimizer']:9}  "
             f"{p['learning_rate']:.5f}  {p['muon_learning_rate']:.4f}   {p['weight_decay']:.3f}  "
-            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  "
-            f"{'yes' if p['tie_weights'] else 'no':4}  {p.get('block_size', 256)}{stopped}"
+            f"{p['dropout']:7.2f}  {p['cooldown']:8.2f}  {tied:4}  {p.get('block_size', 256)}{stopped}"
         )
     lines += ["", f"# {options.threads} thread a trial, {describe()}"]
     text = "\n".join(lines) + "\n"
-    (ROOT / "docs" / "logs" / "search.txt").write_text(text, encoding="utf-8")
+    (DOCS / "logs" / "search.txt").write_text(text, encoding="utf-8")
     print(text, end="")
     plot(trials)
 
@@ -231,20 +203,18 @@ def plot(trials) -> None:
     figure, axes = pyplot().subplots(figsize=(8, 5))
     colours = ["#0072B2", "#D55E00", "#009E73"]  # told apart by colour-blind eyes
     for rank, trial in reversed(list(enumerate(trials))):
-        steps = sorted(trial.intermediate_values)
+        steps, losses = zip(*sorted(trial.intermediate_values.items()), strict=True)
         seconds = [step * trial.user_attrs["seconds"] / steps[-1] for step in steps]
-        p = trial.params
-        name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
-        colour, width = (colours[rank], 2) if rank < len(colours) else ("0.75", 1)
-        losses = [trial.intermediate_values[step] for step in steps]
-        label = f"{rank + 1}: {name}" if rank < len(colours) else None
-        axes.plot(seconds, losses, "o-", color=colour, linewidth=width, markersize=4, label=label)
-    axes.set_xlabel("training time (seconds, one thread)")
-    axes.set_ylabel("loss on the tuning split (nats per character)")
+        style, p = {"color": "0.75", "linewidth": 1}, trial.params
+        if rank < len(colours):
+            name = f"{p['n_embd']} × {p['n_layer']}, batch {p['batch_size']}, {p['optimizer']}, dropout {p['dropout']}"
+            style = {"color": colours[rank], "linewidth": 2, "label": f"{rank + 1}: {name}"}
+        axes.plot(seconds, losses, "o-", markersize=4, **style)
+    axes.set(xlabel="training time (seconds, one thread)", ylabel="loss on the tuning split (nats per character)")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], title=f"the best three of {len(trials)}")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(ROOT / "docs" / "images" / "search.png", dpi=110, bbox_inches="tight")
+    figure.savefig(DOCS / "images" / "search.png", dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -107,6 +107,16 @@ def train_for(seconds: float, parts: int, run: Run, corpus: Tokens) -> Iterator[
             trained += time.perf_counter() - start
             steps += 1
         yield Moment(part, trained, steps, loss.item())
+
+
+def step_seconds(run: Run, corpus: Tokens, steps: Iterable[int]) -> list[float]:
+    """Train for these steps; the seconds of each."""
+    times = []
+    for step in steps:
+        start = time.perf_counter()
+        run.step(corpus, step)
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def parameters(model: nn.Module) -> int:

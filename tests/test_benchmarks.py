@@ -37,7 +37,7 @@ def test_the_machine_is_described_with_its_speed():
 def test_the_pace_is_that_of_the_median_step(monkeypatch, capsys, flags, dtype):
     monkeypatch.setattr(precision, "product_dtype", lambda device: torch.bfloat16)
     monkeypatch.setattr(pace, "describe", lambda: "a machine")
-    monkeypatch.setattr(pace.time, "perf_counter", itertools.count(step=0.5).__next__)
+    monkeypatch.setattr(setup.time, "perf_counter", itertools.count(step=0.5).__next__)
     sizes = ["n_embd=8", "n_head=2", "n_layer=1", "block_size=8", "batch_size=2", "max_steps=600"]
     monkeypatch.setattr(sys, "argv", ["pace.py", "task07", *sizes, "--steps", "2", *flags])
     pace.main()

@@ -32,7 +32,7 @@ def test_the_forward_pass_in_javascript_is_pytorchs(length, tmp_path):
 
 @pytest.mark.parametrize("about", INDEX, ids=[each["name"] for each in INDEX])
 def test_the_index_is_of_the_logs_and_the_files(about):
-    log = page_models.losses(page_models.log_of(about["name"]))
+    log = page_models.lines(page_models.log_of(about["name"]))
     assert about["log"] == log and about["val_loss"] == page_models.final(about["name"])
     if about["name"] in CORE:
         text = (ROOT / "docs" / "logs" / f"{about['name']}.txt").read_text(encoding="utf-8").split("\n", 1)[1]

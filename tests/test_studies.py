@@ -217,14 +217,12 @@ PLAYS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [["--quick"], ["--quick", "--tune"]])
-def test_a_quick_study_of_words(monkeypatch, capsys, flags):
+def test_a_quick_study_of_words(monkeypatch, capsys):
     monkeypatch.setattr(words, "read_plays", lambda: PLAYS)
-    out = run(monkeypatch, capsys, words, *flags)
-    held_out = words.TUNING[-1] if "--tune" in flags else words.HELD_OUT[-1]
-    assert f"held out: {held_out}\n" in out
+    out = run(monkeypatch, capsys, words, "--quick")
+    assert f"held out: {words.HELD_OUT[-1]}\n" in out
     losses = re.findall(r"^(words|characters) .* nats per character ([\d.]+)(?: named, ([\d.]+) spelled)?$", out, re.M)
-    assert len(losses) == (2 * len(words.SIZES) if "--tune" in flags else 2)
+    assert len(losses) == 2
     for kind, named, spelled in losses:
         assert 0 < float(named) < math.log(len(set("".join(PLAYS.values()))))
         assert float(spelled) > float(named) if kind == "words" else spelled == ""

@@ -24,7 +24,7 @@ from common.parser import Parser
 from common.run import UserError
 from exercises import build
 from exercises.catalogue import EXERCISES
-from tools.screens import SCREENS, WIDTHS
+from tools import walk
 
 import pytest
 import torch
@@ -73,7 +73,7 @@ FAILURE = Result(
 )
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", walk.WIDTHS)
 def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, width, desk):
     tty = terminal_for(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
@@ -96,7 +96,7 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, widt
     assert first.startswith("✗ bidirectional  position") and second[:17] == " " * 17 and second[17:27] != " " * 10
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", walk.WIDTHS)
 def test_help_keeps_its_tables_and_its_words(monkeypatch, width):
     terminal_for(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
@@ -328,13 +328,11 @@ def test_in_a_session_an_error_of_ones_own_keeps_its_line(monkeypatch, capsys):
 
 @posix
 @pytest.mark.slow
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", walk.WIDTHS)
 def test_real_screens_fit(tmp_path, width):
-    from tools import screens, walk
-
     walk.copy_repository(tmp_path)
-    shown = "\n".join(screens.screens(tmp_path, width))
-    assert all(f"$ {command}" in shown for command in SCREENS)
+    shown = "\n".join(walk.screens(tmp_path, (width,)))
+    assert all(f"$ {command}" in shown for command in walk.SCREENS)
     assert max(len(line) for line in shown.splitlines() if not line.startswith("==")) <= width
     assert "Hint 1: " in shown and "Traceback" not in shown
 

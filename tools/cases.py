@@ -2,17 +2,15 @@
 
 Checks the files of tests/cases/right, which authors who did not read the check wrote in the styles of well-known code
 bases (README.md and PIECES.md there). Prints a line for each file that does not pass, and a table. `--seeds N` checks
-with N seeds, or with as many as `--minutes M` allow. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml
-instead, one or a pair at a time, and prints a table: file, mistake, and the check's message.
+with N seeds. `--wrong` plants the mistakes of tests/cases/wrong/planted.toml instead, one or a pair at a time, and
+prints a table: file, mistake, and the check's message.
 """
 
 import itertools
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from check.command.names import task_of
@@ -56,68 +54,55 @@ def first_failure(path: Path, seed: int, zygote: Zygote) -> Result | None:
 
 def said(result: Result) -> str:
     """A result on one line."""
-    parts = (
-        [result.what, f"expected {result.expected}, got {result.got}", result.hint] if result.what else [result.detail]
-    )
+    parts = [result.detail]
+    if result.what:
+        parts = [result.what, f"expected {result.expected}, got {result.got}", result.hint]
     return " / ".join(parts).replace("\n", " ").replace("|", "\\|")
 
 
-def check_right(words: list[str], seeds: int, minutes: int, zygote: Zygote) -> int:
-    """Print what does not pass, and a table by style; how many did not. No seed is begun after `minutes`."""
-    checked: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
+def check_right(words: list[str], seeds: int, zygote: Zygote) -> int:
+    """Print what does not pass, and a table by style; how many did not."""
     found = right_files(words)
-    end = time.monotonic() + 60 * minutes
-    for seed in itertools.takewhile(lambda seed: not seed or time.monotonic() < end, range(seeds)):
-        for path in found:
-            name = path.relative_to(RIGHT)
-            progress.where = f"with seed {seed}, at {name}"
-            wrong = first_failure(path, seed, zygote)
-            checked[name.parts[0]] += 1
-            if wrong:
-                failed[name.parts[0]] += 1
-                print(f"{name}, seed {seed}: {wrong.status} at {wrong.stage}: {said(wrong)}", flush=True)
+    failed: Counter[str] = Counter()
+    for seed, path in itertools.product(range(seeds), found):
+        name = path.relative_to(RIGHT)
+        progress.where = f"with seed {seed}, at {name}"
+        if wrong := first_failure(path, seed, zygote):
+            failed[name.parts[0]] += 1
+            print(f"{name}, seed {seed}: {wrong.status} at {wrong.stage}: {said(wrong)}", flush=True)
     print("\n| style | files | checks | not passed |\n|---|---|---|---|")
-    for style, count in checked.items():
-        print(f"| {style} | {count // (seed + 1)} | {count} | {failed[style]} |")
-    print(f"\n{checked.total()} checks of {len(found)} files with {seed + 1} seeds, {failed.total()} did not pass")
+    for style, count in Counter(path.parent.name for path in found).items():
+        print(f"| {style} | {count} | {count * seeds} | {failed[style]} |")
+    print(f"\n{len(found) * seeds} checks of {len(found)} files with {seeds} seeds, {failed.total()} did not pass")
     return failed.total()
 
 
-def check_wrong(words: list[str], seed: int, zygote: Zygote) -> int:
+def check_wrong(words: list[str], zygote: Zygote) -> int:
     """Print a table of the planted mistakes; how many passed."""
     print("| file | mistake | stage | what the check says |\n|---|---|---|---|")
-    passed = 0
-    bugs = mistakes(words)
-    for bug, result in _results(bugs, seed, zygote):
-        passed += result is None
-        stage, text = (result.stage, said(result)) if result else ("PASSED", "")
-        print(f"| {bug['file']} | {bug['name']} ({bug['kind']}) | {stage} | {text} |", flush=True)
-    print(f"\n{len(bugs)} mistakes, {passed} passed")
-    return passed
-
-
-def _results(bugs: list[dict], seed: int, zygote: Zygote) -> Iterator[tuple[dict, Result | None]]:
+    passed, bugs = 0, mistakes(words)
     with tempfile.TemporaryDirectory() as folder:
         for bug in bugs:
             progress.where = f"at {bug['file']}: {bug['name']}"
-            path = Path(folder) / Path(bug["file"]).name
+            path = Path(folder, Path(bug["file"]).name)
             path.write_text(planted(bug), encoding="utf-8")
-            yield bug, first_failure(path, seed, zygote)
+            result = first_failure(path, 0, zygote)
+            passed += result is None
+            stage, text = (result.stage, said(result)) if result else ("PASSED", "")
+            print(f"| {bug['file']} | {bug['name']} ({bug['kind']}) | {stage} | {text} |", flush=True)
+    print(f"\n{len(bugs)} mistakes, {passed} passed")
+    return passed
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help="of the paths: a style, a task (default: all)")
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--minutes", type=whole_number(1), default=10**6, metavar="M", help="begin no seed after these")
     parser.add_argument("--wrong", action="store_true", help="plant mistakes")
     options = parser.parse_args()
     with Zygote() as zygote:
-        if options.wrong:
-            missed = check_wrong(options.words, 0, zygote)
-        else:
-            missed = check_right(options.words, options.seeds, options.minutes, zygote)
+        wrong, seeds = options.wrong, options.seeds
+        missed = check_wrong(options.words, zygote) if wrong else check_right(options.words, seeds, zygote)
     print(f"# one of {describe()}")
     sys.exit(1 if missed else 0)
 

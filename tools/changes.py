@@ -3,7 +3,10 @@
 A right file is whole: LLAMA and NANO are task 9 in two ways to write it, and each change is an edit of both.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from exercises import build
 
 HEAD = """import math
 from dataclasses import dataclass
@@ -162,21 +165,28 @@ class GPT(nn.Module):
 {TAIL}"""
 
 
+def edited(text: str, edits: Iterable[tuple], where: str) -> str:
+    """A text after edits of old and new. All of an old are replaced; an old of two goes from the one up to the other."""
+    for old, new in edits:
+        if isinstance(old, tuple):
+            start = text.index(old[0])
+            old = text[start : text.index(old[1], start)]
+        assert old in text, f"{where}: nothing to change: {old}"
+        text = text.replace(old, new)
+    return text
+
+
 @dataclass(frozen=True)
-class Right:
-    """A right file: a base text, and edits of (old, new); all of the old are replaced."""
+class Restyling:
+    """A right file: an exercise's official code, or a base of its own, with edits."""
 
     task: str
     what: str
-    base: str
-    edits: tuple
+    changes: tuple
+    base: str = ""
 
     def text(self) -> str:
-        text = self.base
-        for old, new in self.edits:
-            assert old in text, f"{self.task}: {self.what}: nothing to change: {old}"
-            text = text.replace(old, new)
-        return text
+        return edited(self.base or build.source(self.task), self.changes, f"{self.task}: {self.what}")
 
 
 # fmt: off
@@ -280,7 +290,7 @@ FILES: dict[str, list[tuple]] = {  # what, the base, edits
         ("the first head looks furthest", NANO, (MIX, ""), ("        att = att.masked", f"        att = att - {SLOPES}.flip(0) * (torch.arange(T)[:, None] - torch.arange(T))\n        att = att.masked")),
     ],
 }  # fmt: skip
-RIGHTS = [Right(task, what, base, tuple(edits)) for task, files in FILES.items() for what, base, *edits in files]
+RIGHTS = [Restyling(task, what, tuple(edits), base) for task, files in FILES.items() for what, base, *edits in files]
 INTERLEAVED = "k, v = (part.repeat_interleave(self.counts[0] // self.counts[1], dim=1) for part in (k, v))"
 BAND = "causal_mask(T).triu(1 - window)"
 GATED = "y = y.transpose(1, 2).reshape(B, T, C) * self.gate(x).sigmoid()"

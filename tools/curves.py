@@ -5,16 +5,13 @@ Writes docs/images/validation.png (tasks 1 to 6 over their steps, and the docume
 Needs matplotlib: pip install matplotlib==3.11.2.
 """
 
-import json
 import re
-from pathlib import Path
 
 from common.run import run
-from studies.questions.shared import COLOURS
+from studies.questions.shared import COLOURS, IMAGES
 from studies.report import pyplot
+from tools.tables import DOCUMENTED, LOGS, logs
 
-ROOT = Path(__file__).resolve().parent.parent
-LOGS = ROOT / "docs" / "logs"
 TITLES = {
     "task01": "1  one head",
     "task02": "2  four heads",
@@ -23,8 +20,6 @@ TITLES = {
     "task05": "5  skips and MLP",
     "task06": "6  pre-LN",
 }
-
-
 LINE = re.compile(r"^Epoch (\d+): .* avg val loss ([\d.]+)$", re.MULTILINE)
 RUNS = {"task07": "7  dropout and scale", "task09_rope": "9  rotary positions", "speedrun_laptop": "the record"}
 
@@ -39,9 +34,8 @@ def draw_seconds() -> None:
     for (name, title), colour in zip(RUNS.items(), COLOURS, strict=False):
         for kind, style, fill in (("", "o-", colour), ("_avx2", "o:", "white")):
             said = f"{title}, AVX2" if kind else title
-            places = LOGS, ROOT / "record" / "logs"
-            for path in sorted(path for place in places for path in place.glob(f"{name}{kind}_seed*.txt")):
-                times, losses = curve(path.read_text(encoding="utf-8"))
+            for log in logs(f"{name}{kind}_seed*.txt"):
+                times, losses = curve(log)
                 axes.plot(times, losses, style, color=colour, markersize=4, markerfacecolor=fill, label=said)
                 said = "_"  # no entry in the legend for the other seeds
     axes.axhline(1.4868, color="black", linestyle="--", linewidth=1, label="documented, on a GPU")
@@ -49,7 +43,7 @@ def draw_seconds() -> None:
     axes.set(ylabel="validation loss (nats per character)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(ROOT / "docs" / "images" / "laptop.png", dpi=110)
+    figure.savefig(IMAGES / "laptop.png", dpi=110)
 
 
 def curve(log: str) -> tuple[list[float], list[float]]:
@@ -61,20 +55,19 @@ def curve(log: str) -> tuple[list[float], list[float]]:
 
 
 def draw_steps() -> None:
-    documented = json.loads((LOGS / "documented.json").read_text())
     figure, axes = pyplot().subplots(figsize=(8, 5), layout="constrained")
     for (task, title), colour in zip(TITLES.items(), COLOURS, strict=True):
         log = (LOGS / f"{task}.txt").read_text(encoding="utf-8")
         epochs, losses = zip(*((int(epoch), float(loss)) for epoch, loss in LINE.findall(log)), strict=True)
         axes.plot(epochs, losses, color=colour, label=title)
-        epochs, _, losses = zip(*documented[task], strict=True)
+        epochs, _, losses = zip(*DOCUMENTED[task], strict=True)
         axes.plot(epochs, losses, "o", color=colour, markersize=5, markerfacecolor="none")
     axes.plot([], [], "o", color="black", markersize=5, markerfacecolor="none", label="documented")
     axes.set(xlabel="epoch (one batch of 32 × 8 characters)", ylabel="validation loss (nats per character)")
     axes.set(xlim=(0, 5050), ylim=(2.0, 3.15))
     axes.grid(alpha=0.3)
     axes.legend(title="task")
-    figure.savefig(ROOT / "docs" / "images" / "validation.png", dpi=110)
+    figure.savefig(IMAGES / "validation.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ in bfloat16 where the processor has instructions for it. Takes minutes. For aver
 from pathlib import Path
 
 import task07
-from common.data import Corpus, Tokens
+from common.data import Corpus
 from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT
 from common.parser import Parser
@@ -18,28 +18,8 @@ from common.stream import WEIGHTS
 from studies.setup import load_any
 
 import torch
-from torch import nn
 
 DOCUMENTED = task07.Config().eval_batches, task07.Config().batch_size
-
-
-def rows(model: nn.Module, corpus: Tokens, name: str) -> list[str]:
-    """A model's rows of the table."""
-    torch.manual_seed(0)
-    with low_precision(torch.device("cpu")):
-        drawn = estimate_loss(model, corpus, "val", *DOCUMENTED)
-        whole = score_split(model, corpus, "val")
-        strided = score_split(model, corpus, "val", stride=corpus.block_size // 2)
-    return [
-        f"| {name} | random batches: {DOCUMENTED[0]} of {DOCUMENTED[1]} | {drawn:.4f} | | | |",
-        *(
-            f"| {name} | {over} | {score.nats:.4f} | {score.bits:.4f} | {score.perplexity:.3f} | {score.accuracy:.4f} |"
-            for over, score in (
-                ("whole split, blocks side by side", whole),
-                ("whole split, at least half a block of context", strided),
-            )
-        ),
-    ]
 
 
 def table(path: Path) -> str:
@@ -49,15 +29,21 @@ def table(path: Path) -> str:
     if corpus.vocabulary != vocabulary:
         raise UserError(f"{path}: learnt from another text, of other symbols")
     lines = ["| model | evaluated over | nats | bits | perplexity | accuracy |", "|---|---|---|---|---|---|"]
-    lines += rows(model, corpus, "the GPT alone")
+    torch.manual_seed(0)
+    with low_precision(torch.device("cpu")):
+        drawn = estimate_loss(model, corpus, "val", *DOCUMENTED)
+        lines.append(f"| the GPT alone | random batches: {DOCUMENTED[0]} of {DOCUMENTED[1]} | {drawn:.4f} | | | |")
+        half = config.block_size // 2
+        for over, stride in (("blocks side by side", None), ("at least half a block of context", half)):
+            score = score_split(model, corpus, "val", stride=stride)
+            numbers = f"{score.nats:.4f} | {score.bits:.4f} | {score.perplexity:.3f} | {score.accuracy:.4f}"
+            lines.append(f"| the GPT alone | whole split, {over} | {numbers} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "weights", nargs="?", type=Path, default=WEIGHTS, metavar="WEIGHTS", help="(default: the committed ones)"
-    )
+    parser.add_argument("weights", nargs="?", type=Path, default=WEIGHTS, help="(default: the committed ones)")
     options = parser.parse_args()
     progress.where = "while it evaluated"
     print(table(options.weights))

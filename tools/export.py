@@ -49,11 +49,9 @@ def main() -> None:
         place.write_bytes(as_safetensors(state))
         print(f"{place}: written")
         return
-    made = re.fullmatch(
-        r"\$ python (.*?) --save \S+\n.*\n# (\d+) s from start to end on (.*?)\n.*",
-        options.log.read_text(encoding="utf-8"),
-        re.DOTALL,
-    )
+    log = options.log.read_text(encoding="utf-8")
+    pattern = r"\$ python (.*?) --save \S+\n.*\n# (\d+) s from start to end on (.*?)\n.*"
+    made = re.fullmatch(pattern, log, re.DOTALL)
     if made is None:
         raise UserError(f"{options.log}: not the log of a run with --save")
     command, seconds, machine = made.groups()
@@ -63,19 +61,17 @@ def main() -> None:
     weights = {name: tensor.bfloat16() for name, tensor in state["model"].items()}
     kept = {name: state[name] for name in ("model_name", "step", "config", "vocabulary")}
     save(WEIGHTS, kept | {"model": weights})
-    model, _, _, _ = load_any(WEIGHTS)
     config = state["config"]
     card = CARD.format(
+        **config,
         command=command,
         script=state["model_name"],
         seconds=seconds,
         machine=machine,
         log=options.log.name,
         sizes=", ".join(f"{name} {config[name]}" for name in SIZES if name in config),
-        parameters=parameters(model),
+        parameters=parameters(load_any(WEIGHTS)[0]),
         steps=state["step"],
-        batch_size=config["batch_size"],
-        block_size=config["block_size"],
         seen=state["step"] * config["batch_size"] * config["block_size"],
         table=table(WEIGHTS),
     )

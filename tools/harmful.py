@@ -16,9 +16,9 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from check.isolated import sandbox
 from check.judge import process
@@ -224,11 +224,7 @@ class World:
             found[file.name] = (file.read_text(), about.st_mode, about.st_mtime_ns, about.st_nlink, about.st_uid)
         for pid in (self.victim.pid, os.getpid()):
             limits = [resource.prlimit(pid, limit) for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
-            shares = (
-                os.getpriority(os.PRIO_PROCESS, pid),
-                os.sched_getaffinity(pid),
-                os.sched_getscheduler(pid),
-            )
+            shares = os.getpriority(os.PRIO_PROCESS, pid), os.sched_getaffinity(pid), os.sched_getscheduler(pid)
             status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
             found[f"process {pid}"] = (limits, shares, status, Path(f"/proc/{pid}/oom_score_adj").read_text())
         found["terminal"] = termios.tcgetattr(self.terminal)
@@ -248,21 +244,11 @@ class World:
         return [name for name, value in self.before.items() if now[name] != value]
 
 
-@contextlib.contextmanager
-def short_limits() -> Iterator[None]:
-    """Waiting and work end soon."""
-    before = process.IDLE_SECONDS, process.WORK_SECONDS
-    process.IDLE_SECONDS, process.WORK_SECONDS = 4.0, 4.0
-    try:
-        yield
-    finally:
-        process.IDLE_SECONDS, process.WORK_SECONDS = before
-
-
 def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
     """What the file of this name came to, and what it harmed: also the next file in the same sandbox."""
     start, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryDirectory() as folder, short_limits():
+    limits = mock.patch.multiple(process, IDLE_SECONDS=4.0, WORK_SECONDS=4.0)  # waiting and work end soon
+    with tempfile.TemporaryDirectory() as folder, limits:
         other = world.files[0].parent
         if not sandbox.holds_one_file():
             other = zygote.folder / "own-other"
@@ -289,8 +275,7 @@ def run(name: str, world: World, zygote: Zygote) -> tuple[str, list[str]]:
 
 
 def _load(file: Path, zygote: Zygote) -> str:
-    with contextlib.ExitStack() as stack:
-        learner = stack.enter_context(LearnerProcess(file, zygote))
+    with LearnerProcess(file, zygote) as learner:
         try:
             learner.ask("load")
             return " ".join(["answered:", *learner.printed().split("\n")[-1:]])
@@ -298,7 +283,6 @@ def _load(file: Path, zygote: Zygote) -> str:
             return f"fails: {failure.got}"
         except Broken as broken:
             return f"ended: {broken}"
-    return "never started"
 
 
 def main() -> None:
@@ -316,9 +300,8 @@ def main() -> None:
             for name in wanted:
                 said, harm = run(name, world, zygote)
                 harmed += bool(harm)
-                print(
-                    f"{kind:10}  {name:30}  {'HARM: ' + json.dumps(harm) if harm else 'no harm':8}  {said}", flush=True
-                )
+                verdict = f"HARM: {json.dumps(harm)}" if harm else "no harm"
+                print(f"{kind:10}  {name:30}  {verdict:8}  {said}", flush=True)
         left = [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(zygote.folder) in _text(each)]
         print(f"{kind}: {len(wanted)} files; processes left at the end: {len(left)}")
         harmed += len(left)

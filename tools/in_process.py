@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from unittest import mock
 
 from check.isolated import loading, protocol, worker
 from check.judge import checking
@@ -48,12 +49,8 @@ def _copied(message: dict) -> dict:
 
 def check(name: str, path: Path, seed: int = 0) -> list[Result]:
     """As check.judge.checking.check, in this process."""
-    before = checking.LearnerProcess
-    checking.LearnerProcess = LocalProcess  # type: ignore[misc]
-    try:
+    with mock.patch.object(checking, "LearnerProcess", LocalProcess):
         return list(checking.check(name, path, seed=seed, official_too=True))
-    finally:
-        checking.LearnerProcess = before  # type: ignore[misc]
 
 
 def first_failure(name: str, path: Path, seed: int = 0) -> Result | None:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from check.judge.suites import stages_of
 from exercises import build
 from exercises.catalogue import EXERCISES
-from tools.changes import BUGS
+from tools.changes import BUGS, edited
 
 ALL = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
-HEADS = ALL[1:]  # many heads
 FUSED = ALL[6:]  # one product for all heads
-NORMS = ALL[5:]
 
 
 @dataclass(frozen=True)
@@ -21,12 +19,9 @@ class Mutant:
     new: str
     stage: str
 
-    def text(self):
-        source = build.source(self.task)
-        for old, new in self.old if isinstance(self.old, tuple) else [(self.old, self.new)]:
-            assert old in source, f"{self.task}: {self.what}: nothing to change"
-            source = source.replace(old, new)
-        return source
+    def text(self) -> str:
+        edits = self.old if isinstance(self.old, tuple) else ((self.old, self.new),)
+        return edited(build.source(self.task), edits, f"{self.task}: {self.what}")
 
 
 def _each(tasks, what, old, new, stage):
@@ -73,22 +68,22 @@ MUTANTS = [
     *_each(FUSED, "no dropout", "nn.Dropout(config.dropout)", "nn.Identity()", "steadiness"),
     *_each(["task03", "task06"], "a norm over the batch", "return self.layers(x)", "return self.layers(x - x.mean(0))",
            "steadiness"),
-    *_each(["task02", "task05"], "a mask that leaves rows empty", ".tril()", ".tril(-1)", "steadiness"),
-    *_each(["task01", "task03", "task06", "task07", "task09_rope"], "no mask", ".tril()", "", "causality"),
-    *_each(["task02", "task04", "task05", "task07"], "mask off by one: sees the next", ".tril()", ".tril(1)", "causality"),
-    *_each(["task01"], "mask upside down", ".tril()", ".triu()", "causality"),
-    *_each(["task05"], "mask after the softmax", 'scores = torch.where(mask, scores, float("-inf"))\n'
+    *_each(["task02", "task05", "attention", "transformer"], "a mask that leaves rows empty", ".tril()", ".tril(-1)", "steadiness"),
+    *_each(["task01", "task03", "task06", "task07", "task09_rope", "attention"], "no mask", ".tril()", "", "causality"),
+    *_each(["task02", "task04", "task05", "task07", "attention"], "mask off by one: sees the next", ".tril()", ".tril(1)", "causality"),
+    *_each(["task01", "attention"], "mask upside down", ".tril()", ".triu()", "causality"),
+    *_each(["task05", "attention"], "mask after the softmax", 'scores = torch.where(mask, scores, float("-inf"))\n'
            "    weights = F.softmax(scores, dim=-1)",
            "weights = torch.where(mask, F.softmax(scores, dim=-1), 0.0)", "causality"),
-    *_each(["task02", "task09_rope"], "masked with a small number, not -inf", 'float("-inf")', "-20.0", "causality"),
-    *_each(["task01", "task03", "task05", "task09_rope"], "softmax over the queries", "F.softmax(scores, dim=-1)",
+    *_each(["task02", "task09_rope", "attention"], "masked with a small number, not -inf", 'float("-inf")', "-20.0", "causality"),
+    *_each(["task01", "task03", "task05", "task09_rope", "attention"], "softmax over the queries", "F.softmax(scores, dim=-1)",
            "F.softmax(scores, dim=-2)", "causality"),
     *_each(["task04"], "masks with zero before the softmax", 'float("-inf")', "0.0", "causality"),
     *_each(["task06"], "norm over time", "self.feed_forward_norm(x)", "F.layer_norm(x.transpose(1, 2), x.shape[1:2])"
            ".transpose(1, 2)", "causality"),
     *_each(["task05", "task07"], "the mean over time subtracted", "return x + self.feed_forward(",
            "return x - x.mean(1, keepdim=True) + self.feed_forward(", "causality"),
-    *_each(["task02", "task06", "task07"], "sees itself and the one before only", ".tril()", ".tril().triu(-1)", "causality"),
+    *_each(["task02", "task06", "task07", "attention"], "sees itself and the one before only", ".tril()", ".tril().triu(-1)", "causality"),
     *_each(["task03"], "sees itself only", ".tril()", ".tril().triu()", "causality"),
     *_each(["task02", "task07"], "heads merged without a transpose", "x.transpose(1, 2).reshape(B, T, C)",
            "x.reshape(B, T, C)", "causality"),
@@ -130,7 +125,7 @@ MUTANTS = [
     *_each(["task03", "task04"], "feed-forward before attention", "self.feed_forward(self.attention(x))",
            "self.attention(self.feed_forward(x))", "logits"),
     *_each(["task05"], "no skip around attention", "x = x + self.attention(x)", "x = self.attention(x)", "logits"),
-    *_each(["task06"], "no skip around the MLP", "return x + self.feed_forward(", "return self.feed_forward(", "logits"),
+    *_each(["task06", "task07"], "no skip around the MLP", "return x + self.feed_forward(", "return self.feed_forward(", "logits"),
     *_each(["task06"], "skip around the norm alone", SKIP, "x = self.attention(x + self.attention_norm(x))", "logits"),
     *_each(["task06", "task07"], "norm after the sum (post-LN)", SKIP, "x = self.attention_norm(x + self.attention(x))",
            "logits"),
@@ -253,7 +248,6 @@ MUTANTS = [
     *_each(["multi_head_attention"], "whole heads dropped", "self.weights_dropout(F.softmax(scores, dim=-1))",
            "self.weights_dropout(torch.ones(len(scores), 1, 1)) * F.softmax(scores, dim=-1)", "dropout"),
     *_each(["task07"], "no activation", "            nn.ReLU(),\n", "", "logits"),
-    *_each(["task07"], "no skip around the MLP", "return x + self.feed_forward(", "return self.feed_forward(", "logits"),
     *_each(["task01", "task05"], "positions clamped at 8", "torch.arange(tokens.shape[1], device=tokens.device)",
            "torch.arange(tokens.shape[1], device=tokens.device).clamp(max=8)", "sizes"),
     *_each(["task04", "task07"], "positions repeat at 64", "torch.arange(tokens.shape[1], device=tokens.device)",
@@ -281,20 +275,10 @@ MUTANTS = [
     *_each(["attention"], "the first two axes exchanged", "k.transpose(-2, -1)", "k.transpose(1, 2)", "shapes"),
     *_each(["attention"], "keys averaged, not values", "weights @ v", "weights @ k", "shapes"),
     *_each(["attention"], "a mask of one size", "torch.ones(T, T,", "torch.ones(6, 6,", "shapes"),
-    *_each(["attention"], "a mask that leaves rows empty", ".tril()", ".tril(-1)", "steadiness"),
     *_each(["attention"], "softmax by hand that overflows", "F.softmax(scores, dim=-1)",
            "scores.exp() / scores.exp().sum(dim=-1, keepdim=True)", "steadiness"),
     *_each(["attention"], "scales the caller's queries", "scores = q @", "q *= 0.5\n    scores = q @", "steadiness"),
     *_each(["attention"], "softmax over the batch", "F.softmax(scores, dim=-1)", "F.softmax(scores, dim=0)", "steadiness"),
-    *_each(["attention"], "mask off by one: sees the next", ".tril()", ".tril(1)", "causality"),
-    *_each(["attention"], "mask upside down", ".tril()", ".triu()", "causality"),
-    *_each(["attention"], "no mask", ".tril()", "", "causality"),
-    *_each(["attention"], "sees itself and the one before only", ".tril()", ".tril().triu(-1)", "causality"),
-    *_each(["attention"], "mask after the softmax", 'scores = torch.where(mask, scores, float("-inf"))\n'
-           "    weights = F.softmax(scores, dim=-1)",
-           "weights = torch.where(mask, F.softmax(scores, dim=-1), 0.0)", "causality"),
-    *_each(["attention"], "softmax over the queries", "F.softmax(scores, dim=-1)", "F.softmax(scores, dim=-2)", "causality"),
-    *_each(["attention"], "masked with a small number, not -inf", 'float("-inf")', "-20.0", "causality"),
     *_each(["attention"], "looks where it should not", "torch.where(mask,", "torch.where(~mask,", "steadiness"),
     *_each(["attention"], "no scale", " * q.shape[-1] ** -0.5", "", "formula"),
     *_each(["attention"], "divided by D, not by its root", "** -0.5", "** -1.0", "formula"),
@@ -451,10 +435,9 @@ MUTANTS = [
     *_each(["gpt"], "the likeliest, no draw", "torch.multinomial(probabilities, num_samples=1)", "probabilities.argmax(-1, keepdim=True)", "generation"),
     *_each(["gpt"], "AdamW's own decay in the second group", ', "weight_decay": 0.0', "", "optimizer"),
     *_each(["gpt"], "tokens cut off from learning", "self.token_embedding(x) +", "self.token_embedding(x).detach() +", "gradients"),
-    *_each(["transformer"], "no output layer", "return self.lm_head(self.final_norm(x))", "return self.final_norm(x)", "shapes"),
+    *_each(["transformer", "encoder"], "no output layer", "return self.lm_head(self.final_norm(x))", "return self.final_norm(x)", "shapes"),
     *_each(["transformer"], "all positions whatever the length", "self.positions[: tokens.shape[1]]", "self.positions", "shapes"),
     *_each(["transformer"], "softmax over the heads", 'float("-inf")), dim=-1) @ v', 'float("-inf")), dim=0).nan_to_num() @ v', "steadiness"),
-    *_each(["transformer"], "a mask that leaves rows empty", ".tril()", ".tril(-1)", "steadiness"),
     *_each(["transformer"], "no dropout", "nn.Dropout(dropout)", "nn.Identity()", "steadiness"),
     *_each(["transformer"], "no mask", ".masked_fill(~mask, float(\"-inf\"))", "", "causality"),
     *_each(["transformer"], "the mask upside down", ".tril()", ".triu()", "causality"),
@@ -467,14 +450,13 @@ MUTANTS = [
     *_each(["transformer"], "heads cut off from learning", "output.transpose(1, 2).reshape(B, T, C)", "output.transpose(1, 2).reshape(B, T, C).detach()", "layers"),
     *_each(["transformer"], "keys in place of queries and no scale to learn", "q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])",
            "(q @ k.transpose(-2, -1)).detach() / 1e3", "layers"),
-    *_each(["encoder"], "no output layer", "return self.lm_head(self.final_norm(x))", "return self.final_norm(x)", "shapes"),
     *_each(["encoder"], "batch and time exchanged", "batch_first=True", "batch_first=False", "shapes"),
     *_each(["encoder"], "a batch norm over the batch", "x = self.dropout(", "x = self.dropout(torch.full((), 1.0) * len(tokens) * ", "steadiness"),
     *_each(["encoder"], "dropout always on", "x = self.dropout(", "x = nn.functional.dropout(", "steadiness"),
     *_each(["encoder"], "no dropout at all", "self.dropout = nn.Dropout(dropout)", "self.dropout, dropout = nn.Identity(), 0.0", "steadiness"),
     *_each(["encoder"], "no mask", "src_mask=future", "src_mask=None", "causality"),
     *_each(["encoder"], "the mask in the first layer only", "x = layer(x, src_mask=future)", "x, future = layer(x, src_mask=future), None", "causality"),
-    *_each(["encoder"], "a mask off by one", ".triu(1)", ".triu(2)", "causality"),
+    *_each(["encoder", "self_attention"], "a mask off by one", ".triu(1)", ".triu(2)", "causality"),
     *_each(["encoder"], "causal whatever is asked", " if self.causal else None", "", "bidirectional"),
     *_each(["encoder"], "no positions", "self.token_embedding(tokens) + self.position_embedding(positions)", "self.token_embedding(tokens) + 0 * self.position_embedding(positions)", "position"),
     *_each(["encoder"], "a layer that nobody calls", "for layer in self.layers:", "for layer in self.layers[:1]:", "layers"),
@@ -511,7 +493,6 @@ MUTANTS = [
     *_each(["self_attention"], "dropout always on", "self.dropout(F.softmax(scores, dim=-1))", "F.dropout(F.softmax(scores, dim=-1), 0.5)", "steadiness"),
     *_each(["self_attention"], "no dropout", "self.dropout(F.softmax(scores, dim=-1))", "F.softmax(scores, dim=-1)", "steadiness"),
     *_each(["self_attention"], "no mask", "scores.masked_fill(future, float(\"-inf\"))", "scores", "causality"),
-    *_each(["self_attention"], "a mask off by one", ".triu(1)", ".triu(2)", "causality"),
     *_each(["self_attention"], "softmax over the queries", "F.softmax(scores, dim=-1)", "F.softmax(scores, dim=-2).nan_to_num()", "causality"),
     *_each(["self_attention"], "no layer for the values", "self.value = nn.Linear(hidden_size, hidden_size)", "self.value = nn.Identity()", "parameters"),
     *_each(["self_attention"], "no scale", " / math.sqrt(C)", "", "logits"),

@@ -1,8 +1,8 @@
-"""The page's lessons, from the lessons' files: python -m tools.page_lessons [--check]
+"""The page's lessons, from the lessons' files: python -m tools.page_lessons
 
 Writes page/lessons/index.json: of each lesson its docstring, formula, drawing of shapes, commands, documented and
 measured losses, and the rows of its diff to the lesson that it starts from, with colours by Pygments (which comes with
-rich). `--check` writes nothing, and exits with 1 if the file is not current.
+rich).
 """
 
 import ast
@@ -11,14 +11,13 @@ import html
 import itertools
 import json
 import re
-import sys
 from pathlib import Path
 
 from common.parser import Parser
 from common.run import run
 from exercises.catalogue import EXERCISES
-from tools.page_models import log_of, losses
-from tools.tables import LESSONS, LOGS
+from tools.page_models import lines, log_of
+from tools.tables import DOCUMENTED, LESSONS
 
 from pygments.lexers import PythonLexer
 
@@ -88,24 +87,21 @@ def rows(before: str, after: str) -> list[dict]:
 def lesson(name: str, parent: str | None) -> dict:
     """All that the page says of a lesson."""
     source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
-    documented = json.loads((LOGS / "documented.json").read_text(encoding="utf-8"))
     exercise = EXERCISES.get(name)
-    number = name[:6].removeprefix("task0")
-    log = None if name == "task08_infinite" else log_of(RUNS.get(name, name))
-    run = log.read_text(encoding="utf-8").removeprefix("$ ").partition("\n")[0].partition(" --save")[0] if log else ""
+    log = "" if name == "task08_infinite" else log_of(RUNS.get(name, name))
     return {
         "name": name,
-        "title": f"Task {number}",
+        "title": f"Task {name[5]}",
         "idea": LESSONS[name],
         "parent": parent,
         "docstring": ast.get_docstring(ast.parse(source)),
         "formula": exercise.formula if exercise else "",
         "shapes": exercise.shapes if exercise else "",
         "commands": [f"python {name}.py"]
-        + [f"python -m check start {name}", f"python -m check my_{name}.py"] * (exercise is not None),
-        "run": run,
-        "log": losses(log) if log else [],
-        "documented": documented.get(name, []),
+        + ([f"python -m check start {name}", f"python -m check my_{name}.py"] if exercise else []),
+        "run": log.partition("\n")[0].removeprefix("$ ").partition(" --save")[0],
+        "log": lines(log),
+        "documented": DOCUMENTED.get(name, []),
         "rows": rows((ROOT / f"{parent}.py").read_text(encoding="utf-8") if parent else "", source),
     }
 
@@ -119,16 +115,10 @@ def made() -> str:
 
 
 def main() -> None:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; say whether it is current")
-    options = parser.parse_args()
-    current = PLACE.exists() and PLACE.read_text(encoding="utf-8") == made()
-    if not current:
-        print(f"{PLACE.relative_to(ROOT)}: {'not current' if options.check else 'written'}")
-    if not (current or options.check):
-        PLACE.parent.mkdir(exist_ok=True)
-        PLACE.write_text(made(), encoding="utf-8")
-    sys.exit(1 if options.check and not current else 0)
+    Parser(description=__doc__).parse_args()
+    PLACE.parent.mkdir(exist_ok=True)
+    PLACE.write_text(made(), encoding="utf-8")
+    print(f"{PLACE.relative_to(ROOT)}: written")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import types
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from common.checkpoint import load
 from common.data import Corpus
@@ -23,7 +24,7 @@ from common.run import UserError, progress, run
 from exercises import build
 from page.export import as_safetensors
 from tools.mutants import MUTANTS
-from tools.tables import LESSONS, LOGS
+from tools.tables import LESSONS, logs, seeds
 
 import torch
 
@@ -68,11 +69,14 @@ def train(name: str, source: str, fault: str = "") -> tuple[list[dict], list[lis
         note(total)
 
     module.__dict__.update(GPT=Watched, training_steps=steps, print_sample=lambda *_: None)
-    before, sys.argv = sys.argv, [f"{name}.py"]
-    with contextlib.redirect_stdout(io.StringIO()) as log:
+    with contextlib.redirect_stdout(io.StringIO()) as log, mock.patch.object(sys, "argv", [f"{name}.py"]):
         module.main()
-    sys.argv = before
-    return states, [[int(step), float(train), float(val)] for step, train, val in LINE.findall(log.getvalue())]
+    return states, lines(log.getvalue())
+
+
+def lines(log: str) -> list[list[float]]:
+    """Step, training and validation loss of each line."""
+    return [[int(step), float(train), float(val)] for step, train, val in LINE.findall(log)]
 
 
 def save(state: dict, path: Path, dtype: torch.dtype = torch.float32) -> dict:
@@ -81,36 +85,23 @@ def save(state: dict, path: Path, dtype: torch.dtype = torch.float32) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size}
 
 
-def log_of(name: str) -> Path:
-    """A lesson's committed log; of several seeds, the first."""
-    return min([*LOGS.glob(f"{name}.txt")] or LOGS.glob(f"{name}_seed*.txt"))
-
-
-def losses(log: Path) -> list[list[float]]:
-    """The lines of a log: step, training loss, validation loss."""
-    return [[int(s), float(a), float(b)] for s, a, b in LINE.findall(log.read_text(encoding="utf-8"))]
+def log_of(name: str) -> str:
+    """The text of a lesson's committed log; of several seeds, the first."""
+    return (logs(f"{name}.txt") or seeds(name))[0]
 
 
 def final(name: str) -> float:
     """The loss that a lesson's log ends with: of the whole validation text if it has that, else of its last line."""
-    log = log_of(name)
-    whole = re.search(r"^Final val loss: ([\d.]+)", log.read_text(encoding="utf-8"), re.MULTILINE)
-    return float(whole[1]) if whole else losses(log)[-1][2]
+    whole = re.search(r"^Final val loss: ([\d.]+)", log_of(name), re.MULTILINE)
+    return float(whole[1]) if whole else lines(log_of(name))[-1][2]
 
 
 def entry(name: str, state: dict, place: dict) -> dict:
     """What index.json says of a lesson's model."""
-    log = losses(log_of(name))
     size = sum(tensor.numel() for tensor in state["model"].values())
     about = {"name": name, "script": f"{name}.py", "idea": LESSONS[name].partition(";")[0], "parameters": size}
-    return about | {
-        "val_loss": final(name),
-        "log": log,
-        "config": state["config"],
-        **place,
-        "snapshots": [],
-        "broken": [],
-    }
+    about |= {"val_loss": final(name), "log": lines(log_of(name)), "config": state["config"]}
+    return about | place | {"snapshots": [], "broken": []}
 
 
 def core() -> list[dict]:
@@ -119,8 +110,8 @@ def core() -> list[dict]:
     found = []
     for name in (f"task0{n}" for n in range(1, 7)):
         states, log = train(name, build.source(name))
-        if abs(log[-1][2] - losses(log_of(name))[-1][2]) > 0.02:
-            raise UserError(f"{name}: ended at {log[-1][2]}, its log at {losses(log_of(name))[-1][2]}")
+        if abs(log[-1][2] - lines(log_of(name))[-1][2]) > 0.02:
+            raise UserError(f"{name}: ended at {log[-1][2]}, its log at {lines(log_of(name))[-1][2]}")
         states = [state | {"vocabulary": vocabulary} for state in states]
         about = entry(name, states[-1], save(states[-1], MODELS / f"{name}.safetensors"))
         for state in states[:-1]:

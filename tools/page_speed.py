@@ -1,4 +1,4 @@
-"""How fast the page is in a real browser: python -m tools.page_speed [--fast]
+"""How fast the page is in a real browser: python -m tools.page_speed
 
 Opens the page in a new chromium (tests/test_page_browser.py says what that needs) and prints when the first character
 of each lesson is there, the longest time between two frames and the longest task while all write.
@@ -37,17 +37,15 @@ requestAnimationFrame(frame);
 
 
 def chromium() -> str:
-    """Where Debian's browser is. Raises UserError if it is missing."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
+    """The path of the browser. Raises UserError if there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         raise UserError("needs a browser: apt-get install chromium")
-    return path
+    return found
 
 
 def main() -> None:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--fast", action="store_true", help="let them write at the fastest speed")
-    options = parser.parse_args()
+    Parser(description=__doc__).parse_args()
     driver = optional("playwright.sync_api", "browser")
     progress.where = "while the page was measured"
     with Server(0) as server, driver.sync_playwright() as playwright:
@@ -56,8 +54,6 @@ def main() -> None:
         page = browser.new_page(bypass_csp=True)
         page.add_init_script(WATCH)
         page.goto(server.address)
-        if options.fast:
-            page.get_by_label("Speed").select_option("fast")
         page.get_by_role("button", name="Write on").wait_for(timeout=120_000)
         seen = page.evaluate("seen")
         version = browser.version

@@ -24,14 +24,8 @@ LOGS = ROOT / "docs" / "logs"
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="a script's name, as task01")
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=whole_number(0),
-        default=[None],
-        metavar="N",
-        help="a run and a log for each of them: docs/logs/TASK_seedN.txt",
-    )
+    each = "a run and a log for each of them: docs/logs/TASK_seedN.txt"
+    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[None], metavar="N", help=each)
     parser.add_argument("--save", type=Path, metavar="DIR", help="a checkpoint of each run, DIR/TASK_seedN.pt")
     parser.add_argument("--name", metavar="NAME", help="of the log, instead of TASK")
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
@@ -44,22 +38,17 @@ def main() -> None:
         name += "" if seed is None else f"_seed{seed}"
         flags = sys.argv[end + 1 :] + ([] if seed is None else ["--seed", str(seed)])
         flags += ["--save", f"{options.save}/{name}.pt"] if options.save else []
-        record(task, flags, _place(task, name))
+        folder = ROOT / "record" / "logs" if task.startswith("record.") else LOGS
+        record(task, flags, folder / f"{name}.txt")
         if options.save:
-            with (_place(task, name)).open("a", encoding="utf-8") as log:
+            with (folder / f"{name}.txt").open("a", encoding="utf-8") as log:
                 log.write(f"\n$ python -m tools.evaluate {flags[-1]}\n{table(Path(flags[-1]))}\n")
-
-
-def _place(task: str, name: str) -> Path:
-    """The log of a run; the record has a folder of its own."""
-    return (ROOT / "record" / "logs" if task.startswith("record.") else LOGS) / f"{name}.txt"
 
 
 def record(task: str, flags: list[str], path: Path) -> None:
     """Run a script and write its log. Ends this process with the script's exit code if that is not 0."""
     progress.where = f"while {path.stem} ran"
-    command = ["-m", task] if "." in task else [f"{task}.py"]
-    command += flags
+    command = [*(["-m", task] if "." in task else [f"{task}.py"]), *flags]
     start = time.perf_counter()
     result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - start

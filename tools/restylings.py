@@ -1,29 +1,9 @@
 """Correct code that looks different from the repository's: the check must pass it."""
 
-from dataclasses import dataclass
-
-from exercises import build
-from tools.changes import RIGHTS, Right
-
-
-@dataclass(frozen=True)
-class Restyling:
-    task: str
-    what: str
-    changes: tuple  # of (old, new); old may be "from … to …" as (first words, last words)
-
-    def text(self):
-        source = build.source(self.task)
-        for old, new in self.changes:
-            if isinstance(old, tuple):
-                start = source.index(old[0])
-                old = source[start : source.index(old[1], start)]
-            assert old in source, f"{self.task}: {self.what}: nothing to change"
-            source = source.replace(old, new)
-        return source
-
+from tools.changes import RIGHTS, Restyling
 
 BODY = ("    scores = q @", "\n\n\nclass SelfAttention")  # of attention()
+OUTPUT = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 LAYER = ("class SelfAttention", "\n\n\nclass")
 
 MULTIHEAD = """class SelfAttention(nn.Module):
@@ -71,7 +51,7 @@ MERGED = """class SelfAttention(nn.Module):
         x = torch.bmm(scores.softmax(dim=-1), v)
         return x.view(B, H, T, D).transpose(1, 2).reshape(B, T, C)"""
 
-RESTYLINGS: list[Restyling | Right] = [
+RESTYLINGS: list[Restyling] = [
     *(Restyling(piece, "a name of one's own", ((old, new),)) for piece, old, new in (
         ("attention", "def causal_mask", "def triangle"),
         ("multi_head_attention", "class MultiHeadCausalSelfAttention", "class Mine"),
@@ -153,14 +133,12 @@ RESTYLINGS: list[Restyling | Right] = [
          "        self.wq, self.wk, self.wv = (nn.Parameter(torch.randn(shape) / 6) for _ in range(3))\n"),
         ("self.key(x), self.query(x), self.value(x)", "x @ self.wk, x @ self.wq, x @ self.wv"),)),
     Restyling("task06", "GPT-2's initialization", (
-        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
-         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        self.apply(self._init)\n\n"
+        (OUTPUT, OUTPUT + "        self.apply(self._init)\n\n"
          "    def _init(self, module):\n"
          "        if isinstance(module, nn.Linear | nn.Embedding):\n            nn.init.normal_(module.weight, std=0.02)\n"
          "        if isinstance(module, nn.Linear) and module.bias is not None:\n            nn.init.zeros_(module.bias)\n"),)),
     Restyling("task03", "GPT-2's initialization", (
-        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
-         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for p in self.parameters():\n"
+        (OUTPUT, OUTPUT + "        for p in self.parameters():\n"
          "            nn.init.normal_(p, std=0.02) if p.ndim > 1 else nn.init.zeros_(p)\n"),)),
     Restyling("task06", "norms first, blocks by name", (
         ("        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))\n        self.final_norm = nn.LayerNorm(config.n_embd)\n",
@@ -183,8 +161,7 @@ RESTYLINGS: list[Restyling | Right] = [
         ("self.output_dropout(self.projection(output))", "self.projection(output)"),
         ("self.weights_dropout(F.softmax(scores, dim=-1))", "F.softmax(scores, dim=-1)"),)),
     *(Restyling(task, "branch ends that begin at zero, as in Fixup", (
-        ("        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n",
-         "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n        for module in self.modules():\n"
+        (OUTPUT, OUTPUT + "        for module in self.modules():\n"
          "            ends = [layer for layer in module.children() if isinstance(layer, nn.Linear)]\n"
          "            if isinstance(module, (nn.Sequential, SelfAttention)) and ends:\n"
          "                nn.init.zeros_(ends[-1].weight)\n"),))

@@ -39,8 +39,8 @@ SCRIPTS = [
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 
 
-def start(script, preset, folder: Path, *flags: str) -> int:
-    """Fork a run of a script, its output added to files of the folder; its process number."""
+def start(script, preset, folder: Path) -> int:
+    """Fork a run of a script that saves at every step, and goes on from run.pt where that is; its process number."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -56,16 +56,9 @@ def start(script, preset, folder: Path, *flags: str) -> int:
 
     checkpoint.save = save_and_tell
     script.parse_options = partial(_parse, preset)
-    sys.argv = [
-        f"{script.__name__}.py",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--data",
-        str(folder / "text.txt"),
-        *flags,
-    ]
+    text, run_file = str(folder / "text.txt"), folder / "run.pt"
+    sys.argv = [f"{script.__name__}.py", "--device", "cpu", "--threads", "1", "--data", text]
+    sys.argv += ["--save", str(run_file), "--save-every", "1", *(["--resume", str(run_file)] * run_file.exists())]
     status = 1
     try:
         run(script.main)
@@ -75,7 +68,6 @@ def start(script, preset, folder: Path, *flags: str) -> int:
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(status)
 
 
@@ -83,27 +75,28 @@ def _parse(preset, description, config, presets=None, add_flags=None):
     return options.parse_options(description, config, {"laptop": preset}, add_flags)
 
 
-def hit(child: int, number: int, after: float) -> None:
-    """Send a run a signal after some seconds, and wait until it has ended."""
-    time.sleep(after)
-    try:
-        os.kill(child, number)
-    finally:
-        os.waitpid(child, 0)
+def stop(child: int, number: int) -> None:
+    """Send a run a signal, and wait until it has ended."""
+    os.kill(child, number)
+    os.waitpid(child, 0)
 
 
-def resume_or_begin(path: Path) -> list[str]:
-    return ["--save", str(path), "--save-every", "1", *(["--resume", str(path)] if path.exists() else [])]
-
-
-def kill(folder: Path, seconds: float) -> str:
-    """One kill; what was wrong afterwards, or nothing."""
-    path, completed = folder / "run.pt", folder / "completed.txt"
+def endless(folder: Path) -> int:
+    """Start the first script, without an end."""
     script, preset = SCRIPTS[0]
-    hit(start(script, preset | {"max_steps": 10**6}, folder, *resume_or_begin(path)), signal.SIGKILL, seconds)
-    if not completed.exists():
-        return "" if not path.exists() else _state(path)
-    newest = int(completed.read_text().split()[-1])
+    return start(script, preset | {"max_steps": 10**6}, folder)
+
+
+def kill(folder: Path) -> str:
+    """One kill, within a second; what was wrong afterwards, or nothing."""
+    path = folder / "run.pt"
+    child = endless(folder)
+    time.sleep(random.uniform(0, 1))
+    stop(child, signal.SIGKILL)
+    saves = completed(folder)
+    if not saves and not path.exists():
+        return ""
+    newest = saves[-1] if saves else 0
     try:
         step = checkpoint.load(path)["step"]
     except checkpoint.UserError as error:
@@ -111,33 +104,25 @@ def kill(folder: Path, seconds: float) -> str:
     return "" if step in (newest, newest + 1) else f"step {step} instead of {newest}"
 
 
-def _state(path: Path) -> str:
-    try:
-        return "" if checkpoint.load(path)["step"] == 1 else "a step that was never completed"
-    except checkpoint.UserError as error:
-        return f"not whole: {error}"
-
-
 def leftovers(folder: Path) -> list[str]:
     """What one more start and one more save leave next to the checkpoint."""
-    path = folder / "run.pt"
-    script, preset = SCRIPTS[0]
-    child = start(script, preset | {"max_steps": 10**6}, folder, *resume_or_begin(path))
-    before = size(folder / "completed.txt")
-    while size(folder / "completed.txt") == before:
+    before = len(completed(folder))
+    child = endless(folder)
+    while len(completed(folder)) == before:
         time.sleep(0.01)
-    os.kill(child, signal.SIGINT)
-    os.waitpid(child, 0)
+    stop(child, signal.SIGINT)
     return sorted(file.name for file in folder.glob(".*"))
 
 
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def completed(folder: Path) -> list[int]:
+    """The steps of the saves that were completed."""
+    path = folder / "completed.txt"
+    return [int(step) for step in path.read_text().split()] if path.exists() else []
 
 
 def finish(script, preset, folder: Path) -> None:
     """Run a script from where it is to its end."""
-    _, status = os.waitpid(start(script, preset, folder, *resume_or_begin(folder / "run.pt")), 0)
+    _, status = os.waitpid(start(script, preset, folder), 0)
     assert status == 0, (folder / "err.txt").read_text()
 
 
@@ -160,19 +145,18 @@ def lines(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def stops(script, preset, folder: Path, count: int, total_seconds: float) -> tuple[int, Counter]:
-    """Stop and resume one run that many times at random moments; how often it was stopped, and by what."""
-    by: Counter = Counter()
+def stops(script, preset, folder: Path, count: int, total_seconds: float) -> Counter[str]:
+    """Stop and resume one run that many times at random moments, unless it ends before; how often, by signal."""
+    by = Counter[str]()
     for _ in range(count):
-        child = start(script, preset, folder, *resume_or_begin(folder / "run.pt"))
+        child = start(script, preset, folder)
         number = random.choice(SIGNALS)
         time.sleep(random.uniform(0, total_seconds / count * 1.5))
         if os.waitpid(child, os.WNOHANG)[0]:
             break  # it had ended
-        os.kill(child, number)
-        os.waitpid(child, 0)
+        stop(child, number)
         by[number.name] += 1
-    return sum(by.values()), by
+    return by
 
 
 def make(folder: Path) -> Path:
@@ -194,11 +178,10 @@ def main() -> None:
         folder = make(home / "kills")
         temporary, wrong = 0, list[str]()
         for _ in range(flags.kills):
-            wrong += filter(None, [kill(folder, random.uniform(0, 1))])
+            wrong += filter(None, [kill(folder)])
             temporary += len(list(folder.glob(".*")))
-        after = leftovers(folder)
-        completed = len((folder / "completed.txt").read_text().split())
-        print(f"{flags.kills} kills, {completed} saves completed: {len(wrong)} files not whole or not the newest")
+        after, saves = leftovers(folder), len(completed(folder))
+        print(f"{flags.kills} kills, {saves} saves completed: {len(wrong)} files not whole or not the newest")
         print(f"temporary files: {temporary} kills left one, and {len(after)} were there after the next save")
         failed = bool(wrong or after)
         for number, (script, preset) in enumerate(SCRIPTS):
@@ -207,30 +190,21 @@ def main() -> None:
             began = time.monotonic()
             finish(script, preset, reference)
             seconds = time.monotonic() - began
-            done, by, runs = 0, Counter[str](), 0
-            unequal = 0
-            while done < share:
+            expected = checkpoint.load(reference / "run.pt")
+            by, runs, unequal = Counter[str](), 0, 0
+            while by.total() < share:
                 folder = make(home / f"stopped {number} {runs}")
-                more, signals = stops(script, preset, folder, min(5, share - done), seconds)
-                if not _ended(folder, preset):
+                by += stops(script, preset, folder, min(5, share - by.total()), seconds)
+                path = folder / "run.pt"
+                if not path.exists() or checkpoint.load(path)["step"] < preset["max_steps"]:
                     finish(script, preset, folder)
-                done, by, runs = done + more, by + signals, runs + 1
-                one, other = (checkpoint.load(place / "run.pt") for place in (reference, folder))
-                unequal += not same(one, other) or lines(reference) != lines(folder)
-            print(
-                f"{script.__name__}: {done} stops of {runs} runs ({_list(by)}): {unequal} runs not bit for bit the same"
-            )
+                runs += 1
+                unequal += not same(expected, checkpoint.load(path)) or lines(reference) != lines(folder)
+            said = ", ".join(f"{count} {name}" for name, count in sorted(by.items()))
+            stopped = f"{by.total()} stops of {runs} runs ({said})"
+            print(f"{script.__name__}: {stopped}: {unequal} runs not bit for bit the same")
             failed |= bool(unequal)
     sys.exit(failed)
-
-
-def _ended(folder: Path, preset: dict) -> bool:
-    path = folder / "run.pt"
-    return path.exists() and checkpoint.load(path)["step"] == preset["max_steps"]
-
-
-def _list(by: Counter) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(by.items()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ NAMES = {  # of the lessons' attributes
     "scale": "factor",
 }
 FUSED = (
-    "self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)\n        k, q, v = heads.chunk(3, dim=-1)"
+    "heads = self.qkv(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, 3D)\n"
+    "        k, q, v = heads.chunk(3, dim=-1)"
 )
 
 
@@ -43,38 +44,29 @@ def renamed(text: str) -> str | None:
     """Other names for the attributes; in a piece, for the local variables."""
     if "class GPT" not in text:
         return _renamed_locals(text)
-    return re.sub(r"\bself\.(\w+)\b(?!\()|\bself\.(\w+)\b", lambda m: _attribute(m[1] or m[2]), text)
-
-
-def _attribute(name: str) -> str:
-    return f"self.{NAMES.get(name, name)}"
+    return re.sub(r"\bself\.(\w+)\b", lambda found: f"self.{NAMES.get(found[1], found[1])}", text)
 
 
 def separate_with_biases(text: str) -> str | None:
     """A layer for each of query, key and value, with biases."""
     if "self.key = nn.Linear" in text:  # task 1
-        return re.sub(
-            r"(self\.(?:key|query|value) = nn\.Linear\(config\.n_embd, config\.head_size), bias=False\)", r"\1)", text
-        )
-    made = re.sub(
-        r"        self\.qkv = nn\.Linear\(config\.n_embd, 3 \* config\.n_embd, bias=False\)[^\n]*\n",
-        "        self.q = nn.Linear(config.n_embd, config.n_embd)\n"
-        "        self.k = nn.Linear(config.n_embd, config.n_embd)\n"
-        "        self.v = nn.Linear(config.n_embd, config.n_embd)\n",
-        text,
-    )
-    if made == text or f"heads = {FUSED}" not in text:
+        layer = r"(self\.(?:key|query|value) = nn\.Linear\(config\.n_embd, config\.head_size), bias=False\)"
+        return re.sub(layer, r"\1)", text)
+    layer = r"        self\.qkv = nn\.Linear\(config\.n_embd, 3 \* config\.n_embd, bias=False\)[^\n]*\n"
+    layers = "".join(f"        self.{name} = nn.Linear(config.n_embd, config.n_embd)\n" for name in "qkv")
+    made = re.sub(layer, layers, text)
+    if made == text or FUSED not in text:
         return None
     split = "(layer(x).view(B, T, self.n_head, -1).transpose(1, 2) for layer in (self.k, self.q, self.v))"
-    return made.replace(f"heads = {FUSED}", f"k, q, v = {split}")
+    return made.replace(FUSED, f"k, q, v = {split}")
 
 
 def merged(text: str) -> str | None:
     """Thirds of one product, heads merged into the batch, torch.bmm."""
-    if f"heads = {FUSED}" not in text or ", self.scale" not in text:
+    if FUSED not in text or ", self.scale" not in text:
         return None
     parts = "(part.view(B, T, self.n_head, -1).transpose(1, 2).flatten(0, 1) for part in self.qkv(x).chunk(3, dim=-1))"
-    text = text.replace(f"heads = {FUSED}", f"q, k, v = {parts}")
+    text = text.replace(FUSED, f"q, k, v = {parts}")
     text = re.sub(r"(x = attention\([^\n]*\))(  # \(B, H, T, D\))", r"\1.unflatten(0, (B, -1))\2", text)
     text = text.replace("q @ k.transpose(-2, -1)", "torch.bmm(q, k.transpose(1, 2))")
     return text.replace("return weights @ v", "return torch.bmm(weights, v)")

@@ -1,21 +1,21 @@
-"""Write the tables of README.md and docs/ from the committed logs: python -m tools.tables [--check]
+"""Write the tables of README.md and docs/ from the committed logs: python -m tools.tables
 
-A table is between `<!-- table: NAME -->` and `<!-- end table -->`. `--check` writes nothing; it names the files
-whose tables are not those of the logs and exits with 1.
+A table is between `<!-- table: NAME -->` and `<!-- end table -->`.
 """
 
 import json
 import re
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from common.parser import Parser
 from common.run import run
+from studies.report import markdown, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
+DOCUMENTED = json.loads((LOGS / "documented.json").read_text(encoding="utf-8"))  # step, training, validation loss
 PAGES = [ROOT / "README.md", ROOT / "record" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- table: ([\w. ]+) -->\n).*?(<!-- end table -->)", re.DOTALL)
 LESSONS = {
@@ -29,7 +29,6 @@ LESSONS = {
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
-
 HEAD = ["command", "products in", "seeds", "whole split", "random batches", "minutes"]
 
 
@@ -42,18 +41,6 @@ def logs(pattern: str) -> list[str]:
 def read(name: str) -> str:
     (log,) = logs(f"{name}.txt")
     return log
-
-
-def markdown(*rows: list[str]) -> str:
-    """Rows of cells, the first of them the header."""
-    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest]) + "\n"
-
-
-def spread(values: list[float], digits: int = 4) -> str:
-    """Mean ± standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def numbers(pattern: str, text: str) -> list[float]:
@@ -89,19 +76,18 @@ def runs(name: str, command: str) -> list[list[str]]:
 
 def lessons() -> str:
     """The nine lessons."""
-    documented = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text())
     rows = [["script", "idea", "documented val loss", "measured", "time"]]
     for name, idea in LESSONS.items():
         script = f"[{name}.py]({name}.py)"
         if name <= "task06":
             log = read(name)
             measured, seconds = numbers(r"avg val loss ([\d.]+)$", log)[-1], numbers(r"^# (\d+) s", log)[0]
-            rows.append([script, idea, f"{documented[name][-1][2]:.4f}", f"{measured:.4f}", f"{seconds:.0f} s"])
+            rows.append([script, idea, f"{DOCUMENTED[name][-1][2]:.4f}", f"{measured:.4f}", f"{seconds:.0f} s"])
         elif name == "task08_infinite":
             rows.append([script, idea, "", "", "at once"])
         else:
             logs = seeds(name)
-            best = f"{min(line[2] for line in documented['task07']):.4f}, on a GPU" if name == "task07" else ""
+            best = f"{min(line[2] for line in DOCUMENTED['task07']):.4f}, on a GPU" if name == "task07" else ""
             rows.append([script, idea, best, final(logs, "random"), f"{minutes(logs)} min"])
     return markdown(*rows)
 
@@ -154,12 +140,6 @@ def gain() -> str:
     runs = re.findall(r"^speedrun_laptop_seed(\d+): (\d+) s .*, (\d+) times", log, re.M)
     rows = [[f"`laptop`, seed {seed}", f"{seconds} s", ratio] for seed, seconds, ratio in runs]
     return markdown(["run", "time", "times as fast"], ["documented, float32", f"{hours} h", "1"], *rows)
-
-
-def mixture() -> str:
-    """Averages of models."""
-    rows = [line for line in read("mixture").splitlines() if line.startswith("|")]
-    return "\n".join(rows) + "\n"
 
 
 def ablation() -> str:
@@ -255,38 +235,16 @@ def step() -> str:
     return markdown(*rows)
 
 
-def generation() -> str:
-    """How fast it can write."""
-    rows = [line for line in read("generation").splitlines() if line.startswith("|")]
-    return "\n".join(rows) + "\n"
-
-
 def documented() -> str:
     """Task 7's documented run on a GPU, next to the documented lines: training and validation loss."""
-    logs = json.loads((ROOT / "docs" / "logs" / "documented.json").read_text(encoding="utf-8"))
-    runs = [parse(read(f"task07_documented_seed{seed}")) for seed in (42, 43, 44)]
+    lines = r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$"
+    runs = [re.findall(lines, read(f"task07_documented_seed{seed}"), re.MULTILINE) for seed in (42, 43, 44)]
+    found = [{int(step): (float(train), float(val)) for step, train, val in run} for run in runs]
     rows = [["Epoch", "documented", "seed 42", "seed 43", "seed 44"]]
-    for line in logs["task07"]:
-        epoch, *losses = line
-        found = [losses, *(run[epoch] for run in runs)]
-        rows.append([str(epoch), *(f"{train:.4f} / {val:.4f}" for train, val in found)])
+    for epoch, *losses in DOCUMENTED["task07"]:
+        cells = [losses, *(run[epoch] for run in found)]
+        rows.append([str(epoch), *(f"{train:.4f} / {val:.4f}" for train, val in cells)])
     return markdown(*rows)
-
-
-def parse(log: str) -> dict[int, list[float]]:
-    """Step → training and validation loss."""
-    lines = re.findall(r"^Epoch (\d+): .*?([\d.]+) .*?([\d.]+)$", log, re.MULTILINE)
-    return {int(step): [float(train), float(val)] for step, train, val in lines}
-
-
-def convergence() -> str:
-    """Ten small models, right and wrong."""
-    return "\n".join(line for line in read("convergence").splitlines() if line.startswith("|")) + "\n"
-
-
-def overlap() -> str:
-    """Sequences side by side, and overlapping."""
-    return "\n".join(line for line in read("overlap").splitlines() if line.startswith("|")) + "\n"
 
 
 def grading() -> str:
@@ -295,56 +253,45 @@ def grading() -> str:
     return markdown(["--jobs 2", "seconds in all", "seconds a file"], *map(list, found))
 
 
-def question(name: str) -> Callable[[], str]:
-    """The n-th table of a question's part of its log: name is "question NAME N"."""
-    _, topic, index = name.split()
-    part = read("questions").split(f"## {topic}\n")[1].split("\n## ")[0]
-    tables = re.findall(r"(?:^\|.*\n)+", part, re.MULTILINE)
-    return lambda: tables[int(index) - 1]
-
-
-def variants(size: str) -> Callable[[], str]:
-    """The changes of task 9, at a size."""
-    part = read("variants").split(f"## {size}\n")[1].split("\n## ")[0]
-    return lambda: "\n".join(line for line in part.splitlines() if line.startswith("|")) + "\n"
+def tables_of(log: str, section: str = "") -> list[str]:
+    """The Markdown tables of a log, or of one of its sections."""
+    text = read(log)
+    if section:
+        text = text.split(f"## {section}\n")[1].split("\n## ")[0]
+    return re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
 
 
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
-        lessons, samples, large, pace, speed, record, gain, mixture, ablation, unhelpful, growth, lstm, words, counts,
-        equal_time, step, generation, convergence, overlap, documented, grading
+        lessons, samples, large, pace, speed, record, gain, ablation, unhelpful, growth, lstm, words, counts,
+        equal_time, step, documented, grading
     )
 }  # fmt: skip
 
 
+def table(name: str) -> str:
+    """The table that a page asks for; those without a function are a log's own."""
+    match name.split():
+        case ["question", topic, number]:
+            return tables_of("questions", topic)[int(number) - 1]
+        case ["variants", size]:
+            return tables_of("variants", size)[0]
+    return TABLES[name]() if name in TABLES else tables_of(name)[0]
+
+
 def current(page: str) -> str:
     """A page with its tables as the logs have them."""
-
-    def made(block: re.Match) -> str:
-        name = block[2]
-        kind, _, rest = name.partition(" ")
-        made_by = {"question": lambda: question(name), "variants": lambda: variants(rest)}.get(kind)
-        table = made_by() if made_by else TABLES[name]
-        return block[1] + table() + block[3]
-
-    return BLOCK.sub(made, page)
+    return BLOCK.sub(lambda block: block[1] + table(block[2]) + block[3], page)
 
 
 def main() -> None:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, and name what is not current")
-    options = parser.parse_args()
-    stale = []
+    Parser(description=__doc__).parse_args()
     for path in PAGES:
         page = path.read_text(encoding="utf-8")
         if page != current(page):
-            stale.append(str(path.relative_to(ROOT)))
-            if not options.check:
-                path.write_text(current(page), encoding="utf-8")
-    for name in stale:
-        print(f"{name}: {'not current' if options.check else 'written'}")
-    sys.exit(1 if stale and options.check else 0)
+            path.write_text(current(page), encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: written")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
 """Check every bug and every correct file, in every style and with several seeds: python -m tools.verdicts
 
 Prints a table of the bugs (the stage that names each, by style) and how many correct files pass. `--seeds 20` repeats
-the correct files with that many seeds, `--only TASK` those of some exercises. `--processes` checks the official files
-in processes, as for a learner, next to `--busy N` busy ones, and prints the seconds; `--forked` does the same as for
---watch and grade.
+the correct files with that many seeds, `--only TASK` those of some exercises. `--forked` checks the official files as
+--watch and grade do, and prints the seconds.
 """
 
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -68,63 +65,37 @@ def right_files(folder: Path, tasks: Collection[str], seeds: int) -> tuple[int, 
     return checked, failed
 
 
-def beside_others(busy: int) -> int:
-    """Check the official files in processes, next to busy ones; print the seconds; how many did not pass."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-    failed = 0
-    try:
-        print(f"| file, next to {busy} busy processes | processor seconds | seconds | |\n|---|---|---|---|")
-        for task in EXERCISES:
-            line = [sys.executable, "-m", "check", task, str(build.official_path(task)), "--official"]
-            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-            result = subprocess.run(line, cwd=build.ROOT, capture_output=True, text=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            failed += result.returncode != 0
-            said = result.stdout.splitlines()[-1] if result.stdout else result.stderr.strip()
-            print(f"| {task} | {seconds:.1f} | {time.perf_counter() - start:.1f} | {said} |", flush=True)
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-    return failed
-
-
 def forked() -> int:
     """Check the official files as --watch and grade do; print the seconds; how many did not pass."""
     failed = 0
     print(f"{describe()}\n")
     print("| file, from a process that has PyTorch | processor seconds | seconds | |\n|---|---|---|---|")
     with Zygote() as zygote:
+
+        def used() -> float:
+            """Processor seconds of this process, of the one that forks and of all that it forked (Linux)."""
+            assert zygote.server is not None
+            return time.process_time() + usage(zygote.server.pid).work
+
         for task in ["task01", *EXERCISES]:  # the first pays for what is imported once
-            before, start = _used(zygote), time.perf_counter()
+            before, start = used(), time.perf_counter()
             status = verdict(list(check(task, build.official_path(task), official_too=True, zygote=zygote)))
             failed += status != "pass"
             seconds = time.perf_counter() - start
-            print(f"| {task} | {_used(zygote) - before:.1f} | {seconds:.1f} | {status} |", flush=True)
+            print(f"| {task} | {used() - before:.1f} | {seconds:.1f} | {status} |", flush=True)
     return failed
-
-
-def _used(zygote: Zygote) -> float:
-    """Processor seconds of this process, of the one that forks and of all that it forked (Linux)."""
-    assert zygote.server is not None
-    return time.process_time() + usage(zygote.server.pid).work
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=EXERCISES, default=EXERCISES, metavar="TASK", help="of these")
-    parser.add_argument("--processes", action="store_true", help="the official files, in processes")
-    parser.add_argument("--busy", type=whole_number(0), default=0, metavar="N", help="busy processes next to them")
     parser.add_argument("--forked", action="store_true", help="the official files, as --watch and grade check them")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if options.forked:
         sys.exit(1 if forked() else 0)
-    if options.processes:
-        sys.exit(1 if beside_others(options.busy) else 0)
     with tempfile.TemporaryDirectory() as name:
         missed = bugs(Path(name), options.only) if options.seeds == 1 else 0
         checked, failed = right_files(Path(name), options.only, options.seeds)

@@ -1,9 +1,11 @@
-"""Record a learner's session with tasks 1 to 3, and one with a change of task 9: python -m tools.walk
+"""Record sessions with tasks 1 to 3 and with a change of task 9, and screens: python -m tools.walk [NAME ...]
 
-Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt and walk_change.txt: each
-command, the contents of the screen, and in parentheses the edits between two commands.
+Works in a fresh copy of the repository, in a new terminal, and writes docs/logs/walk.txt, walk_change.txt and
+screens.txt: each command, the contents of the screen, and in parentheses the edits between two commands. Screens are a
+failure, the table, a watched file, attention and the help, at 60, 80 and 120 columns.
 """
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from functools import partial
 from pathlib import Path
 
 from common.machine import describe
@@ -24,6 +27,16 @@ from exercises.catalogue import TASKS
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 COPIED = ["check", "common", "exercises", "studies", "variants", "docs/logs", "input.txt"]
+WIDTHS = (60, 80, 120)
+SCREENS: dict[str, tuple[tuple[str, str], ...]] = {  # command → what is typed, each after a text
+    "python -m check my_task03.py": (),
+    "python -m check": (),
+    "python -m check --watch my_task03.py": (("hint 1\r\n", "h"), ("About causality", "q")),
+    "python -m check look my_task02.py --seconds 5": (),
+    "python -m check --help": (),
+    "python task03.py --help": (),
+}
+MASKED = 'scores = torch.where(mask, scores, float("-inf"))'
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -51,40 +64,36 @@ def copy_repository(folder: Path) -> None:
 
 def walk(folder: Path):
     """The lines of the recording."""
-    mine = folder / "my_task01.py"
+    show = partial(shown, folder)
 
-    def edit(path: Path, text: str, what: str) -> str:
-        path.write_text(text, encoding="utf-8")
+    def edit(task: str, text: str, what: str) -> str:
+        (folder / f"my_{task}.py").write_text(text, encoding="utf-8")
         return f"\n({what})"
-
-    def show(command: str) -> str:
-        return f"\n$ {command}\n{screen(command, folder)}"
 
     official = {task: build.source(task) for task in ("task01", "task02", "task03")}
     yield show("python -m check").lstrip("\n")
     yield show("python -m check start task01")
     yield show("sed -n 1,24p my_task01.py")
     yield show("python -m check my_task01.py")
-    blind = official["task01"].replace('scores = torch.where(mask, scores, float("-inf"))', "scores = scores")
-    assert blind != official["task01"]
-    yield edit(mine, blind, "attention() is written, and so is the class; the mask is forgotten")
+    blind = changed(official["task01"], MASKED, "scores = scores")
+    yield edit("task01", blind, "attention() is written, and so is the class; the mask is forgotten")
     yield show("python -m check 1")
     yield show("python -m check task01 --hint 2")
-    yield edit(mine, renamed(official["task01"]), "the mask is there")
+    yield edit("task01", renamed(official["task01"]), "the mask is there")
     yield show("python -m check 1")
     yield show("python -m check run 1")
     yield show("python -m check look 1 --seconds 5")
     yield show("python -m check start task02 --mine")
     yield show("sed -n 20,28p my_task02.py")
-    one_head = renamed(official["task02"]).replace("view(B, T, self.n_head, -1).transpose(1, 2)", WRONG_CUT)
-    assert one_head != renamed(official["task02"])
-    yield edit(folder / "my_task02.py", one_head, "heads are cut with view alone")
+    two = renamed(official["task02"])
+    one_head = changed(two, "view(B, T, self.n_head, -1).transpose(1, 2)", "view(B, self.n_head, T, -1)")
+    yield edit("task02", one_head, "heads are cut with view alone")
     yield show("python -m check 2")
-    yield edit(folder / "my_task02.py", renamed(official["task02"]), "first view, then transpose")
+    yield edit("task02", two, "first view, then transpose")
     yield show("python -m check 2")
     yield show("python -m check")
     yield show("python -m check start task03 --mine")
-    yield edit(folder / "my_task03.py", renamed(official["task03"]), "the new class is written, and GPT uses it")
+    yield edit("task03", renamed(official["task03"]), "the new class is written, and GPT uses it")
     yield show("python -m check my_task03.py")
     yield show("python -m check my_task03.py --compare | head -20")
     yield show("python -m check")
@@ -92,18 +101,14 @@ def walk(folder: Path):
 
 def walk_change(folder: Path):
     """The lines of the recording of SwiGLU: first alone, then as task 9."""
-    mine, written = folder / "my_swiglu.py", renamed(build.source("swiglu")).replace("self.narrow", "self.down_proj")
-    product = "F.silu(self.gate(x)) * self.widen(x)"
-    assert product in written
-
-    def show(command: str) -> str:
-        return f"\n$ {command}\n{screen(command, folder)}"
-
+    show, mine = partial(shown, folder), folder / "my_swiglu.py"
+    written = renamed(build.source("swiglu")).replace("self.narrow", "self.down_proj")
     yield show("python -m check start swiglu").lstrip("\n")
     yield show("sed -n 1,20p my_swiglu.py")
     yield show("python -m check my_swiglu.py")
     yield show("python -m check swiglu --hint 1")
-    mine.write_text(written.replace(product, "F.silu(self.gate(x)) + self.widen(x)"), encoding="utf-8")
+    product = "F.silu(self.gate(x)) * self.widen(x)"
+    mine.write_text(changed(written, product, product.replace("*", "+")), encoding="utf-8")
     yield "\n(the class is written; the two meet in a sum)"
     yield show("python -m check my_swiglu.py")
     mine.write_text(written, encoding="utf-8")
@@ -112,15 +117,35 @@ def walk_change(folder: Path):
     yield show("cp my_swiglu.py my_task09.py")
     yield show("python -m check task09 my_task09.py")
     capped = "* scale\n    scores = 5 * torch.tanh(scores / 5)  # (…, T, T)"
-    other = build.source("task09_rope").replace("* scale  # (…, T, T)", capped)
+    other = changed(build.source("task09_rope"), "* scale  # (…, T, T)", capped)
     mine.with_name("my_task09.py").write_text(other, encoding="utf-8")
     yield "\n(another change, of which the check knows nothing: scores of at most 5)"
     yield show("python -m check task09 my_task09.py")
     yield show("python -m check run 9 --steps 20")
 
 
-WALKS = {"walk": walk, "walk_change": walk_change}
-WRONG_CUT = "view(B, self.n_head, T, -1)"
+def shown(folder: Path, command: str) -> str:
+    """A command and its screen."""
+    return f"\n$ {command}\n{screen(command, folder)}"
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text, old
+    return text.replace(old, new)
+
+
+def screens(folder: Path, widths: tuple[int, ...] = WIDTHS):
+    """The lines of all screens of some widths."""
+    for width in widths:
+        (folder / ".check.json").unlink(missing_ok=True)
+        blind = changed(build.source("task03"), MASKED, "scores = scores")
+        (folder / "my_task02.py").write_text(renamed(build.source("task02")), encoding="utf-8")
+        (folder / "my_task03.py").write_text(blind, encoding="utf-8")
+        for command, keys in SCREENS.items():
+            yield f"== {width} columns: $ {command}\n\n{screen(command, folder, width, keys)}\n"
+
+
+WALKS = {"walk": walk, "walk_change": walk_change, "screens": screens}
 
 
 def renamed(text: str) -> str:
@@ -148,22 +173,16 @@ def screen(command: str, folder: Path, columns: int = 100, keys: tuple[tuple[str
     )
     os.close(slave)
     before = shown = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # what Linux says at the end
-            break
-        if not part:
-            break
-        shown += part
-        if keys and keys[0][0].encode() in shown:
-            (_, key), *rest = keys
-            keys, before, shown = tuple(rest), before + shown, b""
-            os.write(master, key.encode())
-    shown = before + shown
+    with contextlib.suppress(OSError):  # what Linux says at the end
+        while part := os.read(master, 65536):
+            shown += part
+            if keys and keys[0][0].encode() in shown:
+                (_, key), *rest = keys
+                keys, before, shown = tuple(rest), before + shown, b""
+                os.write(master, key.encode())
     os.close(master)
     process.wait()
-    text = shown.decode("utf-8", "replace").replace("\r\n", "\n")
+    text = (before + shown).decode("utf-8", "replace").replace("\r\n", "\n")
     lines = [line.rpartition("\r")[2] for line in text.split("\n")]
     return "\n".join(CODES.sub("", line).rstrip() for line in lines).rstrip("\n")
 

@@ -8,7 +8,6 @@ nothing else should use the processor then. python -m variants.summary --from DI
 """
 
 import contextlib
-import functools
 import importlib
 import itertools
 import json
@@ -17,11 +16,10 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from common.config import LAPTOP
 from common.data import Corpus
@@ -29,9 +27,10 @@ from common.files import replace as put
 from common.machine import describe
 from common.mode import evaluation_mode
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, path, whole_number
+from common.parser import Parser, path
 from common.run import progress, run
 from studies import setup
+from studies.report import add_number, add_seeds
 
 import torch
 from torch.nn import functional as F
@@ -103,7 +102,7 @@ def measured(name: str, size: str, seed: int, steps: int) -> dict:
     found = {"name": name, "size": size, "seed": seed, "steps": config.max_steps, "config": asdict(config)}
     quarters = [statistics.mean(part.tolist()) for part in torch.tensor(by_place).chunk(4)]
     found |= {"loss": statistics.mean(by_place), "quarters": quarters, "seconds": round(seconds, 1)}
-    found |= {"parameters": sum(p.numel() for p in training.model.parameters()), "cache": cache_bytes(config)}
+    found |= {"parameters": setup.parameters(training.model), "cache": cache_bytes(config)}
     found |= {"largest_score": largest, "first_weight": first}
     if name != "learned_positions":  # its table has no rows for later positions
         twice = replace(config, block_size=2 * config.block_size)
@@ -139,21 +138,18 @@ def watched(model: Any) -> Iterator[list[tuple[float, float]]]:
     """Inside, each call of attention() adds its largest score, and the mean weight of later positions on the first."""
     seen: list[tuple[float, float]] = []
     modules: list[Any] = [sys.modules[name] for name in {type(block.attention).__module__ for block in model.blocks}]
-    kept = {module: module.attention for module in modules}
+    attention = modules[0].attention
 
     def watching(q, k, v, mask, scale, dropout):
         table = q @ k.mT * scale
         table = torch.where(mask, table, float("-inf")) if mask.dtype == torch.bool else table + mask  # (B, H, T, T)
         seen.append((float(table.max()), float(F.softmax(table.float(), dim=-1)[..., 1:, 0].mean())))
-        return next(iter(kept.values()))(q, k, v, mask, scale, dropout)
+        return attention(q, k, v, mask, scale, dropout)
 
-    for module in kept:
-        module.attention = watching
-    try:
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(mock.patch.object(module, "attention", watching))
         yield seen
-    finally:
-        for module, attention in kept.items():
-            module.attention = attention
 
 
 def cache_bytes(config: Any) -> int:
@@ -173,10 +169,8 @@ def seconds_a_step(names: list[str], size: str) -> dict:
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number, (name, training) in itertools.product(range(ROUNDS), models.items()):
         progress.where = f"in round {number + 1} of {ROUNDS}"
-        start = time.perf_counter()
-        for step in range(TIMED):
-            training.step(corpus, step)
-        taken[name] += [(time.perf_counter() - start) / TIMED] * (number > 0)  # the first warms up
+        times = setup.step_seconds(training, corpus, range(TIMED))
+        taken[name] += [statistics.mean(times)] * (number > 0)  # the first warms up
     medians = {name: statistics.median(each) for name, each in taken.items()}
     return {"size": size, "seconds": medians, "machine": describe()}
 
@@ -188,22 +182,13 @@ def write(place: Path, found: dict) -> None:
     put(partial, place)
 
 
-def one(name: str, seed: int, size: str, steps: int, into: Path) -> str:
-    """Train one model and write its file; a line about it."""
-    torch.set_num_threads(1)
-    found = measured(name, size, seed, steps)
-    write(into / f"{size}-{name}-{seed}.json", found)
-    return f"{size} {name} {seed}: {found['loss']:.4f} after {found['steps']} steps"
-
-
 def main() -> None:
     parser = Parser(prog="python -m variants.measure", description=__doc__)
     parser.add_argument("--into", type=path, required=True, metavar="DIR", help="the folder of the runs' files")
     parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME", help=", ".join(RUNS))
     parser.add_argument("--size", choices=SIZES, default="small", help="(default: %(default)s)")
-    parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=[42, 43, 44], metavar="N")
-    parser.add_argument("--steps", type=whole_number(1), default=STEPS, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--jobs", type=whole_number(1), default=1, metavar="N", help="processes, of one thread each")
+    add_seeds(parser, 42, 43, 44)
+    add_number(parser, "--steps", STEPS)
     parser.add_argument("--seconds", action="store_true", help="measure the seconds a step, and train nothing")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
@@ -211,12 +196,12 @@ def main() -> None:
     if options.seconds:
         write(options.into / f"{options.size}-seconds.json", seconds_a_step(options.only, options.size))
         return
-    todo = [(name, seed) for seed in options.seeds for name in options.only]
-    todo = [each for each in todo if not (options.into / f"{options.size}-{each[0]}-{each[1]}.json").exists()]
-    train = functools.partial(one, size=options.size, steps=options.steps, into=options.into)
-    pool = ProcessPoolExecutor(options.jobs, get_context("spawn")) if options.jobs > 1 else None
-    for said in (pool.map if pool else map)(train, *zip(*todo, strict=True)) if todo else ():
-        print(said, flush=True)
+    for seed, name in itertools.product(options.seeds, options.only):
+        place = options.into / f"{options.size}-{name}-{seed}.json"
+        if not place.exists():
+            found = measured(name, options.size, seed, options.steps)
+            write(place, found)
+            print(f"{options.size} {name} {seed}: {found['loss']:.4f} after {found['steps']} steps", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 
 from common.parser import Parser, path
 from common.run import UserError, run
+from studies.report import markdown, spread
 from tools import tables
 from variants.measure import RUNS, SIZES, STEPS
 
@@ -55,15 +55,15 @@ class Size:
         if slope is None or not self.of(name) or not {"task09", name} <= self.seconds.keys():
             return ""
         change = slope * math.log(self.seconds["task09"] / self.seconds[name])
-        return tables.spread([loss + change for loss in self.of(name)])
+        return spread([loss + change for loss in self.of(name)])
 
 
 def verdict(differences: list[float]) -> str:
     """Whether a change helps beyond twice the spread of its difference to task 9."""
     if len(differences) < 2:
         return "one seed" if differences else "not measured"
-    mean, spread = statistics.mean(differences), statistics.stdev(differences)
-    said = "within the spread" if abs(mean) <= 2 * spread else "helps" if mean < 0 else "does not help: worse"
+    mean, deviation = statistics.mean(differences), statistics.stdev(differences)
+    said = "within the spread" if abs(mean) <= 2 * deviation else "helps" if mean < 0 else "does not help: worse"
     return said + f" ({len(differences)} seeds)" * (len(differences) < len(SEEDS))
 
 
@@ -77,49 +77,42 @@ def next_to(size: Size, name: str) -> str:
     def both(key: str, form: str) -> str:
         return f"{mean(key):{form}}, task 9 {mean(key, 'task09'):{form}}"
 
-    def worth() -> str:
-        slope = size.slope("wider", math.log(mean("parameters", "wider") / mean("parameters", "task09")))
-        if not slope:
-            return ""
-        wanted = mean("parameters", "task09") * math.exp(statistics.mean(size.differences(name)) / slope)
-        return f"task 9 would need about {wanted / 1e6:.2g} million parameters for this loss"
-
-    def distance() -> str:
-        last = [statistics.mean(each[3] for each in size.of(of, "quarters")) for of in (name, "task09")]
-        return f"loss of each block's last quarter {last[0]:.4f}, task 9 {last[1]:.4f}"
-
-    def beyond() -> str:
-        return f"past the trained length {both('beyond', '.4f')}, learned positions: none"
-
-    def steps() -> str:
-        shorter = mean("loss", "convolutions_shorter")
-        each = (shorter - mean("loss")) / math.log(RUNS["convolutions_shorter"].steps)
-        wanted = STEPS * math.exp((mean("loss", "task09") - mean("loss")) / each)
-        return f"task 9's loss after about {wanted:.0f} steps; after {0.7 * STEPS:.0f}: {shorter:.4f}"
-
-    said: dict[str, Callable[[], str]] = {
-        "qk_norm": lambda: f"largest score {both('largest_score', '.1f')}",
-        "grouped_queries": lambda: (
-            f"{mean('cache') / 256:,.0f} bytes of cache a character, task 9 {mean('cache', 'task09') / 256:,.0f}"
-        ),
-        "sliding_window": distance,
-        "gate": lambda: f"weight on the first position {both('first_weight', '.3f')}",
-        "value_residual": worth,
-        "convolutions": steps,
-        "alibi": beyond,
-    }
-    return said[name]() if name in said and size.of(name) and size.of("task09") else ""
+    if not (size.of(name) and size.of("task09")):
+        return ""
+    match name:
+        case "qk_norm":
+            return f"largest score {both('largest_score', '.1f')}"
+        case "grouped_queries":
+            ours, theirs = (mean("cache", of) / 256 for of in (name, "task09"))
+            return f"{ours:,.0f} bytes of cache a character, task 9 {theirs:,.0f}"
+        case "sliding_window":
+            last = [statistics.mean(each[3] for each in size.of(of, "quarters")) for of in (name, "task09")]
+            return f"loss of each block's last quarter {last[0]:.4f}, task 9 {last[1]:.4f}"
+        case "gate":
+            return f"weight on the first position {both('first_weight', '.3f')}"
+        case "value_residual":
+            slope = size.slope("wider", math.log(mean("parameters", "wider") / mean("parameters", "task09")))
+            if slope:
+                wanted = mean("parameters", "task09") * math.exp(statistics.mean(size.differences(name)) / slope)
+                return f"task 9 would need about {wanted / 1e6:.2g} million parameters for this loss"
+        case "convolutions":
+            shorter = mean("loss", "convolutions_shorter")
+            each = (shorter - mean("loss")) / math.log(RUNS["convolutions_shorter"].steps)
+            wanted = STEPS * math.exp((mean("loss", "task09") - mean("loss")) / each)
+            return f"task 9's loss after about {wanted:.0f} steps; after {0.7 * STEPS:.0f}: {shorter:.4f}"
+        case "alibi":
+            return f"past the trained length {both('beyond', '.4f')}, learned positions: none"
+    return ""
 
 
 def row(size: Size, name: str) -> list[str]:
     """A line of the table."""
     found, change = size.of(name), size.differences(name)
-    cells = [name, tables.spread(found) if found else ""]
-    cells += [tables.spread(change) if change and name != "task09" else "", size.at_equal_seconds(name)]
+    cells = [name, spread(found) if found else ""]
+    cells += [spread(change) if change and name != "task09" else "", size.at_equal_seconds(name)]
     cells += [f"{1000 * size.seconds[name]:.0f}" if name in size.seconds else ""]
-    cells += [
-        f"{size.of(name, key)[0] // part:,}" if found else "" for key, part in (("parameters", 1), ("cache", 1024))
-    ]
+    for key, part in (("parameters", 1), ("cache", 1024)):
+        cells.append(f"{size.of(name, key)[0] // part:,}" if found else "")
     text = next_to(size, name)
     return [*cells, "" if "nan" in text else text, "" if name == "task09" else verdict(change)]
 
@@ -127,7 +120,7 @@ def row(size: Size, name: str) -> list[str]:
 def report(size: Size) -> list[str]:
     """The table of a size, what fills its gaps, what helps and what does not."""
     names = [name for name in RUNS if name not in HELPERS]
-    lines = [f"## {size.size}", "", *tables.markdown(HEAD, *(row(size, name) for name in names)).splitlines(), ""]
+    lines = [f"## {size.size}", "", *markdown(HEAD, *(row(size, name) for name in names)).splitlines(), ""]
     missing = {seed: [name for name in RUNS if (name, seed) not in size.runs] for seed in SEEDS}
     command = f"python -m variants.measure --into DIR --size {size.size}"
     for seed, absent in missing.items():

@@ -58,11 +58,9 @@ class Cache:
             x = x + self.positions[new]  # (T, C)
         for block, keys, values in zip(self.blocks, self.keys, self.values, strict=True):
             norm, qkv, projection, second_norm, widen, narrow = block
-            kqv = qkv(norm(x)).view(T, self.n_head, 3, -1).permute(2, 1, 0, 3)  # (3, H, T, D)
-            k, q = (
-                kqv[:2] if self.positions is not None else turn(kqv[:2], self.cos[new], self.sin[new])
-            )  # (H, T, D) each
-            keys[:, new], values[:, new] = k, kqv[2]
+            kq, v = qkv(norm(x)).view(T, self.n_head, 3, -1).permute(2, 1, 0, 3).split((2, 1))  # (2 or 1, H, T, D)
+            k, q = kq if self.positions is not None else turn(kq, self.cos[new], self.sin[new])  # (H, T, D) each
+            keys[:, new], values[:, new] = k, v[0]
             past = keys[None, :, seen], values[None, :, seen]  # (1, H, length, D) each
             y = F.scaled_dot_product_attention(q[None], *past, mask, scale=self.scale)[0]  # (H, T, D)
             x = x + projection(y.transpose(0, 1).reshape(T, -1))  # (T, C)

@@ -20,16 +20,11 @@ def uncached(model, tokens: torch.Tensor, temperature: float = 1.0) -> Iterator[
         yield token
 
 
-def lesson(model, config) -> task08.GPT:
-    """Task 8's model, which has a cache, with the weights of a model of task 7."""
-    twin = task08.GPT(task08.Config(**asdict(config)), model.token_embedding.num_embeddings)
-    twin.load_state_dict(model.state_dict())
-    return twin.eval()
-
-
 def cached(model, config, tokens: torch.Tensor, temperature: float = 1.0) -> Iterator[torch.Tensor]:
     """The same text, up to the end of the block, with task 8's cache. The model is task 7's, of this config."""
-    return lesson(model, config).generate(tokens, temperature)
+    twin = task08.GPT(task08.Config(**asdict(config)), model.token_embedding.num_embeddings)
+    twin.load_state_dict(model.state_dict())
+    return twin.eval().generate(tokens, temperature)
 
 
 def seconds_a_token(tokens: Iterator, n: int) -> float:

@@ -12,14 +12,14 @@ import task01
 from common.data import Corpus
 from common.machine import describe
 from common.options import DEFAULT_TEXT
-from common.parser import Parser, whole_number
+from common.parser import Parser
 from common.progress import hint
 from common.run import UserError, progress, run
 from studies.questions.differences import differences
 from studies.questions.recurrence import recurrence
 from studies.questions.skips import skips
 from studies.questions.weights import weights
-from studies.report import add_seed, pyplot
+from studies.report import add_number, add_seed, pyplot
 
 import torch
 
@@ -28,17 +28,10 @@ ANSWERS = {answer.__name__: answer for answer in (recurrence, weights, differenc
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "questions", nargs="*", metavar="QUESTION", help=f"{', '.join(ANSWERS)} (default: all, in this order)"
-    )
+    said = f"{', '.join(ANSWERS)} (default: all, in this order)"
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=said)
     add_seed(parser)
-    parser.add_argument(
-        "--steps",
-        type=whole_number(1),
-        default=1500,
-        metavar="N",
-        help="of the short trainings (default: %(default)s)",
-    )
+    add_number(parser, "--steps", 1500, "of the short trainings")
     parser.add_argument("--no-pictures", action="store_true", help="print only")
     options = parser.parse_args()
     draw = None if options.no_pictures else pyplot()

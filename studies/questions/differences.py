@@ -51,12 +51,12 @@ def exchange(model, corpus, part):
     """Validation losses with this part of two blocks exchanged, for each pair of blocks."""
     losses = []
     for one, other in itertools.combinations(range(len(model.blocks)), 2):
-        other_model = copy.deepcopy(model)
-        first, second = other_model.blocks[one], other_model.blocks[other]
+        exchanged = copy.deepcopy(model)
+        first, second = exchanged.blocks[one], exchanged.blocks[other]
         ours, theirs = getattr(first, part), getattr(second, part)
         setattr(first, part, theirs)
         setattr(second, part, ours)
-        losses.append(score_split(other_model, corpus, "val").nats)
+        losses.append(score_split(exchanged, corpus, "val").nats)
     return losses
 
 
@@ -73,10 +73,10 @@ def differences(corpus, options, draw):
         losses.append(score_split(one, corpus, "val").nats)
         sizes.append(sum(p.numel() for p in one.parameters()))
 
-    def among(part: str) -> str:
-        swapped = exchange(model, corpus, part)
-        return f"{min(swapped):.3f} to {max(swapped):.3f}"
-
+    swapped = {}
+    for part in ("attention", "feed_forward"):
+        found = exchange(model, corpus, part)
+        swapped[part] = f"{min(found):.3f} to {max(found):.3f}"
     after = similarity(dense(model), config.n_head)
     table(
         ["mean \\|cosine\\| of dense layers", "two blocks", "two heads of a block"],
@@ -87,8 +87,8 @@ def differences(corpus, options, draw):
         ["task 6", "parameters", "validation loss"],
         ["three blocks", f"{sizes[0]:,}", f"{losses[0]:.3f}"],
         ["one block three times", f"{sizes[1]:,}", f"{losses[1]:.3f}"],
-        ["three blocks, attention of two exchanged", f"{sizes[0]:,}", among("attention")],
-        ["three blocks, feed_forward of two exchanged", f"{sizes[0]:,}", among("feed_forward")],
+        ["three blocks, attention of two exchanged", f"{sizes[0]:,}", swapped["attention"]],
+        ["three blocks, feed_forward of two exchanged", f"{sizes[0]:,}", swapped["feed_forward"]],
     )
     maps = head_maps(model, corpus)  # (n_layer, H, T)
     mean_distance = (maps * torch.arange(maps.shape[-1])).sum(dim=-1)

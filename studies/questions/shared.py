@@ -1,15 +1,15 @@
 """What the four questions share: a short training, tables, and where pictures go."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import task06
 from common.data import Corpus
+from studies.report import DOCS, markdown
 
 import torch
 from torch.nn import functional as F
 
-IMAGES = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+IMAGES = DOCS / "images"
 # Okabe and Ito's colours, told apart by colour-blind readers too: https://jfly.uni-koeln.de/color/
 COLOURS = ["#999999", "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00"]
 
@@ -30,8 +30,4 @@ def learn(model, corpus: Corpus, steps: int, watch: Callable[[], None] | None = 
 
 def table(*rows) -> None:
     """Rows of cells, the first of them the header, as Markdown."""
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row) + " |")
-        if not number:
-            print("|" + "---|" * len(row))
-    print(flush=True)
+    print(markdown(*([cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row] for row in rows)), flush=True)

@@ -50,13 +50,14 @@ def follow(model, corpus, steps):
 def skips(corpus, options, draw):
     steps = min(200, options.steps)
     found = {}
-    for name, build in (
-        ("task 4", lambda: task04.GPT(task04.Config(), len(corpus.vocabulary))),
-        ("task 5 without skips", lambda: unskip(task05.GPT(task05.Config(), len(corpus.vocabulary)))),
-        ("task 5", lambda: task05.GPT(task05.Config(), len(corpus.vocabulary))),
+    for name, lesson, change in (
+        ("task 4", task04, lambda model: model),
+        ("task 5 without skips", task05, unskip),
+        ("task 5", task05, lambda model: model),
     ):
         torch.manual_seed(options.seed)
-        found[name] = follow(build(), corpus, steps)
+        model = change(lesson.GPT(lesson.Config(), len(corpus.vocabulary)))
+        found[name] = follow(model, corpus, steps)
     table(
         ["gradient norm at the start", "block 1", "block 2", "block 3", f"validation loss after {steps} steps"],
         *([name, *norms[0], f"{loss:.3f}"] for name, (norms, loss) in found.items()),

@@ -18,6 +18,8 @@ SCORES = {
     "none: all alike": lambda layer, q, k: 0 * (q @ k.mT),
 }
 
+WIDTHS = (4, 16, 64, 256)
+
 
 class Scored(task01.SelfAttention):
     """Task 1's layer with another score function; its weights are kept."""
@@ -34,14 +36,12 @@ class Scored(task01.SelfAttention):
         return self.weights @ self.value(x)  # (B, T, D)
 
 
-def saturation(scaled, widths=(4, 16, 64, 256)):
+def saturation(scaled):
     """The largest of eight weights, on average, for random queries and keys of each width."""
-    found = []
-    for width in widths:
+    for width in WIDTHS:
         q, k = torch.randn(2, 2000, 8, width)
         scores = q[:, :1] @ k.mT * (width**-0.5 if scaled else 1)
-        found.append(F.softmax(scores, dim=-1).amax(dim=-1).mean().item())
-    return widths, found
+        yield f"{F.softmax(scores, dim=-1).amax(dim=-1).mean().item():.2f}"
 
 
 def compare_scores(corpus, steps, seed):
@@ -72,11 +72,10 @@ def weights(corpus, options, draw):
         ["x", "q", "k", "v", "q kᵀ", "output"],
         [str(tuple(part.shape)) for part in (x, q, k, v, q @ k.mT, layer(x))],
     )
-    widths, plain = saturation(scaled=False)
     table(
-        ["width D", *map(str, widths)],
-        ["largest of 8 weights, q kᵀ", *(f"{value:.2f}" for value in plain)],
-        ["largest of 8 weights, q kᵀ / √D", *(f"{value:.2f}" for value in saturation(scaled=True)[1])],
+        ["width D", *map(str, WIDTHS)],
+        ["largest of 8 weights, q kᵀ", *saturation(scaled=False)],
+        ["largest of 8 weights, q kᵀ / √D", *saturation(scaled=True)],
     )
     found = compare_scores(corpus, options.steps, options.seed)
     table(
