@@ -91,10 +91,7 @@ EVERYTHING = {  # what it is: the files, and the students with the tasks that ar
         {f"HW 3_{name}_attempt_2026-11-26-10-00-0{n}_my_task03.py": FILE for name in ("ann", "bo") for n in (1, 2)},
         {("ann", "", "task03"), ("bo", "", "task03")},
     ),
-    "Canvas, anonymous": (
-        {"anon_aB3xY_late_88_my_task03.py": FILE},
-        {("Participant aB3xY", "aB3xY", "task03")},
-    ),
+    "Canvas, anonymous": ({"anon_aB3xY_late_88_my_task03.py": FILE}, {("Participant aB3xY", "aB3xY", "task03")}),
     "a clone with one own file": (
         CLONE | {"anna/course/my_task05.py": FILE, "anna/course/task02.py": FILE},
         {("anna", "", "task05"), ("anna", "", "task02")},

@@ -20,12 +20,7 @@ import pytest
 import torch
 
 STEPS = [*itertools.pairwise([*CORE, "task07", "task09_rope"]), ("task07", "task08_infinite")]
-MOST_CHANGED_LINES = {
-    "task02": 41,
-    "task07": 65,
-    "task09_rope": 35,
-    "task08_infinite": 70,
-}  # else 30
+MOST_CHANGED_LINES = {"task02": 41, "task07": 65, "task09_rope": 35, "task08_infinite": 70}  # else 30
 
 # What each step may change; every other definition that two neighbours share is the same, to the letter.
 CHANGED = {

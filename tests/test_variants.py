@@ -181,8 +181,7 @@ NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))],
+    "changes", [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))]
 )
 def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
     results = checked(tmp_path, edited(*changes))
