@@ -65,12 +65,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the backg
 
 FAMILIES = {  # tests of many cases of a second and more: how many of them are not slow
     "test_a_literal_file_passes_or_is_told_why_not": 6,
-    "test_faults_are_named": 2,
-    "test_faults_of_the_attention_are_named": 2,
-    "test_faults_of_the_encoder_are_named": 2,
-    "test_faults_of_each_step_are_named": 2,
-    "test_the_lectures_solution_passes": 2,
-    "test_pieces_and_what_is_put_together_from_them_pass": 2,
+    "test_a_fault_in_a_literal_file_is_named": 6,
     "test_known_bugs_alone_and_in_pairs_are_named": 2,
     "test_what_is_nearly_right_is_named": 2,
     "test_a_planted_mistake_is_led_to": 2,

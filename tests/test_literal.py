@@ -1,4 +1,7 @@
-"""Homeworks written literally (tests/cases/literal): each passes, or is told what its author expects to be told."""
+"""Homeworks written literally (tests/cases/literal): each passes, or is told what its author expects to be told.
+
+Faults in them are named, too.
+"""
 
 import json
 import re
@@ -47,6 +50,43 @@ def test_a_literal_file_passes_or_is_told_why_not(file, piece, tmp_path, monkeyp
         assert found.stage == told[0] and told[1] in f"{found.got} {found.what} {found.hint} {found.detail}", found
     else:
         assert found is None, found
+
+
+ATTENTION, ENCODER = "000/modeling_attention.py", "000/transformer_lm/modeling_transformer.py"
+STEPS = "004/src/model/attention/impl.py"
+FAULTS = [  # file, piece, old, new, stage; tools/mutants.py has the faults that look the same in any form
+    (ATTENTION, "multi_head_attention", "self.mix(out)", "out", "logits"),
+    (ATTENTION, "multi_head_attention", "diagonal=1", "diagonal=0", "steadiness"),
+    (ATTENTION, "multi_head_attention", "if self.causal:", "if True:", "bidirectional"),
+    (ENCODER, "encoder", "embeddings(positions)", "embeddings(input_ids % 7)", "position"),
+    (ENCODER, "encoder", "x = layer(x)", "x = self.layers[0](x)", "layers"),
+    ("001/homework.py", "multi_head_attention", "dropout1(F.softmax(scores, dim=-1))",
+     "dropout1(scores).softmax(-1)", "steadiness"),
+    ("001/homework.py", "gpt", "return logits, loss", "return loss", "shapes"),
+    ("001/homework.py", "schedule", "return min_lr + coeff", "return coeff", "rise"),
+    ("002/config/task02.py", "task02", "[Head(config) for _ in range(config.n_head)]", "[Head(config)] * 4",
+     "parameters"),
+    ("002/config/task02.py", "task02", "torch.cat([head(x) for head in self.heads], dim=-1)",
+     "sum(head(x) for head in self.heads).repeat(1, 1, len(self.heads))", "logits"),
+    ("003/attention_QKV_mask_none.py", "attention", "masked_fill(mask == 0, float(\"-inf\"))", "tril(1)", "causality"),
+    ("003/transformer.py", "positions", "(-math.log(10000.0) / C)", "(math.log(10000.0) / C)", "formula"),
+    ("003/transformer.py", "transformer", "self.W_O(out", "self.W_O(out.detach()", "layers"),
+    (STEPS, "multi_head_attention", "q = self.query(x)", "q = self.key(x) + 0 * self.query(x)", "logits"),
+    (STEPS, "multi_head_attention", "v = self.value(x)", "v = x + 0 * self.value(x)", "logits"),
+    (STEPS, "multi_head_attention", "k = k.reshape(", "k = k.transpose(1, 2).reshape(", "causality"),
+    (STEPS, "multi_head_attention", "torch.bmm(q, k.transpose(1, 2))", "torch.bmm(q, k)", "shapes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "piece", "old", "new", "stage"), FAULTS)
+def test_a_fault_in_a_literal_file_is_named(file, piece, old, new, stage, tmp_path, monkeypatch):
+    text = (CASES / file).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "modeling_attention.py").write_text((CASES / ATTENTION).read_text(encoding="utf-8"))
+    path = tmp_path / f"my_{task_named(piece)}.py"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    found = first_failure(task_named(piece), path)
+    assert (found.status, found.stage) == ("fail", stage) and found.hint.endswith("?"), found
 
 
 @pytest.mark.parametrize(
