@@ -4,19 +4,16 @@ import dataclasses
 import os
 import signal
 import sys
-from argparse import Namespace
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import task07
 from check.isolated import sandbox
 from check.judge.zygote import Zygote
 from common import progress as told
 from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
-from common.train import train
-from tests.lessons import CORE, SMALL, full_run
+from tests.lessons import CONFIG, CORE, TEXT, full_run, learn
 
 import pytest
 import torch
@@ -45,12 +42,9 @@ def corpus():
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """The weights of a tiny task 7, trained for a moment."""
-    corpus = Corpus(DEFAULT_TEXT, block_size=8)
     place = tmp_path_factory.mktemp("weights") / "tiny.pt"
-    config = dataclasses.replace(task07.Config(), **SMALL | {"block_size": 8, "max_steps": 20})
-    torch.manual_seed(0)
-    model = task07.GPT(config, len(corpus.vocabulary))
-    train(model, corpus, config, Namespace(device=torch.device("cpu"), save=place, save_every=100, resume=None))
+    config = dataclasses.replace(CONFIG, block_size=8, max_steps=20)
+    learn(Corpus(DEFAULT_TEXT, block_size=8), config, save=place, save_every=100)
     return place
 
 
@@ -166,7 +160,7 @@ def blocks():
 @pytest.fixture
 def proverb(tmp_path):
     """A text that evaluates in no time."""
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+    (tmp_path / "text.txt").write_text(TEXT)
     return Corpus(tmp_path / "text.txt", block_size=16)
 
 

@@ -1,15 +1,24 @@
 """What the tests know of the nine lessons: their files, the logs that the course documents, files to hand in."""
 
+import dataclasses
+import functools
 import importlib
 import json
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
+import task07
+import task09_rope
+from common import options, train
 from common.config import LAPTOP
+from common.run import UserError
 from exercises import build
 from tools.styles import in_styles
+
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
@@ -30,6 +39,8 @@ SMALL = LAPTOP | {
     "whole_split": False,
     "eval_batches": 1,
 }
+
+CONFIG = dataclasses.replace(task07.Config(), **SMALL)
 
 LINE = re.compile(r"Epoch (\d+): avg train loss (\d+\.\d{4}) \| avg val loss (\d+\.\d{4})")
 
@@ -54,6 +65,34 @@ def full_run(name, threads):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     return parse_log(result.stdout)
+
+
+def learn(corpus, config=CONFIG, model_class=task07.GPT, seed=42, **flags):
+    """A small model after a short run."""
+    torch.manual_seed(seed)
+    model = model_class(config, len(corpus.vocabulary))
+    flags = {"save": None, "save_every": 2, "resume": None} | flags
+    train.train(model, corpus, config, Namespace(device=torch.device("cpu"), seed=seed, **flags))
+    return model
+
+
+def launch(monkeypatch, script, *flags, sizes=SMALL):
+    """A script as its user starts it, with a small preset for tasks 7 and 9."""
+    for module in (task07, task09_rope):
+        small = functools.partial(options.parse_options, presets={"laptop": sizes})
+        monkeypatch.setattr(module, "parse_options", small)
+    monkeypatch.setattr(sys, "argv", [f"{script.__name__}.py", *map(str, flags)])
+    return script.main()
+
+
+def complaint(action, *arguments):
+    """Call; the one line that is wrong with the arguments, or an empty text."""
+    try:
+        action(*arguments)
+    except UserError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500, str(error)
+        return str(error)
+    return ""
 
 
 MINE = "# mine\n"

@@ -1,7 +1,6 @@
 """How runs end: by themselves, at Ctrl-C, in a pipe; and what they show on the way."""
 
 import ast
-import io
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import common
-from common import checkpoint, evaluate, files, session, stream, terminal
+from common import evaluate, files, session, stream, terminal
 from common import progress as told
 from common import run as ending
 from common.data import Tokens
@@ -168,16 +167,6 @@ def test_two_signals_at_once_are_one(monkeypatch):
     assert heard == [2, 2]
 
 
-def test_windows_processes_get_no_signal_0(tmp_path, monkeypatch):
-    (tmp_path / f".run.pt.{os.getpid()}-abcd.saving").write_bytes(b"")
-    killed = []
-    monkeypatch.setattr(checkpoint.os, "kill", lambda *how: killed.append(how))
-    monkeypatch.setattr(checkpoint.os, "name", "nt")
-    checkpoint._remove_leftovers(tmp_path / "run.pt")
-    monkeypatch.undo()
-    assert killed == [] and list(tmp_path.iterdir()) == []
-
-
 def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
     real, tries = os.replace, []
 
@@ -195,17 +184,6 @@ def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "held")))
     with pytest.raises(PermissionError):
         files.replace(tmp_path / "old", tmp_path / "older")
-
-
-def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
-    class Full(io.FileIO):
-        def write(self, data):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "open", lambda place, how: Full(place, "x"), raising=False)
-    with pytest.raises(OSError, match="No space left on device"):
-        checkpoint.save(tmp_path / "run.pt", {"n": torch.zeros(3)})
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
