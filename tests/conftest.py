@@ -122,10 +122,10 @@ def desk(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Call a command's main(); its exit code, stdout and stderr."""
+    """Call the main() of a command or script; its exit code, stdout and stderr."""
 
     def call(module, *words):
-        monkeypatch.setattr(sys, "argv", ["check", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", [f"{module.__name__.rpartition('.')[2]}.py", *map(str, words)])
         code = 0
         try:
             module.main()
@@ -135,6 +135,18 @@ def call(monkeypatch, capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def printed(call):
+    """Call a main() that ends well and says nothing on stderr; its stdout."""
+
+    def printed(module, *words):
+        code, out, err = call(module, *words)
+        assert (code, err) == (0, "")
+        return out
+
+    return printed
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from common.run import UserError
 from studies import convergence, overlap, own, reverse, words
 from studies.questions import recurrence
 from tests.lessons import ROOT
-from tests.test_studies import run
 
 import pytest
 import torch
@@ -17,11 +16,11 @@ import torch
 
 
 @pytest.mark.parametrize("name", ["exercises/official/transformer", "exercises/official/gpt", "task06", "task07"])
-def test_a_model_of_your_own_learns_in_a_study(monkeypatch, capsys, name):
+def test_a_model_of_your_own_learns_in_a_study(printed, monkeypatch, name):
     config = dataclasses.replace(task09_rope.Config(), block_size=5, n_embd=8, n_head=2, n_layer=1)
     assert own.load(ROOT / f"{name}.py", config, 7)(torch.zeros(2, 4, dtype=torch.long)).shape == (2, 4, 7)
     monkeypatch.setattr(reverse, "TESTED", 5)
-    out = run(monkeypatch, capsys, reverse, "--model", ROOT / f"{name}.py", "--steps", 50, "--length", 8)
+    out = printed(reverse, "--model", ROOT / f"{name}.py", "--steps", 50, "--length", 8)
     assert re.search(r"First half: loss \d\.\d{4}, ln 16 = 2\.7726", out)
 
 

@@ -13,7 +13,6 @@ from record import ablation, growth, mixture, recipe, speedrun, tuning
 from studies import counts, setup
 from studies.counts import Counts
 from studies.generation.speculative import CountsGuess
-from tests.test_studies import run
 from variants.convolutions import ShortConvolution
 
 import pytest
@@ -219,14 +218,14 @@ def test_a_mixture_is_of_probabilities_and_sums_to_1():
         mixture.Mixture([one, two], [0.5, 0.6])
 
 
-def test_no_part_of_a_mixture_depends_on_the_validation_text(tiny, tmp_path, monkeypatch, capsys):
+def test_no_part_of_a_mixture_depends_on_the_validation_text(printed, tiny, tmp_path):
     trained = "To be, or not to be, that is the question:\n" * 25
     texts = {"one": "question? " * 13, "two": "the queen " * 13}  # the last tenth, of the same symbols
     parts = []
     for name, rest in texts.items():
         text = tmp_path / f"{name}.txt"
         text.write_text("?" + trained + rest[:119])
-        run(monkeypatch, capsys, speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
+        printed(speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
         corpus = speedrun.read(text, SMALL)
         assert corpus.decode(corpus.splits["train"]) == ("?" + trained)[: len(corpus.splits["train"])]
         model, *_ = setup.load_any(tmp_path / f"{name}.pt")
@@ -234,19 +233,19 @@ def test_no_part_of_a_mixture_depends_on_the_validation_text(tiny, tmp_path, mon
     torch.testing.assert_close(*parts, atol=0, rtol=0)
 
 
-def test_a_mixture_says_what_each_part_reaches(tiny, proverb, tmp_path, monkeypatch, capsys):
+def test_a_mixture_says_what_each_part_reaches(printed, tiny, proverb, tmp_path, monkeypatch):
     monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverb)
     monkeypatch.setattr(mixture, "BATCHES", (2, 2))
     files = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
     for seed, file in enumerate(files, 1):
-        run(monkeypatch, capsys, speedrun, "--data", proverb, "--seed", seed, "--save", file)
-    out = run(monkeypatch, capsys, mixture, *files)
+        printed(speedrun, "--data", proverb, "--seed", seed, "--save", file)
+    out = printed(mixture, *files)
     rows = dict(re.findall(rf"^\| (.*?) \| ({LOSS}) \| {LOSS} \|$", out, re.M))
     assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.2"]
     one, two, _, both, _ = map(float, rows.values())
     assert both <= (one + two) / 2
     with pytest.raises(UserError, match=r"1\.pt: trained on another text"):
-        run(monkeypatch, capsys, mixture, "--tune", *files)
+        printed(mixture, "--tune", *files)
 
 
 def test_squared_relu_is_the_square_of_relu():
@@ -299,31 +298,31 @@ def proverb(tmp_path):
     return tmp_path / "text.txt"
 
 
-def test_the_speedrun_prints_what_it_reaches(tiny, proverb, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, speedrun, "--data", proverb)
+def test_the_speedrun_prints_what_it_reaches(printed, tiny, proverb):
+    out = printed(speedrun, "--data", proverb)
     assert re.match(rf"Final val loss: {LOSS} on the whole split \(.* bits, .*\)\n$", out)
-    out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
+    out = printed(speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
     assert out.startswith("Final val loss: ")
 
 
 @pytest.mark.slow
-def test_the_recipe_is_compared_in_equal_time(tiny, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, recipe, "--steps", 60, "--seeds", 1)
+def test_the_recipe_is_compared_in_equal_time(printed, tiny):
+    out = printed(recipe, "--steps", 60, "--seeds", 1)
     assert re.match(rf"seed 1: the recipe {LOSS} \({LOSS}\) in .* s; the speedrun {LOSS} in", out)
     theirs, ours = map(float, re.findall(r" in ([\d.]+) s", out))
     assert ours == pytest.approx(theirs, abs=0.5)  # a step of the speedrun more
     assert "\nmean: the recipe " in out
 
 
-def test_counting_is_reported_for_each_length(monkeypatch, capsys):
-    out = run(monkeypatch, capsys, counts, "--longest", 1, "--tune")
+def test_counting_is_reported_for_each_length(printed):
+    out = printed(counts, "--longest", 1, "--tune")
     losses = [float(loss) for loss in re.findall(rf"^\d characters before: val ({LOSS}),", out, re.M)]
     assert losses[0] > 3 > losses[1] > 2
 
 
 @pytest.mark.slow
-def test_an_ablation_judges_every_variant(tiny, monkeypatch, capsys):
+def test_an_ablation_judges_every_variant(printed, tiny, monkeypatch):
     monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}, "without qk_norm": {"qk_norm": False}})
-    out = run(monkeypatch, capsys, ablation, "--quick", "--threads", 1)
+    out = printed(ablation, "--quick", "--threads", 1)
     rows = re.findall(rf"^(\S.*?)  +{LOSS}  +\S+  +\d+ steps$", out, re.M)
     assert rows == ["all ideas", "without qk_norm"]

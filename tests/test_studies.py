@@ -21,16 +21,6 @@ from tests.lessons import ROOT
 import pytest
 import torch
 
-
-def run(monkeypatch, capsys, study, *arguments):
-    """What a study prints."""
-    monkeypatch.setattr(sys, "argv", [f"{study.__name__}.py", *map(str, arguments)])
-    study.main()
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
-
-
 # Reversal, LSTM, words, questions, search.
 
 
@@ -76,8 +66,8 @@ def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_quick_reversal(monkeypatch, capsys):
-    out = run(monkeypatch, capsys, reverse, "--quick")
+def test_a_quick_reversal(printed):
+    out = printed(reverse, "--quick")
     first, accuracy = re.search(r"^First half: loss ([\d.]+), .*\nSecond half: accuracy ([\d.]+)%$", out, re.M).groups()
     assert float(first) == pytest.approx(math.log(reverse.SYMBOLS), rel=0.02)
     assert float(accuracy) > 100 / reverse.SYMBOLS
@@ -148,9 +138,9 @@ def test_when_the_goal_was_reached():
 
 
 @pytest.mark.slow
-def test_a_quick_lstm_study(monkeypatch, capsys):
+def test_a_quick_lstm_study(printed):
     corpus = Corpus(DEFAULT_TEXT, 32)
-    out = run(monkeypatch, capsys, lstm, "--quick")
+    out = printed(lstm, "--quick")
     for name in ("LSTM", "task 7", "task 9"):
         loss = float(re.search(rf"^{name} +seed 42: .* val ([\d.]+), accuracy", out, re.M)[1])
         assert loss < math.log(len(corpus.vocabulary))
@@ -218,9 +208,9 @@ PLAYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--quick"], ["--quick", "--tune"]])
-def test_a_quick_study_of_words(monkeypatch, capsys, flags):
+def test_a_quick_study_of_words(printed, monkeypatch, flags):
     monkeypatch.setattr(words, "read_plays", lambda: PLAYS)
-    out = run(monkeypatch, capsys, words, *flags)
+    out = printed(words, *flags)
     held_out = words.TUNING[-1] if "--tune" in flags else words.HELD_OUT[-1]
     assert f"held out: {held_out}\n" in out
     losses = re.findall(r"^(words|characters) .* nats per character ([\d.]+)(?: named, ([\d.]+) spelled)?$", out, re.M)
