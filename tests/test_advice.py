@@ -23,23 +23,15 @@ import pytest
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing.py"], "no such file"),
-        (["notes.txt"], "its name does not contain a task or piece"),
-        (["--watch"], "expected a file"),
-        (["--hint", "1"], "for which task"),
-        (["my_task01.py"], "no such file"),
-        (["task01", "folder"], "a folder"),
-        (["attentoin"], "did you mean attention"),
-        (["task01", "empty.py"], "the file is empty"),
-        (["task01", "binary.py"], "not a text"),
-        (["task01", "large.py"], "larger than 1 MiB"),
-        (["task01", "notes.txt"], "expected a .py file or a notebook"),
-        (["task01", "broken.ipynb"], "not a notebook"),
-        (["task01", "a.py", "b.py"], "got 3 words"),
-        (["task04"], "no file for task04 in this folder"),
-        (["--hint", "4", "task01"], "--hint"),
+        (["nothing.py"], "no such file"), (["notes.txt"], "its name does not contain a task or piece"),
+        (["--watch"], "expected a file"), (["--hint", "1"], "for which task"), (["my_task01.py"], "no such file"),
+        (["task01", "folder"], "a folder"), (["attentoin"], "did you mean attention"),
+        (["task01", "empty.py"], "the file is empty"), (["task01", "binary.py"], "not a text"),
+        (["task01", "large.py"], "larger than 1 MiB"), (["task01", "notes.txt"], "expected a .py file or a notebook"),
+        (["task01", "broken.ipynb"], "not a notebook"), (["task01", "a.py", "b.py"], "got 3 words"),
+        (["task04"], "no file for task04 in this folder"), (["--hint", "4", "task01"], "--hint"),
     ],
-)
+)  # fmt: skip
 def test_bad_input_says_what_to_do(desk, monkeypatch, words, said):
     hand_in(desk, {"empty.py": "", "binary.py": "\0", "large.py": "x" * 2**21, "notes.txt": "x", "broken.ipynb": "{"})
     (desk / "folder").mkdir()
@@ -147,14 +139,11 @@ def test_the_table_says_that_task_8_is_read_and_run():
 @pytest.mark.parametrize(
     ("command", "file", "said"),
     [
-        (
-            draw_attention,
-            "chapter1.py",
-            "look needs a task's file, with Config and GPT; for a transformer: python -m studies",
-        ),
+        (draw_attention, "chapter1.py",
+         "look needs a task's file, with Config and GPT; for a transformer: python -m studies"),
         (run_file, "03_training.ipynb", "run a notebook in Jupyter"),
     ],
-)
+)  # fmt: skip
 def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file, said):
     notebook = json.dumps({"cells": [{"cell_type": "code", "source": "x = 1"}]})
     hand_in(desk, {"chapter1.py": "x = 1\n", "03_training.ipynb": notebook})

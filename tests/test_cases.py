@@ -24,15 +24,10 @@ def test_right_files_in_every_style_pass(path, zygote):
 @pytest.mark.parametrize(
     "name",
     [
-        "annotated/attention",
-        "fairseq/positions",
-        "heads_loop/generate",
-        "heads_loop/task05",
-        "llms_from_scratch/multi_head_attention",
-        "llms_from_scratch/task01",
-        "ng_video_lecture/mlp",
+        "annotated/attention", "fairseq/positions", "heads_loop/generate", "heads_loop/task05",
+        "llms_from_scratch/multi_head_attention", "llms_from_scratch/task01", "ng_video_lecture/mlp",
     ],
-)
+)  # fmt: skip
 def test_arguments_names_and_forms_of_any_course_pass(name):
     path = cases.RIGHT / f"{name}.py"
     found = first_failure(str(task_of(path)), path)

@@ -160,15 +160,12 @@ VALUES = ("        k, q = rotate(k", "        v = rotate(v, self.angles[:T])\n  
     [
         ("generate", [("logits / t", "logits * t")], "the temperature a divisor of the logits, or a factor?"),
         ("generate", [("logits / temperature", "logits")], "does the temperature act before the softmax?"),
-        (
-            "task01",
-            [("logits / temperature", "logits * temperature")],
-            "the temperature a divisor of the logits, or a factor?",
-        ),
+        ("task01", [("logits / temperature", "logits * temperature")],
+         "the temperature a divisor of the logits, or a factor?"),
         ("task09_rope", [SIGN], "a wrong sign in the rotation (a cos - b sin, a sin + b cos)"),
         ("task09_rope", [SIGN, VALUES], "and values turned, too"),
     ],
-)
+)  # fmt: skip
 def test_a_students_slip_is_named(tmp_path, task, changes, said):
     found = local.first_failure(task, write(tmp_path, task, broken(task, *changes)))
     assert said.lower() in f"{found.got} {found.hint}".lower()

@@ -124,19 +124,15 @@ def test_nobody_vanishes(tmp_path, what):
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("essay.pdf", b"%PDF", "not Python"),
-        ("nothing.py", FILE, "not contain a task"),
-        ("task01.py", b"\xff\xfe", "not UTF-8"),
-        ("task01.py", "y" * 2**21, "more than 1 MiB of code"),
+        ("essay.pdf", b"%PDF", "not Python"), ("nothing.py", FILE, "not contain a task"),
+        ("task01.py", b"\xff\xfe", "not UTF-8"), ("task01.py", "y" * 2**21, "more than 1 MiB of code"),
         ("task01.ipynb", "{", "not a notebook"),
         ("task01.ipynb", '{"cells": [{"cell_type": "code", "source": "\\ud800"}]}', ""),
-        ("hw.zip", damaged(), "cannot be unpacked"),
-        ("hw.zip", b"PK\3\4 no zip", "cannot be unpacked"),
-        ("hw.zip", zipped(**{"n" * 300 + "_task01.py": FILE}), ""),
-        ("task01.rar", b"Rar!", "unpack it first"),
+        ("hw.zip", damaged(), "cannot be unpacked"), ("hw.zip", b"PK\3\4 no zip", "cannot be unpacked"),
+        ("hw.zip", zipped(**{"n" * 300 + "_task01.py": FILE}), ""), ("task01.rar", b"Rar!", "unpack it first"),
         ("my_task03.txt", FILE, "rename it to .py"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_cannot_be_graded_is_named_with_the_reason(tmp_path, name, content, why):
     hand_in(tmp_path, {f"anna/{name}": content, "bo/task02.py": FILE})
     found = collect(tmp_path)
@@ -306,31 +302,16 @@ def test_ctrl_c_while_it_marks_leaves_nothing_behind_and_keeps_what_is_done(tmp_
 # What docs/teaching holds.
 
 
-GRADESCOPE = {  # https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
-    "score": float,
-    "execution_time": int | float,
-    "output": str,
-    "output_format": str,
-    "visibility": str,
-    "stdout_visibility": str,
-    "extra_data": dict,
-    "tests": list,
-}
+GRADESCOPE = {
+    "score": float, "execution_time": int | float, "output": str, "output_format": str, "visibility": str,
+    "stdout_visibility": str, "extra_data": dict, "tests": list,
+}  # fmt: skip
 
 
 GRADESCOPE_TEST = {
-    "score": float,
-    "max_score": float,
-    "status": str,
-    "name": str,
-    "name_format": str,
-    "number": str,
-    "output": str,
-    "output_format": str,
-    "tags": list,
-    "visibility": str,
-    "extra_data": dict,
-}
+    "score": float, "max_score": float, "status": str, "name": str, "name_format": str, "number": str, "output": str,
+    "output_format": str, "tags": list, "visibility": str, "extra_data": dict,
+}  # fmt: skip
 
 
 VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}

@@ -12,28 +12,17 @@ LONG = "a" * 300
 NUMBERS = ["", " ", "-1", "0x10", "1.5", "1e3", "nan", "inf", "-inf", "ten", "٣", "²", "9" * 40, "1_000", "1,000"]
 NUMBERS += ["\x00", "None"]
 TEXTS = {
-    "empty": b"",
-    "short": b"abc",
-    "one character": b"a" * 3000,
-    "one line": b"abcd efgh. " * 400,
-    "line breaks": b"\n" * 3000,
-    "carriage returns": b"a\rb\r\n" * 600,
-    "nul": b"ab\0cd\0\n" * 600,
-    "escapes": b"\x1b[31mred\t\x0b" * 50,
-    "emoji": "😀 hi 👨‍👩‍👧 e\u0301\n".encode() * 400,
+    "empty": b"", "short": b"abc", "one character": b"a" * 3000, "one line": b"abcd efgh. " * 400,
+    "line breaks": b"\n" * 3000, "carriage returns": b"a\rb\r\n" * 600, "nul": b"ab\0cd\0\n" * 600,
+    "escapes": b"\x1b[31mred\t\x0b" * 50, "emoji": "😀 hi 👨‍👩‍👧 e\u0301\n".encode() * 400,
     "byte-order mark": b"\xef\xbb\xbf" + b"hello\n" * 300,
-    "two byte-order marks": b"\xef\xbb\xbf" * 2 + b"hello\n" * 300,
-    "utf-16": ("hello\n" * 300).encode("utf-16"),
-    "utf-16 without mark": ("hello\n" * 300).encode("utf-16-le"),
-    "utf-32": ("hello\n" * 300).encode("utf-32"),
-    "latin-1": "Grüße ".encode("latin-1") * 300,
-    "lone surrogate": b"ab\xed\xa0\x80" * 300,
-    "cut symbol": b"hello\n" * 300 + b"\xf0\x9f",
-    "random bytes": bytes(range(256)) * 20,
+    "two byte-order marks": b"\xef\xbb\xbf" * 2 + b"hello\n" * 300, "utf-16": ("hello\n" * 300).encode("utf-16"),
+    "utf-16 without mark": ("hello\n" * 300).encode("utf-16-le"), "utf-32": ("hello\n" * 300).encode("utf-32"),
+    "latin-1": "Grüße ".encode("latin-1") * 300, "lone surrogate": b"ab\xed\xa0\x80" * 300,
+    "cut symbol": b"hello\n" * 300 + b"\xf0\x9f", "random bytes": bytes(range(256)) * 20,
     "bidirectional": "\u202eabc\u202c \u2066x\u2069\n".encode() * 200,
-    "private use": "\ue000\uf8ff\U0010ffff ".encode() * 200,
-    "zip": b"PK\x03\x04" + bytes(3000),
-}
+    "private use": "\ue000\uf8ff\U0010ffff ".encode() * 200, "zip": b"PK\x03\x04" + bytes(3000),
+}  # fmt: skip
 
 
 def all_and_some(values, first, *others):

@@ -227,15 +227,11 @@ def test_writing_takes_no_more_memory_as_it_goes_on(pair):
 @pytest.mark.parametrize(
     ("top_k", "top_p", "kept"),
     [
-        (0, 1.0, [0.4, 0.3, 0.2, 0.1]),
-        (2, 1.0, [0.4, 0.3, 0, 0]),
-        (0, 0.5, [0.4, 0.3, 0, 0]),
-        (0, 0.39, [0.4, 0, 0, 0]),
-        (0, 0.0, [0.4, 0, 0, 0]),
-        (3, 0.8, [0.4, 0.3, 0.2, 0]),
+        (0, 1.0, [0.4, 0.3, 0.2, 0.1]), (2, 1.0, [0.4, 0.3, 0, 0]), (0, 0.5, [0.4, 0.3, 0, 0]),
+        (0, 0.39, [0.4, 0, 0, 0]), (0, 0.0, [0.4, 0, 0, 0]), (3, 0.8, [0.4, 0.3, 0.2, 0]),
         (99, 0.95, [0.4, 0.3, 0.2, 0.1]),
     ],
-)
+)  # fmt: skip
 def test_top_k_and_top_p_keep_the_likeliest(top_k, top_p, kept):
     order = [3, 0, 2, 1]  # an order that a ranking changes
     logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log() * 2

@@ -93,14 +93,11 @@ def test_a_fault_in_a_literal_file_is_named(file, piece, old, new, stage, tmp_pa
     ("file", "piece"),
     [
         ("000/modeling_attention.py", "multi_head_attention"),
-        ("000/transformer_lm/modeling_transformer.py", "encoder"),
-        ("000/02_transformer_all_in_one.ipynb", "encoder"),
-        ("003/attention_QKV_only.py", "attention"),
-        ("003/transformer_paper.py", "transformer"),
-        ("004/src/model/attention/impl.py", "multi_head_attention"),
-        ("001/homework.py", "gpt"),
+        ("000/transformer_lm/modeling_transformer.py", "encoder"), ("000/02_transformer_all_in_one.ipynb", "encoder"),
+        ("003/attention_QKV_only.py", "attention"), ("003/transformer_paper.py", "transformer"),
+        ("004/src/model/attention/impl.py", "multi_head_attention"), ("001/homework.py", "gpt"),
     ],
-)
+)  # fmt: skip
 def test_path_or_class_tell_the_piece(file, piece):
     assert told_by(CASES / file) == piece
 
@@ -108,12 +105,10 @@ def test_path_or_class_tell_the_piece(file, piece):
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ([1, 2], "top to bottom"),
-        ([2, 1], "not run in order"),
-        ([1, 3], "not run in order"),
+        ([1, 2], "top to bottom"), ([2, 1], "not run in order"), ([1, 3], "not run in order"),
         ([1, None], "you have not run 1 of 2 cells: Restart and run all"),
     ],
-)
+)  # fmt: skip
 def test_a_notebooks_order_of_execution_is_told(counts, said, tmp_path):
     cells = [{"cell_type": "code", "source": "x = 1", "execution_count": count} for count in counts]
     path = tmp_path / "my_mlp.ipynb"

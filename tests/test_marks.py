@@ -95,15 +95,11 @@ def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x", "not TOML"),
-        ("late = 2", "a share"),
-        ("[task99]\nlogits = 1", "task99"),
-        ("[task01]\nlogit = 1", "logit"),
-        ("[task01]\nlogits = -1", "a number from 0"),
-        ("[task01]\nlogits = true", "a number"),
-        ("task01 = 3", "task01"),
+        ("x", "not TOML"), ("late = 2", "a share"), ("[task99]\nlogits = 1", "task99"),
+        ("[task01]\nlogit = 1", "logit"), ("[task01]\nlogits = -1", "a number from 0"),
+        ("[task01]\nlogits = true", "a number"), ("task01 = 3", "task01"),
     ],
-)
+)  # fmt: skip
 def test_unusable_points_are_one_line(tmp_path, text, said):
     (tmp_path / "points.toml").write_text(text)
     with pytest.raises(UserError, match=said):

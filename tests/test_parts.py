@@ -75,21 +75,15 @@ def main"""
     ("changed", "said"),
     [
         ("named", "equal"),
-        (
-            "named | {'lm_head.bias': 0 * model.lm_head.bias}",
-            "parameters: 1273 numbers, among them 1262 of the model's",
-        ),
-        (
-            "named | {'attention.query.weight': 10**0.5 * model.attention.query.weight}",
-            "parameters: 1273 numbers, among them 1033 of the model's",
-        ),
+        ("named | {'lm_head.bias': 0 * model.lm_head.bias}",
+         "parameters: 1273 numbers, among them 1262 of the model's"),
+        ("named | {'attention.query.weight': 10**0.5 * model.attention.query.weight}",
+         "parameters: 1273 numbers, among them 1033 of the model's"),
         ("{name: named[name] for name in list(named)[1:]}", "parameters: 1009 numbers, among them 1009 of the model's"),
-        (
-            "named | {'attention.key.weight': model.attention.query.weight}",
-            "parameters: 1033 numbers, among them 1033 of the model's",
-        ),
+        ("named | {'attention.key.weight': model.attention.query.weight}",
+         "parameters: 1033 numbers, among them 1033 of the model's"),
     ],
-)
+)  # fmt: skip
 def test_official_weights_may_only_arrange(tmp_path, changed, said):
     assert matched(tmp_path, "task01", ("\n\ndef main", HOOK.replace("CHANGED", changed))).startswith(said)
 

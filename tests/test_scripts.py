@@ -106,10 +106,8 @@ def test_help_explains_every_flag(printed):
     ("flag", "value", "message"),
     [
         ("--steps", "0", "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '0'"),
-        (
-            *("--steps", "9" * 30),
-            f"argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '{'9' * 20}…'",
-        ),
+        (*("--steps", "9" * 30),
+         f"argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '{'9' * 20}…'"),
         ("--threads", "99999", f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'"),
         ("--data", "", "argument --data: expected a path, got ''"),
         ("--seed", "-1", "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
@@ -117,7 +115,7 @@ def test_help_explains_every_flag(printed):
         ("--step", "5", "unrecognized arguments: --step 5; did you mean --steps?"),
         ("--data", "none.txt", "none.txt: No such file or directory"),
     ],
-)
+)  # fmt: skip
 def test_bad_input_is_one_line(call, flag, value, message):
     with pytest.raises(UserError) as error:
         call(task01, flag, value)

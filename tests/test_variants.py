@@ -135,14 +135,11 @@ def right(change, number):
     ("name", "text", "said"),
     [
         ("as short as in variants/", build.source("gate"), "a gate after attention"),
-        ("whole", right("swiglu", 0), "SwiGLU"),
-        ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
-        *(
-            pytest.param(change, right(change, 1), summary, marks=pytest.mark.slow)
-            for change, summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]
-        ),
+        ("whole", right("swiglu", 0), "SwiGLU"), ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
+        *(pytest.param(change, right(change, 1), summary, marks=pytest.mark.slow) for change,
+         summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]),
     ],
-)
+)  # fmt: skip
 def test_task_9_knows_which_change_was_made(name, text, said, tmp_path):
     results = checked(tmp_path, text)
     assert verdict(results) == "pass" and results[-1].stage == "training"

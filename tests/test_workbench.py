@@ -26,19 +26,11 @@ import torch
 @pytest.mark.parametrize(
     ("word", "task"),
     [
-        ("task03", "task03"),
-        ("3", "task03"),
-        ("task3", "task03"),
-        ("Task-3", "task03"),
-        ("task_03", "task03"),
-        ("9", "task09_rope"),
-        ("task9", "task09_rope"),
-        ("task09_rope", "task09_rope"),
-        ("task03.py", "task03"),
-        ("block", "block"),
-        ("Multi-Head-Attention", "multi_head_attention"),
+        ("task03", "task03"), ("3", "task03"), ("task3", "task03"), ("Task-3", "task03"), ("task_03", "task03"),
+        ("9", "task09_rope"), ("task9", "task09_rope"), ("task09_rope", "task09_rope"), ("task03.py", "task03"),
+        ("block", "block"), ("Multi-Head-Attention", "multi_head_attention"),
     ],
-)
+)  # fmt: skip
 def test_a_task_is_known_by_what_people_call_it(word, task):
     assert task_named(word) == task
 
@@ -46,14 +38,11 @@ def test_a_task_is_known_by_what_people_call_it(word, task):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("attentoin", "did you mean attention"),
-        ("task10", "not a task or piece; expected"),
-        ("8", "task 8 has no check"),
-        ("", "is not a task"),
-        ("x" * 10_000, "is not a task"),
+        ("attentoin", "did you mean attention"), ("task10", "not a task or piece; expected"),
+        ("8", "task 8 has no check"), ("", "is not a task"), ("x" * 10_000, "is not a task"),
         ("task\x1b[2J", "is not a task"),
     ],
-)
+)  # fmt: skip
 def test_an_unknown_name_is_one_line(word, said):
     with pytest.raises(UserError, match=said) as error:
         task_named(word)
@@ -63,18 +52,12 @@ def test_an_unknown_name_is_one_line(word, said):
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("my_task03.py", "task03"),
-        ("task03_mine.py", "task03"),
-        ("Task 3 anna.ipynb", "task03"),
-        ("t/task9.py", "task09_rope"),
-        ("my_multi_head_attention.py", "multi_head_attention"),
-        ("attention-1.py", "attention"),
-        ("essay.py", None),
-        ("task08_infinite.py", None),
-        ("task033.py", None),
+        ("my_task03.py", "task03"), ("task03_mine.py", "task03"), ("Task 3 anna.ipynb", "task03"),
+        ("t/task9.py", "task09_rope"), ("my_multi_head_attention.py", "multi_head_attention"),
+        ("attention-1.py", "attention"), ("essay.py", None), ("task08_infinite.py", None), ("task033.py", None),
         ("task2023.py", None),
     ],
-)
+)  # fmt: skip
 def test_a_files_task_is_in_its_name(name, task):
     assert task_of(Path(name)) == task
 
@@ -182,14 +165,12 @@ STEPS = [[0, 4.2, 4.3], [500, 2.7, 2.8]]
     ("own_log", "said"),
     [
         ({0: (4.2, 4.3), 500: (2.7, 2.8)}, "all lines are the same, digit for digit"),
-        ({0: (4.2, 4.3)}, "1 of 2 lines are the same"),
-        ({0: (4.2001, 4.3), 500: (2.7, 2.8)}, "within rounding"),
+        ({0: (4.2, 4.3)}, "1 of 2 lines are the same"), ({0: (4.2001, 4.3), 500: (2.7, 2.8)}, "within rounding"),
         ({0: (4.2, 4.3), 500: (2.71, 2.8)}, "within 0.0100"),
         ({0: (4.2, 4.3), 500: (2.1, 2.2)}, "the same at first, then others"),
-        ({0: (4.5, 4.3), 500: (2.1, 2.2)}, "another order"),
-        ({7: (4.5, 4.3)}, "no step in common"),
+        ({0: (4.5, 4.3), 500: (2.1, 2.2)}, "another order"), ({7: (4.5, 4.3)}, "no step in common"),
     ],
-)
+)  # fmt: skip
 def test_a_log_is_set_beside_the_documented_one(own_log, said):
     assert said in run_file.comparison(own_log, STEPS, [])
 

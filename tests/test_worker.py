@@ -131,13 +131,10 @@ NAMED = {
     "Python 2": ("fail", "line 64: print 'done'", RIGHT + "\nprint 'done'\n"),
     "input": ("fail", "no terminal", top("input()")),
     "a file elsewhere": ("fail", "data/text.txt.*travel", top("open('data/text.txt')")),
-    "a pool": (
-        "fail",
-        r"pool of processes wait until main\(\)",
-        top("import multiprocessing\nmultiprocessing.Pool(2)"),
-    ),
+    "a pool": ("fail", r"pool of processes wait until main\(\)",
+     top("import multiprocessing\nmultiprocessing.Pool(2)")),
     "tabs": ("fail", "line 48: B, T", changed("        B, T = idx.shape", "\tB, T = idx.shape")),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", NAMED)
