@@ -150,8 +150,6 @@ def broken(task, *changes):
 
 
 SIGN = ("first * sin + second * cos", "first * sin - second * cos")
-
-
 VALUES = ("        k, q = rotate(k", "        v = rotate(v, self.angles[:T])\n        k, q = rotate(k")
 
 

@@ -21,8 +21,6 @@ from tests.lessons import MINE, ROOT, hand_in, right
 import pytest
 
 pytestmark = pytest.mark.usefixtures("unconfined")
-
-
 FILE = "x = 1\n"
 
 
@@ -52,7 +50,6 @@ CLONE = {
     "anna/course/exercises/task04.py": build.starter("task04"),
     "anna/course/notes.py": FILE,
 }
-
 
 EVERYTHING = {  # what it is: the files, and the students with the tasks that are graded
     "blind marking": (
@@ -307,12 +304,10 @@ GRADESCOPE = {
     "stdout_visibility": str, "extra_data": dict, "tests": list,
 }  # fmt: skip
 
-
 GRADESCOPE_TEST = {
     "score": float, "max_score": float, "status": str, "name": str, "name_format": str, "number": str, "output": str,
     "output_format": str, "tags": list, "visibility": str, "extra_data": dict,
 }  # fmt: skip
-
 
 VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}
 

@@ -141,7 +141,6 @@ MOODLE = (  # https://docs.moodle.org/en/Assignment_activity#Offline_marking
     "Participant 12,Bo Ek,b@x,Submitted,,100.00,Yes,-,-,\nParticipant 13,Di,d@x,-,,100.00,Yes,-,-,\n"
 )
 
-
 CANVAS = (  # https://community.canvaslms.com/t5/Instructor-Guide/How-do-I-import-grades-in-the-Gradebook/ta-p/807
     "Student,ID,SIS User ID,SIS Login ID,Section,Task 3 (77),Essay (78),Current Score\n"
     '    Points Possible,,,,,20,10,(read only)\n"Ek, Ann",11,s1,ann,A,,7,\n'

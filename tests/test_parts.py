@@ -13,14 +13,12 @@ import pytest
 
 NORM2 = "        self.feed_forward_norm = nn.LayerNorm(config.n_embd)\n"
 
-
 SEPARATE_LAYERS = (  # with biases, which may be there
     (("        self.qkv = nn.Linear", "        self.scale"),
      "        self.q, self.k, self.v = (nn.Linear(config.n_embd, config.n_embd) for _ in range(3))\n"),
     (("        heads = self.qkv", "        x = attention"),
      "        k, q, v = (f(x).view(B, T, self.n_head, -1).transpose(1, 2) for f in (self.k, self.q, self.v))\n"),
 )  # fmt: skip
-
 
 RMS = (
     ("class Block(nn.Module)", "class RMSNorm(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"

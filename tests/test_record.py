@@ -20,8 +20,6 @@ import torch
 from torch.nn import functional as F
 
 V = 5
-
-
 LOSS = r"\d\.\d{4}"
 
 
@@ -120,8 +118,6 @@ def test_guesses_are_what_the_counts_say_after_a_known_context():
 
 
 SMALL = setup.preset(speedrun, block_size=16, n_embd=24, n_head=3, n_layer=2)
-
-
 PLAIN = dataclasses.replace(SMALL, convolutions=False, qk_norm=False, squared_relu=False, zero_outputs=False)
 
 

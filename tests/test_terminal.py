@@ -30,8 +30,6 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are POSIX")
 
 
