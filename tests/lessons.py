@@ -103,7 +103,13 @@ def right(task):
     return in_styles(task, build.source(task))["renamed"]
 
 
+def cells(*sources):
+    """The text of a notebook."""
+    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]})
+
+
 def hand_in(folder, files):
+    """Write files: name → text or bytes."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """The check's command, as a learner and a teacher meet it."""
 
-import os
 import re
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from check.judge.checking import check
 from check.judge.suites import transformer
+from check.judge.zygote import descendants
 from exercises import build
 from exercises.catalogue import EXERCISES
 from tests.lessons import ROOT
@@ -79,14 +79,14 @@ def test_a_failing_line_is_shown_with_its_shapes(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are counted in /proc")
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
     path = write(tmp_path, "task01", "import time\ntime.sleep(4321)\n")
     line = [sys.executable, "-m", "check", "task01", str(path)]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
-        while len(workers := _below(process.pid)) < 2 and time.monotonic() < deadline:
+        while len(workers := descendants(process.pid)[1:]) < 2 and time.monotonic() < deadline:
             time.sleep(0.2)
         process.send_signal(stop)
         _, err = process.communicate(timeout=60)
@@ -98,23 +98,12 @@ def test_a_stopped_check_takes_its_worker_along(stop, code, tmp_path):
     assert not any(alive)
 
 
-def _below(process):
-    """The processes that a process started, and these."""
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout.split()
-    return found + [each for child in found for each in _below(child)]
-
-
 @pytest.mark.slow
 def test_bad_input_takes_one_line(tmp_path):
-    (tmp_path / "empty").mkdir()
     for flags, message in (
         (["task33", "x.py"], "'task33' is not a task or piece; expected one of task01, task02"),
-        (["task01", "--json"], "no file for task01 in this folder: python -m check start task01 writes my_task01.py"),
-        (["task01", "none.py"], "none.py: no such file"),
-        (["task01", tmp_path], "a folder; expected a file in it"),
-        (["task01", "README.md"], "README.md: expected a .py file"),
         (["grade", "none"], "none: no such folder"),
-        (["grade", tmp_path / "empty"], "empty: nothing was handed in there"),
+        (["grade", tmp_path], f"{tmp_path}: nothing was handed in there"),
     ):
         result = command(*flags)
         assert (result.returncode, result.stdout) == (2, "")

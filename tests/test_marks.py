@@ -9,7 +9,6 @@ import sys
 from check.grading import forms, grade
 from check.grading.marks import Mark, Points, names_of
 from check.judge.checking import check
-from check.judge.zygote import Zygote
 from common.run import UserError
 from exercises import build
 from tests.lessons import MINE, hand_in, right
@@ -172,12 +171,6 @@ def test_another_table_than_the_platforms_is_one_line(tmp_path, fill):
 
 
 MASK = 'scores = torch.where(mask, scores, float("-inf"))'
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
 
 
 ONE_CAUSE = {  # what is wrong: old, new, the stage that it costs, stages that are not reached

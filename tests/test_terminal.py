@@ -24,12 +24,12 @@ from common.parser import Parser
 from common.run import UserError
 from exercises import build
 from exercises.catalogue import EXERCISES
+from tests.lessons import ROOT
 from tools.screens import SCREENS, WIDTHS
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are POSIX")
 
 
@@ -46,12 +46,6 @@ def terminal_for(monkeypatch):
     monkeypatch.setattr(sys, "stdout", both)
     monkeypatch.setattr(sys, "stderr", both)
     return both
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def fits(shown, width, words):
@@ -257,20 +251,6 @@ def test_notes_of_a_pass_are_kept_for_the_run(desk):
     assert State().notes("task03", Path("my_task03.py")) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [(["my_taks03.py"], "did you mean my_task03.py"), (["strat", "x"], "did you mean start"), (["--wacth"], "--watch")],
-)
-def test_unknown_words_get_a_question(desk, monkeypatch, words, said):
-    Path("my_task03.py").write_text("x")
-    monkeypatch.setattr(sys, "argv", ["check", *words])
-    with pytest.raises(UserError, match=said):
-        check_file.main()
-
-
-# Progress.
-
-
 # Sizes and losses of tasks 1 to 6.
 
 
@@ -335,15 +315,6 @@ def test_real_screens_fit(tmp_path, width):
     assert all(f"$ {command}" in shown for command in SCREENS)
     assert max(len(line) for line in shown.splitlines() if not line.startswith("==")) <= width
     assert "Hint 1: " in shown and "Traceback" not in shown
-
-
-@posix
-@pytest.mark.slow
-def test_the_check_works_from_any_folder(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", "check", "start", "1"]
-    result = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
-    assert result.returncode == 0 and (tmp_path / "my_task01.py").exists()
 
 
 @pytest.mark.parametrize("flags", [[], ["-P"], ["-m"]])

@@ -1,7 +1,6 @@
 """Learners' files as they come: settings at import, packages that are absent, files next to them, notebooks."""
 
 import itertools
-import json
 import os
 import re
 import socket
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from check.grading import grade
 from check.grading.submissions import collect
-from check.isolated import errors, notebook, sandbox, server
+from check.isolated import errors, sandbox, server
 from check.judge.checking import CODES, check, verdict
 from check.judge.process import LearnerProcess, clean, hint_for, missing
 from check.judge.zygote import CAN_FORK, ROOT, Zygote, descendants
 from exercises.catalogue import EXERCISES
+from tests.lessons import cells
 
 import pytest
 import torch
@@ -28,12 +28,6 @@ BODY = "@dataclass" + BODY
 CONFIG = RIGHT[RIGHT.index("@dataclass") : RIGHT.index("class Head")]
 FORWARD = "    def forward(self, idx):\n        B, T = idx.shape"
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="one process for many files is POSIX's")
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
 
 
 def check_with(zygote, path, **how):
@@ -57,10 +51,6 @@ def changed(old, new, text=RIGHT):
 
 def top(extra):
     return f"{IMPORTS}\n{extra}\n\n\n{BODY}"
-
-
-def cells(*sources):
-    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]})
 
 
 PASS = {
@@ -357,12 +347,6 @@ def test_a_notebook_runs_the_file_next_to_it(zygote, tmp_path):
     (tmp_path / "other.py").write_text(f"{IMPORTS}\n\n{HEAD}")
     (tmp_path / "task03.ipynb").write_text(cells(IMPORTS, "%run other.py", REST.replace(IMPORTS, "")))
     assert verdict(results := check_with(zygote, tmp_path / "task03.ipynb")) == "pass", said(results[-1])
-
-
-def test_code_of_a_notebook_is_a_script():
-    names: dict = {}
-    exec(notebook.code_in(cells("%time x = 1", "files = !ls").encode()), names)
-    assert names["x"] == 1 and names["files"] == []
 
 
 # What comes back
