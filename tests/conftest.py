@@ -14,6 +14,7 @@ from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from tests.lessons import CONFIG, CORE, TEXT, full_run, learn
+from tools import in_process
 
 import pytest
 import torch
@@ -174,6 +175,24 @@ def proverb(tmp_path):
     """A text that evaluates in no time."""
     (tmp_path / "text.txt").write_text(TEXT)
     return Corpus(tmp_path / "text.txt", block_size=16)
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """Check a text as a learner's file, in this process; all results."""
+
+    def checked(task, text, seed=0):
+        path = tmp_path / f"my_{task}.py"
+        path.write_text(text, encoding="utf-8")
+        return in_process.check(task, path, seed)
+
+    return checked
+
+
+@pytest.fixture
+def failing(checked):
+    """The same, but only the first result that is no pass, or None."""
+    return lambda *what: next((result for result in checked(*what) if result.status != "pass"), None)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from check.command.names import task_named, task_of, told_by
 from check.isolated.notebook import executed
@@ -34,10 +35,8 @@ def test_arguments_names_and_forms_of_any_course_pass(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", cases.mistakes([]), ids=lambda bug: f"{bug['file']}: {bug['name']}")
-def test_no_planted_mistake_passes(bug, tmp_path):
-    path = tmp_path / bug["file"].rpartition("/")[2]
-    path.write_text(cases.planted(bug), encoding="utf-8")
-    assert first_failure(str(task_of(path)), path) is not None
+def test_no_planted_mistake_passes(bug, failing):
+    assert failing(str(task_of(Path(bug["file"]))), cases.planted(bug)) is not None
 
 
 @pytest.mark.slow
@@ -113,13 +112,11 @@ FAULTS = [  # file, piece, old, new, stage; tools/mutants.py has the faults that
 
 
 @pytest.mark.parametrize(("file", "piece", "old", "new", "stage"), FAULTS)
-def test_a_fault_in_a_literal_file_is_named(file, piece, old, new, stage, tmp_path, monkeypatch):
+def test_a_fault_in_a_literal_file_is_named(file, piece, old, new, stage, failing, tmp_path):
     text = (LITERAL / file).read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "modeling_attention.py").write_text((LITERAL / ATTENTION).read_text(encoding="utf-8"))
-    path = tmp_path / f"my_{task_named(piece)}.py"
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    found = first_failure(task_named(piece), path)
+    found = failing(piece, text.replace(old, new))
     assert (found.status, found.stage) == ("fail", stage) and found.hint.endswith("?"), found
 
 

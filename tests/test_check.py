@@ -20,7 +20,6 @@ from common import optim
 from exercises import build
 from exercises.catalogue import CHANGES, EXERCISES, PIECES
 from tests.lessons import ROOT
-from tools import in_process as local
 from tools.mutants import ALL, MUTANTS, table
 from tools.restylings import RESTYLINGS
 from tools.styles import in_styles
@@ -39,24 +38,24 @@ def write(tmp_path, task, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=lambda n: f"{MUTANTS[n].task}: {MUTANTS[n].what}")
-def test_every_bug_is_named_in_two_styles(number, tmp_path):
+def test_every_bug_is_named_in_two_styles(failing, number):
     """As it is, and in another style, in turn; `python -m tools.verdicts` tries all."""
     mutant = MUTANTS[number]
     (_, text), *others = in_styles(mutant.task, mutant.text()).items()
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, text))
+    found = failing(mutant.task, text)
     assert found and found.stage == mutant.stage, found
     for style, text in others[number % max(1, len(others)) :][:1]:
-        assert local.first_failure(mutant.task, write(tmp_path, mutant.task, text)), style
+        assert failing(mutant.task, text), style
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", EXERCISES)
-def test_right_code_passes_however_it_looks(task, tmp_path):
+def test_right_code_passes_however_it_looks(failing, task):
     wrong = []
     rows = [("official", build.source(task)), *((each.what, each.text()) for each in RESTYLINGS if each.task == task)]
     for what, source in rows:
         for style, text in in_styles(task, source).items():
-            found = local.first_failure(task, write(tmp_path, task, text))
+            found = failing(task, text)
             if found:
                 wrong.append((what, style, found.stage, found.what, found.got))
     assert wrong == []
@@ -81,8 +80,8 @@ def test_the_committed_table_of_mutants_is_this_one():
 
 
 @pytest.mark.parametrize("task", EXERCISES)
-def test_a_starter_is_its_lesson_with_a_hole(task, tmp_path):
-    found = local.first_failure(task, write(tmp_path, task, build.starter(task)))
+def test_a_starter_is_its_lesson_with_a_hole(failing, task):
+    found = failing(task, build.starter(task))
     assert found.status == "not started" and found.detail.startswith("write ")
 
 
@@ -289,11 +288,11 @@ def filled(task, names, change=lambda text: text):
 
 
 @pytest.mark.parametrize("task", [name for name in EXERCISES if len(EXERCISES[name].write) > 1])
-def test_what_is_written_of_a_starter_is_counted(task, tmp_path):
+def test_what_is_written_of_a_starter_is_counted(failing, task):
     first, second, *_ = names = EXERCISES[task].write
-    found = local.first_failure(task, write(tmp_path, task, filled(task, [first])))
+    found = failing(task, filled(task, [first]))
     assert found.status == "not started" and found.detail == f"write {second} next (1 of {len(names)} is written)"
-    found = local.first_failure(task, write(tmp_path, task, filled(task, names[:-1])))
+    found = failing(task, filled(task, names[:-1]))
     verb = "is" if len(names) == 2 else "are"
     said = f"write {names[-1]} next ({len(names) - 1} of {len(names)} {verb} written)"
     assert found.status == "not started" and found.detail == said
@@ -310,18 +309,18 @@ def test_what_is_written_of_a_starter_is_counted(task, tmp_path):
         ("attention", ["causal_mask"], ".tril()", ".tril(1)", "interface", "the mask has one value for the past"),
     ],
 )
-def test_what_is_written_of_a_starter_is_checked(task, written, right, wrong, stage, said, tmp_path):
+def test_what_is_written_of_a_starter_is_checked(failing, task, written, right, wrong, stage, said):
     text = filled(task, written, lambda text: text.replace(right, wrong))
     assert wrong in text
-    found = local.first_failure(task, write(tmp_path, task, text))
+    found = failing(task, text)
     assert (found.stage, found.status) == (stage, "fail") and found.what.startswith(said), found
 
 
-def test_an_error_in_the_lessons_own_part_is_not_charged(tmp_path):
+def test_an_error_in_the_lessons_own_part_is_not_charged(failing):
     text = filled("task03", ["FeedForward.__init__", "FeedForward.forward"]).replace("SelfAttention", "Attention")
-    found = local.first_failure("task03", write(tmp_path, "task03", text))
+    found = failing("task03", text)
     assert found.detail == "write GPT.forward next (2 of 3 are written)"
     renamed = (
         filled("task03", ["GPT.forward"]).replace("class FeedForward", "class Mlp").replace("FeedForward(", "Mlp(")
     )
-    assert local.first_failure("task03", write(tmp_path, "task03", renamed)).detail.startswith("write FeedForward.")
+    assert failing("task03", renamed).detail.startswith("write FeedForward.")

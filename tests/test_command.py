@@ -45,14 +45,14 @@ def test_a_failure_says_what_was_expected_what_came_and_asks(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(tmp_path, monkeypatch):
+def test_a_transformer_that_cannot_reverse_is_not_trained_for_long(failing, monkeypatch):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "positions too faint to use")
     asked, ask = [], local.LocalProcess.ask
     monkeypatch.setattr(
         local.LocalProcess, "ask", lambda self, question, **how: asked.append(question) or ask(self, question, **how)
     )
     start = time.process_time()
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
+    found = failing(mutant.task, mutant.text())
     assert found.stage == "reversal" and found.what == "1050 steps learn to reverse a sequence"
     assert asked.count("learn_reversal") == 21 and time.process_time() - start < 10  # 2 on an idle machine
 
@@ -64,9 +64,9 @@ def test_training_stops_where_nothing_is_learned():
     assert [transformer._stalls([0.4] * n) for n in (11, 12)] == [False, True]
 
 
-def test_a_missing_transpose_is_not_blamed_on_the_mask(tmp_path):
+def test_a_missing_transpose_is_not_blamed_on_the_mask(failing):
     mutant = next(mutant for mutant in MUTANTS if mutant.what == "heads merged without a transpose")
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, mutant.text()))
+    found = failing(mutant.task, mutant.text())
     assert found.hint.startswith("How are heads merged: transpose(1, 2)")
 
 
@@ -153,8 +153,8 @@ VALUES = ("        k, q = rotate(k", "        v = rotate(v, self.angles[:T])\n  
         ("task09_rope", [SIGN, VALUES], "and values turned, too"),
     ],
 )  # fmt: skip
-def test_a_students_slip_is_named(tmp_path, task, changes, said):
-    found = local.first_failure(task, write(tmp_path, task, broken(task, *changes)))
+def test_a_students_slip_is_named(failing, task, changes, said):
+    found = failing(task, broken(task, *changes))
     assert said.lower() in f"{found.got} {found.hint}".lower()
 
 
@@ -165,14 +165,15 @@ def test_a_students_slip_is_named(tmp_path, task, changes, said):
         ("generate", ("model.block_size :", "model.context_size + 1 :"), "last context_size tokens", "block_size"),
     ],
 )
-def test_a_piece_is_spoken_of_in_its_words(tmp_path, task, change, said, never):
+def test_a_piece_is_spoken_of_in_its_words(failing, task, change, said, never):
     text = broken(task, change).replace("block_size", "context_size")
-    found = local.first_failure(task, write(tmp_path, task, text)).as_dict()
+    found = failing(task, text).as_dict()
     shown = " ".join(str(found.get(part)) for part in ("what", "expected", "got", "hint", "sizes"))
     assert said in shown and never not in shown
 
 
-def test_the_interface_names_the_learners_own_arguments(tmp_path):
+def test_the_interface_names_the_learners_own_arguments(checked):
     text = build.source("multi_head_attention").replace("hidden_size", "output_dim").replace("n_head", "num_heads")
-    results = local.check("multi_head_attention", write(tmp_path, "multi_head_attention", text))
-    assert results[1].detail.endswith(": is built with output_dim, num_heads, dropout, causal")
+    assert checked("multi_head_attention", text)[1].detail.endswith(
+        ": is built with output_dim, num_heads, dropout, causal"
+    )

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import sys
 
 from check.grading import forms, grade
 from check.grading.marks import Mark, Points, names_of
@@ -86,9 +85,8 @@ def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
     (class_room / "other" / "task01.py").write_text("x = 1")
     (class_room / "marks.json").unlink()
     call(grade, *command)
-    monkeypatch.setattr(sys, "argv", ["grade", str(class_room / "other"), "--json", str(class_room / "marks.json")])
     with pytest.raises(UserError, match="contains the marks of"):
-        grade.main()
+        call(grade, class_room / "other", "--json", class_room / "marks.json")
 
 
 @pytest.mark.parametrize(

