@@ -27,8 +27,6 @@ from tools.styles import in_styles
 import pytest
 import torch
 
-# The verdicts, in this process.
-
 
 def write(tmp_path, task, text):
     path = tmp_path / f"my_{task}.py"

@@ -19,8 +19,6 @@ from tools.mutants import MUTANTS
 
 import pytest
 
-# The command, as a learner and a teacher meet it.
-
 
 def command(*flags, **how):
     line = [sys.executable, "-m", "check", *map(str, flags)]

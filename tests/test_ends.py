@@ -28,8 +28,6 @@ from tests.test_terminal import Tty, posix, terminal_for
 import pytest
 import torch
 
-# Progress.
-
 
 class Bigrams(torch.nn.Module):
     def forward(self, tokens):
@@ -69,9 +67,6 @@ def test_codes_are_for_terminals_that_know_them(monkeypatch):
         monkeypatch.setenv("TERM", "dumb")
         assert terminal.is_terminal(real) and not terminal.has_codes(real)
     os.close(primary)
-
-
-# Ends.
 
 
 def test_task_8_ends_with_a_line_of_its_own(monkeypatch):

@@ -145,23 +145,16 @@ def test_names_that_are_not_utf8_or_too_long_are_shown_and_written(tmp_path, cal
         os.makedirs(folder)
         with open(folder + b"/my_schedule.py", "w") as file:
             file.write(build.starter("schedule"))
-    words = [
-        f"--{form}={tmp_path / name}" for form, name in (("csv", "m.csv"), ("feedback", "pages"), ("json", "m.json"))
-    ]
+    words = ["--csv", tmp_path / "m.csv", "--feedback", tmp_path / "pages", "--json", tmp_path / "m.json"]
     code, out, err = call(grade, tmp_path / "in", *words)
     assert (code, err) == (0, "") and "M\\xfcller" in out and "\x1b" not in out
     assert len(list((tmp_path / "pages").iterdir())) == 3
 
 
 def test_given_files_and_missing_ones_have_a_row_and_no_points(tmp_path, call):
+    own, starter = "# all my own work\n" + build.source("schedule"), build.starter("schedule")
     hand_in(
-        tmp_path,
-        {
-            "anna/schedule.py": build.starter("schedule"),
-            "bo/schedule.py": "# all my own work\n" + build.source("schedule"),
-            "cy/schedule.py": "\n",
-            "dora/essay.pdf": b"%PDF",
-        },
+        tmp_path, {"anna/schedule.py": starter, "bo/schedule.py": own, "cy/schedule.py": "\n", "dora/essay.pdf": b""}
     )
     (tmp_path / "eve").mkdir()
     code, out, _ = call(grade, tmp_path, "--seed", 0)
@@ -174,15 +167,8 @@ def test_given_files_and_missing_ones_have_a_row_and_no_points(tmp_path, call):
 
 
 def test_the_newest_version_counts_and_the_own_file_before_the_given_one(tmp_path):
-    hand_in(
-        tmp_path,
-        {
-            "doejane_late_1010_1_my_task05-1.py": "x = 2",
-            "doejane_1010_1_my_task05.py": "x = 1",
-            "anna/a/task03.py": "x = 3",
-            "anna/z/task03.py": build.source("task03"),
-        },
-    )
+    hand_in(tmp_path, {"doejane_late_1010_1_my_task05-1.py": "x = 2", "doejane_1010_1_my_task05.py": "x = 1"})
+    hand_in(tmp_path, {"anna/a/task03.py": "x = 3", "anna/z/task03.py": build.source("task03")})
     found = collect(tmp_path)
     assert {(each.code, each.late) for each in found.submissions} == {("x = 2", True), ("x = 3", False)}
     assert found.left == {"doejane_1010_1_my_task05.py": f"an earlier version of {found.submissions[1].name}"}
@@ -201,54 +187,33 @@ def test_files_without_a_task_in_their_names_are_of_the_task_that_is_given(tmp_p
 # Copies.
 
 
-def hinted(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+def edited(node, edit):
+    """Edit a node of a tree, if the edit is about its kind."""
+    match edit, node:
+        case "hinted", ast.FunctionDef():
             node.returns = ast.Name("Tensor", ast.Load())
-
-
-def reordered(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
+        case "reordered", ast.ClassDef():
             node.body.reverse()
-
-
-def split(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return) and node.body[-1].value:
-            node.body[-1:] = [
-                ast.Assign([ast.Name("y", ast.Store())], node.body[-1].value),
-                ast.parse("return y").body[0],
-            ]
-
-
-def padded(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+        case "split", ast.FunctionDef(body=[*before, ast.Return(value=ast.expr() as value)]):
+            node.body = [*before, ast.Assign([ast.Name("y", ast.Store())], value), ast.parse("return y").body[0]]
+        case "padded", ast.FunctionDef():
             node.body.insert(0, ast.parse("if False:\n    print(1, 2)").body[0])
-
-
-def renamed(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in ("x", "B", "T", "C", "q", "k", "v", "heads", "wei"):
+        case "renamed", ast.Name(id="x" | "B" | "T" | "C" | "q" | "k" | "v" | "heads" | "wei"):
             node.id = f"my_{node.id}"
-
-
-def other_numbers(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value > 3:
+        case "other numbers", ast.Constant(value=int() | float()) if node.value > 3:
             node.value += 1
 
 
-@pytest.mark.parametrize("edit", [hinted, reordered, split, padded, renamed, other_numbers])
+@pytest.mark.parametrize("edit", ["hinted", "reordered", "split", "padded", "renamed", "other numbers"])
 @pytest.mark.parametrize("style", ["ng_video_lecture", "heads_loop"])
 def test_a_copy_is_known_after_an_edit(style, edit):
     code = (ROOT / f"tests/cases/right/{style}/task06.py").read_text(encoding="utf-8")
     tree = ast.parse(code)
-    edit(tree)
-    edited = ast.unparse(ast.fix_missing_locations(tree))
-    assert edited != ast.unparse(ast.parse(code))
-    ((share, names),) = copies.groups({"a": ("task06", code), "b": ("task06", edited), "c": ("task05", code)})
+    for node in ast.walk(tree):
+        edited(node, edit)
+    text = ast.unparse(ast.fix_missing_locations(tree))
+    assert text != ast.unparse(ast.parse(code))
+    ((share, names),) = copies.groups({"a": ("task06", code), "b": ("task06", text), "c": ("task05", code)})
     assert sorted(names) == ["a", "b"] and share >= 0.9
 
 
@@ -299,16 +264,13 @@ def test_ctrl_c_while_it_marks_leaves_nothing_behind_and_keeps_what_is_done(tmp_
 # What docs/teaching holds.
 
 
-GRADESCOPE = {
-    "score": float, "execution_time": int | float, "output": str, "output_format": str, "visibility": str,
-    "stdout_visibility": str, "extra_data": dict, "tests": list,
+COMMON = {"score": float, "output": str, "output_format": str, "visibility": str, "extra_data": dict}
+GRADESCOPE = {  # https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
+    **COMMON, "execution_time": int | float, "stdout_visibility": str, "tests": list,
 }  # fmt: skip
-
 GRADESCOPE_TEST = {
-    "score": float, "max_score": float, "status": str, "name": str, "name_format": str, "number": str, "output": str,
-    "output_format": str, "tags": list, "visibility": str, "extra_data": dict,
+    **COMMON, "max_score": float, "status": str, "name": str, "name_format": str, "number": str, "tags": list,
 }  # fmt: skip
-
 VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}
 
 
@@ -328,10 +290,9 @@ def valid_for_gradescope(results):
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")
 @pytest.mark.parametrize("handed_in", ["right", "wrong", "nothing"])
 def test_gradescopes_script_leaves_results_whatever_was_handed_in(tmp_path, handed_in):
-    (tmp_path / "source").mkdir()
+    for folder in ("source", "results", "submission"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "source" / "gpt").symlink_to(ROOT)
-    (tmp_path / "results").mkdir()
-    (tmp_path / "submission").mkdir()
     if handed_in != "nothing":
         text = right("schedule")
         wrong = text.replace("math.cos", "math.sin")

@@ -14,8 +14,6 @@ from studies.generation import speculative
 import pytest
 import torch
 
-# Guesses change no character.
-
 
 @pytest.fixture(params=[task07, task09_rope], ids=lambda module: module.__name__)
 def model(request):
@@ -63,10 +61,15 @@ def test_guesses_change_no_character(model, guess, how):
     assert torch.equal(take(50, speculative.generate(model, prompt, how, guess=guess)), expected)
 
 
-def test_right_guesses_share_a_pass(model, monkeypatch):
-    passes = []
-    extend = speculative.Cache.extend
+@pytest.fixture
+def passes(monkeypatch):
+    """How many tokens each pass of the model reads."""
+    passes, extend = [], speculative.Cache.extend
     monkeypatch.setattr(speculative.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+    return passes
+
+
+def test_right_guesses_share_a_pass(model, passes):
     expected = take(16, speculative.generate(model, torch.tensor([3]), 0.0))
     text = [3, *expected.tolist()]
     passes.clear()
@@ -75,10 +78,7 @@ def test_right_guesses_share_a_pass(model, monkeypatch):
     assert passes == [1 + speculative.GUESSES] * 2
 
 
-def test_a_guess_is_drawn_with_the_noise_of_its_token(model, monkeypatch):
-    passes = []
-    extend = speculative.Cache.extend
-    monkeypatch.setattr(speculative.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+def test_a_guess_is_drawn_with_the_noise_of_its_token(model, passes):
     knowing = speculative.generate(model, torch.tensor([3]), guess=lambda text: model(torch.tensor([text]))[0, -1])
     take(15, knowing)
     assert passes == [1 + speculative.GUESSES] * 2  # the model's own opinion is never rejected

@@ -15,8 +15,6 @@ from tools.mutants import MUTANTS
 
 import pytest
 
-# Marks and forms.
-
 pytestmark = pytest.mark.usefixtures("unconfined")
 
 

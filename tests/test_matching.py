@@ -272,9 +272,6 @@ def test_projection_parameters_may_have_any_axes(tmp_path, matrix, bias, out):
     assert matched(tmp_path, "task06", *changes) == "equal"
 
 
-# Parts that the lesson does not have, or has and they are missing
-
-
 MLP = "self.feed_forward(self.feed_forward_norm(x))"
 
 

@@ -13,6 +13,7 @@ from record import ablation, growth, mixture, recipe, speedrun, tuning
 from studies import counts, setup
 from studies.counts import Counts
 from studies.generation.speculative import CountsGuess
+from tests.lessons import TEXT
 from variants.convolutions import ShortConvolution
 
 import pytest
@@ -173,10 +174,10 @@ def test_short_convolutions_are_the_formula_and_have_its_gradients():
     torch.testing.assert_close(plain(x), convolution(x))
 
 
-def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb):
+def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverbs):
     def corpus():
         torch.manual_seed(3)
-        return speedrun.read(proverb, SMALL)
+        return speedrun.read(proverbs, SMALL)
 
     whole = corpus()
     text = whole.splits["train"] = torch.arange(len(whole.splits["train"]))  # so that a token is its position
@@ -215,26 +216,25 @@ def test_a_mixture_is_of_probabilities_and_sums_to_1():
 
 
 def test_no_part_of_a_mixture_depends_on_the_validation_text(printed, tiny, tmp_path):
-    trained = "To be, or not to be, that is the question:\n" * 25
     texts = {"one": "question? " * 13, "two": "the queen " * 13}  # the last tenth, of the same symbols
     parts = []
     for name, rest in texts.items():
         text = tmp_path / f"{name}.txt"
-        text.write_text("?" + trained + rest[:119])
+        text.write_text("?" + TEXT + rest[:119])
         printed(speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
         corpus = speedrun.read(text, SMALL)
-        assert corpus.decode(corpus.splits["train"]) == ("?" + trained)[: len(corpus.splits["train"])]
+        assert corpus.decode(corpus.splits["train"]) == ("?" + TEXT)[: len(corpus.splits["train"])]
         model, *_ = setup.load_any(tmp_path / f"{name}.pt")
         parts.append((model.state_dict(), Counts(corpus.splits["train"], 19).tables))
     torch.testing.assert_close(*parts, atol=0, rtol=0)
 
 
-def test_a_mixture_says_what_each_part_reaches(printed, tiny, proverb, tmp_path, monkeypatch):
-    monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverb)
+def test_a_mixture_says_what_each_part_reaches(printed, tiny, proverbs, tmp_path, monkeypatch):
+    monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverbs)
     monkeypatch.setattr(mixture, "BATCHES", (2, 2))
     files = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
     for seed, file in enumerate(files, 1):
-        printed(speedrun, "--data", proverb, "--seed", seed, "--save", file)
+        printed(speedrun, "--data", proverbs, "--seed", seed, "--save", file)
     out = printed(mixture, *files)
     rows = dict(re.findall(rf"^\| (.*?) \| ({LOSS}) \| {LOSS} \|$", out, re.M))
     assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.2"]
@@ -288,16 +288,10 @@ def tiny(monkeypatch):
     return preset
 
 
-@pytest.fixture
-def proverb(tmp_path):
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
-    return tmp_path / "text.txt"
-
-
-def test_the_speedrun_prints_what_it_reaches(printed, tiny, proverb):
-    out = printed(speedrun, "--data", proverb)
+def test_the_speedrun_prints_what_it_reaches(printed, tiny, proverbs):
+    out = printed(speedrun, "--data", proverbs)
     assert re.match(rf"Final val loss: {LOSS} on the whole split \(.* bits, .*\)\n$", out)
-    out = printed(speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
+    out = printed(speedrun, "--data", proverbs, "--without", "passes", "short_windows", "--tune")
     assert out.startswith("Final val loss: ")
 
 

@@ -23,8 +23,6 @@ from tests.lessons import ROOT
 import pytest
 import torch
 
-# Reversal, LSTM, words, questions, search.
-
 
 def learned(steps=400):
     torch.manual_seed(42)
