@@ -72,7 +72,7 @@ FAMILIES = {
     "test_attention_is_seen_whatever_it_is_called": 1, "test_from_an_empty_folder_to_a_passed_task": 0,
     "test_flags_may_stand_anywhere": 0, "test_the_official_file_passes_in_a_process_of_its_own": 0,
     "test_what_is_written_of_a_starter_is_counted": 4, "test_what_is_written_of_a_starter_is_checked": 2,
-    "test_a_students_slip_is_named": 2, "test_arguments_names_and_forms_of_any_course_pass": 2,
+    "test_a_students_slip_is_named": 2,
     "test_the_check_is_found_by_its_path_and_help_comes_without_a_traceback": 0,
     "test_saved_weights_are_the_model_s_that_main_leaves": 2, "test_task_9_knows_which_change_was_made": 1,
     "test_an_unknown_change_fails_where_it_cannot_work": 0,

@@ -20,19 +20,6 @@ def test_right_files_in_every_style_pass(path, zygote):
     assert found is None, cases.said(found)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "annotated/attention", "fairseq/positions", "heads_loop/generate", "heads_loop/task05",
-        "llms_from_scratch/multi_head_attention", "llms_from_scratch/task01", "ng_video_lecture/mlp",
-    ],
-)  # fmt: skip
-def test_arguments_names_and_forms_of_any_course_pass(name):
-    path = cases.RIGHT / f"{name}.py"
-    found = first_failure(str(task_of(path)), path)
-    assert found is None, cases.said(found)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", cases.mistakes([]), ids=lambda bug: f"{bug['file']}: {bug['name']}")
 def test_no_planted_mistake_passes(bug, failing):

@@ -218,10 +218,8 @@ def test_code_from_a_string_is_named(form, tmp_path, zygote):
     packed = base64.b64encode(zlib.compress(source.encode()))
     path = write(tmp_path, "task01", OFFICIAL_IN_A_STRING[form].format(source=source, packed=packed))
     first = next(check("task01", path, zygote=zygote, graded=True))
-    assert (first.stage, first.status) == (
-        "identity",
-        "fail",
-    ) and "runs code from a string (my_task01.py, line" in first.got
+    assert (first.stage, first.status) == ("identity", "fail")
+    assert "runs code from a string (my_task01.py, line" in first.got
     assert "runs code from a string" in next(check("task01", path, zygote=zygote)).notes[0]
 
 

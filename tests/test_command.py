@@ -62,12 +62,6 @@ def test_training_stops_where_nothing_is_learned():
     assert [transformer._stalls([0.4] * n) for n in (11, 12)] == [False, True]
 
 
-def test_a_missing_transpose_is_not_blamed_on_the_mask(failing):
-    mutant = next(mutant for mutant in MUTANTS if mutant.what == "heads merged without a transpose")
-    found = failing(mutant.task, mutant.text())
-    assert found.hint.startswith("How are heads merged: transpose(1, 2)")
-
-
 @pytest.mark.slow
 def test_a_failing_line_is_shown_with_its_shapes(tmp_path):
     text = build.source("task01").replace("self.mask[:T, :T]", "self.mask")

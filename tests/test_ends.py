@@ -85,17 +85,10 @@ def script(folder, torch_text, *words):
     """Task 1, or another command, where importing PyTorch runs this text."""
     (folder / "torch").mkdir()
     (folder / "torch" / "__init__.py").write_text(torch_text)
+    line, pipe = [sys.executable, *(words or ["task01.py"])], subprocess.PIPE
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    line = [sys.executable, *(words or ["task01.py"])]
-    return subprocess.Popen(
-        line,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    how = {"env": environment, "stdout": pipe, "stderr": pipe, "start_new_session": True}
+    return subprocess.Popen(line, cwd=ROOT, text=True, **how)
 
 
 @posix

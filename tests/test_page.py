@@ -42,14 +42,8 @@ def get(server, path, method="GET", **headers):
 
 def command(*words, module=("-m", "page"), cwd=ROOT):
     """The page's command, in a process that Ctrl-C reaches."""
-    return subprocess.Popen(
-        [sys.executable, *module, "--no-browser", *words],
-        cwd=cwd,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    line, pipe = [sys.executable, *module, "--no-browser", *words], subprocess.PIPE
+    return subprocess.Popen(line, cwd=cwd, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
 
 
 def test_the_page_is_served(server):
@@ -112,20 +106,17 @@ def test_it_says_its_address_and_ends_at_ctrl_c(elsewhere, tmp_path):
     assert err.count("\n") == 1 and err.endswith("Interrupted while it served the page.\n")
 
 
-def test_a_taken_port_is_one_line():
+def test_what_cannot_be_served_is_one_line():
     with socket.create_server((served.HOST, 0)) as taken:
-        port = taken.getsockname()[1]
-        process = command("--port", str(port))
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (2, "")
-    assert err.count("\n") == 1 and f"port {port}: " in err and "without --port" in err
-
-
-def test_weights_that_are_not_there_are_one_line():
-    process = command("--weights", "nothing.safetensors")
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (2, "")
-    assert err.count("\n") == 1 and "nothing.safetensors: No such file" in err
+        port = str(taken.getsockname()[1])
+        for words, said in (
+            (("--port", port), f"port {port}: "),
+            (("--weights", "nothing.safetensors"), "nothing.safetensors: No such file"),
+        ):
+            process = command(*words)
+            out, err = process.communicate(timeout=20)
+            assert (process.returncode, out, err.count("\n")) == (2, "", 1) and said in err
+            assert words[0] != "--port" or "without --port" in err
 
 
 def test_the_page_without_its_models_is_small():

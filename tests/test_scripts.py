@@ -141,27 +141,7 @@ def start(*arguments, **options):
     return subprocess.Popen(command(*arguments), **options)
 
 
-@pytest.mark.slow
-def test_a_closed_pipe_ends_quietly():
-    with start("--steps", 100_000) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(timeout=60) == 0
-        assert process.stderr.read() == b""
-
-
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are the POSIX ones")
-
-
-@posix
-@pytest.mark.slow
-def test_ctrl_c_while_training_says_how_far_it_got():
-    with start() as process:
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert re.fullmatch(rb"task01\.py: Interrupted at step \d+ of 5000\.\n", err)
 
 
 class Terminal:
@@ -218,7 +198,8 @@ def test_ctrl_c_on_a_terminal_gives_it_back_as_it_was(moment, steps):
     terminal.process.send_signal(signal.SIGINT)
     code, _ = terminal.read_all()
     assert code == 130
-    assert b"task01.py: Interrupted " in terminal.shown and b"Traceback" not in terminal.shown
+    where = rb"task01\.py: Interrupted " + (rb"at step \d+ of 5000\." if moment == b"Step" else b"")
+    assert re.search(where, terminal.shown) and b"Traceback" not in terminal.shown
     assert terminal.shows_its_cursor()
 
 

@@ -276,12 +276,6 @@ def test_flags_may_stand_anywhere(desk, call):
         assert call(check_file, *words)[0] == 0
 
 
-@pytest.mark.slow
-def test_a_notebook_is_checked_by_its_cells(desk, call):
-    Path("my_schedule.ipynb").write_text(cells("%matplotlib inline", *right("schedule").split("\n\n\n")))
-    assert call(check_file, "my_schedule.ipynb")[0] == 0
-
-
 def test_a_picture_has_every_head(desk, call):
     pytest.importorskip("matplotlib")
     Path("my_task02.py").write_text(right("task02"))

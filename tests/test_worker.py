@@ -12,7 +12,7 @@ from pathlib import Path
 
 from check.grading import grade
 from check.grading.submissions import collect
-from check.isolated import errors, sandbox, server
+from check.isolated import sandbox, server
 from check.judge.checking import CODES, check, verdict
 from check.judge.process import LearnerProcess, clean, hint_for, missing
 from check.judge.zygote import CAN_FORK, ROOT, Zygote, descendants
@@ -347,17 +347,6 @@ def test_a_notebook_runs_the_file_next_to_it(zygote, tmp_path):
 def test_whatever_an_answer_says_moves_no_cursor():
     message = {"a\x1b[2J": ["\x1b]0;title\x07", {"names": ["\u202eabc"]}], "value": torch.ones(1), "n": 1}
     assert "\x1b" not in str(clean(message)) and "\u202e" not in str(clean(message)) and clean(message)["n"] == 1
-
-
-def test_an_error_is_described_by_the_learners_own_line(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("import torch\ndef f():\n    x = torch.ones(2, 3)\n    return x.view(5)\n")
-    try:
-        exec(compile(path.read_text(), str(path), "exec"), names := {})
-        names["f"]()
-    except RuntimeError as error:
-        found = errors.describe(error, path)
-    assert (found["where"], found["source"], found["shapes"]) == ("mine.py, line 4", "return x.view(5)", {"x": [2, 3]})
 
 
 @pytest.mark.slow
