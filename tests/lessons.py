@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from argparse import Namespace
+from contextlib import contextmanager
 from pathlib import Path
 
 import task07
@@ -16,6 +18,7 @@ from common import options, train
 from common.config import LAPTOP
 from common.run import UserError
 from exercises import build
+from page.server import Server
 from tools.styles import in_styles
 
 import torch
@@ -83,6 +86,15 @@ def launch(monkeypatch, script, *flags, sizes=SMALL):
         monkeypatch.setattr(module, "parse_options", small)
     monkeypatch.setattr(sys, "argv", [f"{script.__name__}.py", *map(str, flags)])
     return script.main()
+
+
+@contextmanager
+def serving(*given):
+    """The page's server, on a port that is free."""
+    with Server(0, *given) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 def complaint(action, *arguments):

@@ -51,61 +51,39 @@ CLONE = {
     "anna/course/notes.py": FILE,
 }
 
+MOODLE = "assignsubmission_file_"
 EVERYTHING = {  # what it is: the files, and the students with the tasks that are graded
-    "blind marking": (
-        {f"Participant_{n}_assignsubmission_file_/my_task03.py": FILE for n in (101, 102)},
-        {("Participant 101", "101", "task03"), ("Participant 102", "102", "task03")},
-    ),
+    "blind marking": ({f"Participant_{n}_{MOODLE}/my_task03.py": FILE for n in (101, 102)},
+     {("Participant 101", "101", "task03"), ("Participant 102", "102", "task03")}),
     "two people of one name": (
-        {f"Ann Ek_{n}_assignsubmission_file_/my_task03.py": FILE for n in (1, 2)}
-        | {f"ekann_{n}_77_my_task03.py": FILE for n in (3, 4)},
-        {("Ann Ek", "1", "task03"), ("Ann Ek", "2", "task03"), ("ekann", "3", "task03"), ("ekann", "4", "task03")},
-    ),
-    "names with a !": (
-        {"Yo!/my_task03.py": FILE, "Yo!Bo/my_task03.py": FILE},
-        {("Yo!", "", "task03"), ("Yo!Bo", "", "task03")},
-    ),
-    "a class's zip": (
-        {"Task 3-77.zip": zipped(**{f"S {n}_{n}_assignsubmission_file_/task3.py": FILE for n in (1, 2)})},
-        {("S 1", "1", "task03"), ("S 2", "2", "task03")},
-    ),
-    "a class's zip of folders": (
-        {"hw.zip": zipped(**{"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
-        {("anna", "", "task03"), ("bo", "", "task03")},
-    ),
-    "a zip for each student": (
-        {f"{name}.zip": zipped(**{"task01.py": FILE + name}) for name in ("anna", "bo")},
-        {("anna", "", "task01"), ("bo", "", "task01")},
-    ),
+     {f"Ann Ek_{n}_{MOODLE}/my_task03.py": FILE for n in (1, 2)} | {f"ekann_{n}_77_my_task03.py": FILE for n in (3, 4)},
+     {("Ann Ek", "1", "task03"), ("Ann Ek", "2", "task03"), ("ekann", "3", "task03"), ("ekann", "4", "task03")}),
+    "names with a !": ({"Yo!/my_task03.py": FILE, "Yo!Bo/my_task03.py": FILE},
+     {("Yo!", "", "task03"), ("Yo!Bo", "", "task03")}),
+    "a class's zip": ({"Task 3-77.zip": zipped(**{f"S {n}_{n}_{MOODLE}/task3.py": FILE for n in (1, 2)})},
+     {("S 1", "1", "task03"), ("S 2", "2", "task03")}),
+    "a class's zip of folders": ({"hw.zip": zipped(**{"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
+     {("anna", "", "task03"), ("bo", "", "task03")}),
+    "a zip for each student": ({f"{name}.zip": zipped(**{"task01.py": FILE + name}) for name in ("anna", "bo")},
+     {("anna", "", "task01"), ("bo", "", "task01")}),
     "a file named like another's": (
-        {
-            "Ann_1_assignsubmission_file_/my_task03.py": FILE,
-            "Eve_2_assignsubmission_file_/Ann_1_assignsubmission_file_my_task03.py": "x = 2\n",
-        },
-        {("Ann", "1", "task03"), ("Eve", "2", "task03")},
-    ),
+     {f"Ann_1_{MOODLE}/my_task03.py": FILE, f"Eve_2_{MOODLE}/Ann_1_{MOODLE}my_task03.py": "x = 2\n"},
+     {("Ann", "1", "task03"), ("Eve", "2", "task03")}),
     "Blackboard": (
-        {f"HW 3_{name}_attempt_2026-11-26-10-00-0{n}_my_task03.py": FILE for name in ("ann", "bo") for n in (1, 2)},
-        {("ann", "", "task03"), ("bo", "", "task03")},
-    ),
+     {f"HW 3_{name}_attempt_2026-11-26-10-00-0{n}_my_task03.py": FILE for name in ("ann", "bo") for n in (1, 2)},
+     {("ann", "", "task03"), ("bo", "", "task03")}),
     "Canvas, anonymous": ({"anon_aB3xY_late_88_my_task03.py": FILE}, {("Participant aB3xY", "aB3xY", "task03")}),
-    "a clone with one own file": (
-        CLONE | {"anna/course/my_task05.py": FILE, "anna/course/task02.py": FILE},
-        {("anna", "", "task05"), ("anna", "", "task02")},
-    ),
+    "a clone with one own file": (CLONE | {"anna/course/my_task05.py": FILE, "anna/course/task02.py": FILE},
+     {("anna", "", "task05"), ("anna", "", "task02")}),
     "environments and hidden folders": (
-        {f"anna/{place}/task03.py": FILE for place in (".git", ".ipynb_checkpoints", "venv", "a/site-packages")}
-        | {"anna/mine/pyvenv.cfg": "", "anna/mine/task03.py": FILE, "anna/task01.py": FILE},
-        {("anna", "", "task01")},
-    ),
-    "capitals": (
-        {"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": notebook(FILE)},
-        {("anna", "", "task03"), ("bo", "", "task03")},
-    ),
+     {f"anna/{place}/task03.py": FILE for place in (".git", ".ipynb_checkpoints", "venv", "a/site-packages")}
+     | {"anna/mine/pyvenv.cfg": "", "anna/mine/task03.py": FILE, "anna/task01.py": FILE}, {("anna", "", "task01")}),
+    "capitals": ({"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": notebook(FILE)},
+     {("anna", "", "task03"), ("bo", "", "task03")}),
     "a zip in a zip": ({"anna/hw.zip": zipped(**{"w.zip": zipped(**{"task3.py": FILE})})}, {("anna", "", "task03")}),
     "a notebook with pictures": ({"anna/my_task03.ipynb": notebook(FILE, 1_600_000)}, {("anna", "", "task03")}),
     "a suffix that mail adds": ({"anna/my_task03.py.txt": FILE}, {("anna", "", "task03")}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", EVERYTHING)

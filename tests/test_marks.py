@@ -21,16 +21,10 @@ pytestmark = pytest.mark.usefixtures("unconfined")
 @pytest.fixture
 def class_room(tmp_path):
     copy = right("schedule").replace("warmup_iters", "rise")
-    hand_in(
-        tmp_path / "in",
-        {
-            "anna/task01.py": build.starter("task01"),
-            "ben/schedule.py": next(mutant for mutant in MUTANTS if mutant.task == "schedule").text(),
-            "carl/schedule.py": right("schedule"),
-            "dora_late_1_2_schedule.py": copy,
-            "dora_late_1_2_essay.pdf": b"%PDF",
-        },
-    )
+    wrong = next(mutant for mutant in MUTANTS if mutant.task == "schedule").text()
+    hand_in(tmp_path / "in", {"anna/task01.py": build.starter("task01"), "ben/schedule.py": wrong})
+    hand_in(tmp_path / "in", {"carl/schedule.py": right("schedule"), "dora_late_1_2_schedule.py": copy})
+    hand_in(tmp_path / "in", {"dora_late_1_2_essay.pdf": b"%PDF"})
     (tmp_path / "points.toml").write_text("late = 0.5\n[default]\nidentity = 0\n[schedule]\ninterface = 3\n")
     return tmp_path
 
@@ -38,18 +32,12 @@ def class_room(tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_folder_is_marked_in_every_form(class_room, call, jobs):
     forms = {name: class_room / name for name in ("marks.csv", "marks.json", "pages")}
-    code, out, err = call(
-        grade, class_room / "in", "--jobs", jobs, "--points", class_room / "points.toml", "--csv", forms["marks.csv"],
-        "--json", forms["marks.json"], "--feedback", forms["pages"],
-    )  # fmt: skip
+    flags = ["--csv", forms["marks.csv"], "--json", forms["marks.json"], "--feedback", forms["pages"], "--jobs", jobs]
+    code, out, err = call(grade, class_room / "in", "--points", class_room / "points.toml", *flags)
     assert (code, err) == (0, "")
     table = [line.split() for line in out.partition("\n\n")[0].splitlines()]
-    assert [row[:3] for row in table[1:]] == [
-        ["anna", "task01", "not"],
-        ["ben", "schedule", "fail"],
-        ["carl", "schedule", "pass"],
-        ["dora", "schedule", "pass"],
-    ]
+    rows = ["anna task01 not", "ben schedule fail", "carl schedule pass", "dora schedule pass"]
+    assert [" ".join(row[:3]) for row in table[1:]] == rows
     assert "\n2 of 4 pass. Most stop at: " in out
     full = 3 + len(names_of("schedule")) - 2
     lines = {row["student"]: row for row in csv.DictReader(forms["marks.csv"].read_text("utf-8-sig").splitlines())}

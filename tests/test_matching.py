@@ -230,54 +230,42 @@ EINSUM = """class SelfAttention(nn.Module):
         return letters, getattr(self, name).view([self.axes[axis] for axis in letters]) if letters else 0.0
 
     def forward(self, x):
-        T = x.shape[1]
-        if "W_QKV" in NAMES:
-            w, b = self.part("W_QKV"), self.part("b_QKV")
-            made = torch.einsum(f"btc,{w[0]}->rbhtd", x, w[1])
-            q, k, v = made + (torch.einsum(f"{b[0]}->rhd", b[1])[:, None, :, None] if b[0] else 0)
-        else:
-            made = []
-            for role in "QKV":
-                w, b = self.part(f"W_{role}"), self.part(f"b_{role}")
-                made.append(torch.einsum(f"btc,{w[0]}->bhtd", x, w[1]))
-                made[-1] = made[-1] + (torch.einsum(f"{b[0]}->hd", b[1])[:, None] if b[0] else 0)
-            q, k, v = made
+        T, made = x.shape[1], []
+        for roles in ["QKV"] if "W_QKV" in NAMES else "QKV":
+            (axes, w), (bias_axes, b) = self.part(f"W_{roles}"), self.part(f"b_{roles}")
+            r = "r" * ("r" in axes)
+            bias = torch.einsum(f"{bias_axes}->{r}hd", b).unsqueeze(-2).unsqueeze(-4) if bias_axes else 0
+            made.append(torch.einsum(f"btc,{axes}->{r}bhtd", x, w) + bias)
+        q, k, v = made if len(made) == 3 else made[0]
         y = attention(q, k, v, causal_mask(T), self.axes["d"] ** -0.5)
         letters, w = self.part("W_O")
         return torch.einsum(f"bhtd,{letters}->btc", y, w) + self.b_O"""
 
-SEPARATE = ("h c d", "h d c", "c h d", "c d h", "d c h", "hd c", "c hd", "dh c", "c dh")
-FUSED = ("r h c d", "r h d c", "h c r d", "c r h d", "r c hd", "r hd c", "c rhd", "rhd c", "hrd c", "h c rd", "c hdr")
+SEPARATE = {"h c d": "h d", "h d c": "", "c h d": "h d", "c d h": "", "d c h": "", "hd c": "hd"}  # weights: biases
+SEPARATE |= {"c hd": "h d", "dh c": "dh", "c dh": "d h"}
+FUSED = {"r h c d": "r h d", "r h d c": "", "h c r d": "", "c r h d": "r h d", "r c hd": "", "r hd c": "r hd"}
+FUSED |= {"c rhd": "rhd", "rhd c": "", "hrd c": "hrd", "h c rd": "", "c hdr": "hdr"}
 
 
 @pytest.mark.parametrize(
-    ("matrix", "bias", "out"),
+    ("roles", "weight", "bias", "out"),
     [
-        *(
-            ({f"W_{role}": letters for role in "QKV"}, {f"b_{role}": bias for role in "QKV"} if bias else {}, "h d c")
-            for letters, bias in zip(SEPARATE, ["h d", "", "h d", "", "", "hd", "h d", "dh", "d h"], strict=True)
-        ),
-        *(
-            ({"W_QKV": letters}, {"b_QKV": bias} if bias else {}, "h d c")
-            for letters, bias in zip(
-                FUSED, ["r h d", "", "", "r h d", "", "r hd", "rhd", "", "hrd", "", "hdr"], strict=True
-            )
-        ),
-        *(({f"W_{role}": "h c d" for role in "QKV"}, {}, out) for out in ("c h d", "h c d", "hd c", "c hd", "dh c")),
+        *(("QKV", *axes, "h d c") for axes in SEPARATE.items()),
+        *((["QKV"], *axes, "h d c") for axes in FUSED.items()),
+        *(("QKV", "h c d", "", out) for out in ("c h d", "h c d", "hd c", "c hd", "dh c")),
     ],
 )
-def test_projection_parameters_may_have_any_axes(tmp_path, matrix, bias, out):
-    names = matrix | {"W_O": out} | bias | {"b_O": "c"}
+def test_projection_parameters_may_have_any_axes(tmp_path, roles, weight, bias, out):
+    names = {f"W_{role}": weight for role in roles} | {f"b_{role}": bias for role in roles if bias}
+    names |= {"W_O": out, "b_O": "c"}
     changes = ((LAYER, EINSUM), ("import torch\n", f"import math\n\nimport torch\n\nNAMES = {names!r}\n"))
     assert matched(tmp_path, "task06", *changes) == "equal"
-
-
-MLP = "self.feed_forward(self.feed_forward_norm(x))"
 
 
 # Parts that the lesson does not have, or has and they are missing
 
 
+MLP = "self.feed_forward(self.feed_forward_norm(x))"
 NORM2 = "        self.feed_forward_norm = nn.LayerNorm(config.n_embd)\n"
 
 SEPARATE_LAYERS = (  # with biases, which may be there

@@ -10,14 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from contextlib import closing
 
 from common.checkpoint import load
 from page import server as served
 from page.export import as_safetensors
-from page.server import Server
-from tests.lessons import CORE, ROOT, parse_log
+from tests.lessons import CORE, ROOT, parse_log, serving
 from tools import export, page_lessons, page_models
 
 import pytest
@@ -26,10 +24,8 @@ import torch
 
 @pytest.fixture
 def server():
-    with Server(0, b"weights", "mine") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(b"weights", "mine") as server:
         yield server
-        server.shutdown()
 
 
 def get(server, path, method="GET", **headers):
@@ -87,11 +83,9 @@ def test_it_listens_on_this_machine_alone(server):
 
 
 def test_without_weights_there_are_none():
-    with Server(0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving() as server:
         assert get(server, served.OWN)[0] == 404
         assert "?" not in server.address
-        server.shutdown()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
