@@ -31,18 +31,8 @@ CORE = [name for name in TASKS if name <= "task06"]  # those whose documented ru
 
 # A text and a preset for runs of a second.
 TEXT = "To be, or not to be, that is the question:\n" * 25
-SMALL = LAPTOP | {
-    "batch_size": 4,
-    "block_size": 16,
-    "n_embd": 24,
-    "n_head": 3,
-    "n_layer": 2,
-    "max_steps": 6,
-    "eval_interval": 100,
-    "whole_split": False,
-    "eval_batches": 1,
-}
-
+SMALL = LAPTOP | {"batch_size": 4, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "max_steps": 6}
+SMALL |= {"eval_interval": 100, "whole_split": False, "eval_batches": 1}
 CONFIG = dataclasses.replace(task07.Config(), **SMALL)
 
 LINE = re.compile(r"Epoch (\d+): avg train loss (\d+\.\d{4}) \| avg val loss (\d+\.\d{4})")

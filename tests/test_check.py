@@ -62,9 +62,8 @@ def test_right_code_passes_however_it_looks(failing, task):
 def test_the_mutants_cover_all_tasks_and_stages():
     covered = {(mutant.task, mutant.stage) for mutant in MUTANTS}
     assert {task for task, _ in covered} == {*ALL, *PIECES, *CHANGES}
-    assert {stage for task, stage in covered if task in ALL} >= {s.__name__ for s in stages_of("task07")} - {
-        "gradients"
-    }
+    wanted = {stage.__name__ for stage in stages_of("task07")} - {"gradients"}
+    assert {stage for task, stage in covered if task in ALL} >= wanted
     for change in CHANGES:  # of task 9, which covers the other stages
         assert sum(mutant.task == change for mutant in MUTANTS) >= 8
         assert sum(each.task == change for each in RESTYLINGS) >= 5
@@ -259,9 +258,8 @@ def test_a_right_file_with_threads_forks_and_long_fingers_passes_and_leaves_noth
     other = tmp_path / "other" / "their_task01.py"
     other.parent.mkdir()
     other.write_text("")
-    text = build.source("task01").replace(
-        "import torch\n", MISCHIEF.format(root=ROOT, other=other) + "import torch\n", 1
-    )
+    lines = MISCHIEF.format(root=ROOT, other=other)
+    text = build.source("task01").replace("import torch\n", f"{lines}import torch\n", 1)
     before = time.monotonic()
     results = list(check("task01", write(tmp_path, "task01", text), official_too=True))
     assert [result.status for result in results] == ["pass"] * len(results), results[-1]
@@ -316,7 +314,5 @@ def test_an_error_in_the_lessons_own_part_is_not_charged(failing):
     text = filled("task03", ["FeedForward.__init__", "FeedForward.forward"]).replace("SelfAttention", "Attention")
     found = failing("task03", text)
     assert found.detail == "write GPT.forward next (2 of 3 are written)"
-    renamed = (
-        filled("task03", ["GPT.forward"]).replace("class FeedForward", "class Mlp").replace("FeedForward(", "Mlp(")
-    )
+    renamed = filled("task03", ["GPT.forward"]).replace("FeedForward(", "Mlp(")
     assert failing("task03", renamed).detail.startswith("write FeedForward.")

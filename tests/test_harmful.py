@@ -8,17 +8,16 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from check.isolated import protocol, sandbox
 from check.judge.zygote import Zygote, descendants
 from common.run import UserError
+from tests.lessons import ROOT
 from tools import harmful
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 QUICK = [
     "truncate", "chmod", "utime", "read a neighbour's", "limit the grader", "kill the parent", "echo off",
     "environment of all", "loopback", "unix socket", "the other learner's file", "left behind, a program", "memory",

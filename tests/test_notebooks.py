@@ -100,14 +100,8 @@ def test_main_runs_in_a_cell_with_its_progress_and_an_error_keeps_its_line(kerne
 
 @pytest.mark.slow
 def test_an_interactive_python_survives_bad_flags_and_a_mistyped_line():
-    result = subprocess.run(
-        [sys.executable, "-i", "task01.py", "--steps", "none"],
-        cwd=ROOT,
-        input="prin(1)\nprint(6 * 7)\n",
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    line, typed = [sys.executable, "-i", "task01.py", "--steps", "none"], "prin(1)\nprint(6 * 7)\n"
+    result = subprocess.run(line, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=300)
     assert "expected a whole number" in result.stderr and "NameError" in result.stderr
     assert "42" in result.stdout and result.returncode == 0
 

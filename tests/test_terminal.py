@@ -71,13 +71,7 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_cut(monkeypatch, widt
     monkeypatch.setenv("COLUMNS", str(width))
     for hints in [part for each in EXERCISES.values() for part in (each.hints, *each.of_stages.values())]:
         fits(terminal.wrapped("\n".join(hints), tty), width, " ".join(hints))
-    for text in (
-        front.__doc__,
-        start.__doc__,
-        run_file.__doc__,
-        task01.__doc__,
-        build.starter("task07").split('"""')[1],
-    ):
+    for text in (*(each.__doc__ for each in (front, start, run_file, task01)), build.starter("task07").split('"""')[1]):
         fits(terminal.paragraphs(text, tty), width, text)
     check_file.show("encoder", iter([FAILURE]))
     monkeypatch.setenv("COLUMNS", "1000")
@@ -93,9 +87,7 @@ def test_help_keeps_its_tables_and_its_words(monkeypatch, width):
     terminal_for(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
     parser = Parser(prog="python -m check", description=front.__doc__)
-    parser.add_argument(
-        "--weights", help="what `--save` of task 9 wrote, as weights/README.md has it: a long-ish story"
-    )
+    parser.add_argument("--weights", help="what `--save` of task 9 wrote, as weights/README.md has it: a long-ish one")
     shown = parser.format_help()
     assert max(map(len, shown.splitlines())) <= width
     assert "weights/README.md" in shown and "long-ish" in shown and "\n    python -m check start task03" in shown
@@ -109,14 +101,11 @@ def test_in_a_pipe_each_part_is_one_line(capsys):
 
 
 def test_a_narrow_table_drops_the_date_and_keeps_the_name(monkeypatch):
-    rows = [
-        ("task", "file", "state", "checked"),
-        ("task09_rope", "homework/my_task09.py", "passed", "2026-01-02 03:04"),
-    ]
+    row = ("task09_rope", "homework/my_task09.py", "passed", "2026-01-02 03:04")
     for width, has_date in ((50, False), (120, True)):
         tty = terminal_for(monkeypatch)
         monkeypatch.setenv("COLUMNS", str(width))
-        check_file.table(rows)
+        check_file.table([("task", "file", "state", "checked"), row])
         assert "homework/my_task09.py" in tty.getvalue() and ("2026" in tty.getvalue()) == has_date
 
 

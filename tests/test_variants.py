@@ -76,17 +76,18 @@ def test_what_each_change_computes():
     assert relu2(torch.tensor([-2.0, 3.0])).tolist() == [0.0, 9.0]
 
 
-def shortened(corpus):
-    corpus.splits = {name: tokens[:3000] for name, tokens in corpus.splits.items()}
-    return corpus
-
-
 def test_a_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch, call):
     small = {"batch_size": 2, "block_size": 32, "n_embd": 12, "n_head": 3, "n_layer": 2}
     monkeypatch.setitem(measure.SIZES, "small", small)
     monkeypatch.setattr(measure, "ROUNDS", 2)
     whole = measure.tuning_text
-    monkeypatch.setattr(measure, "tuning_text", lambda block_size: shortened(whole(block_size)))
+
+    def shortened(block_size):
+        corpus = whole(block_size)
+        corpus.splits = {name: tokens[:3000] for name, tokens in corpus.splits.items()}
+        return corpus
+
+    monkeypatch.setattr(measure, "tuning_text", shortened)
     monkeypatch.setattr(measure, "describe", lambda: "a machine")  # not measured
     words = ["--into", tmp_path, "--steps", 5, "--only", "task09", "alibi", "longer"]
     code, out, _ = call(measure, *words, "--seeds", 42, 43)
