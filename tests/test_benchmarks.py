@@ -64,7 +64,7 @@ def test_a_recorded_run_is_its_command_its_output_and_the_machine(monkeypatch, c
 
 
 def test_the_weights_are_small_complete_and_task_7s():
-    assert WEIGHTS.stat().st_size <= 25e6
+    assert WEIGHTS.stat().st_size <= 25e6 and card("the GPT alone | random batches: 200 of 64") <= 1.45
     model, config, vocabulary, state = setup.load_any(WEIGHTS)
     assert state["model_name"] == "task07" and len(vocabulary) == 65
     assert f"| parameters | {setup.parameters(model):,}," in CARD
@@ -76,10 +76,6 @@ def test_the_weights_are_small_complete_and_task_7s():
 def card(row):
     """The loss in a row of the card's table."""
     return float(re.search(rf"^\| {re.escape(row)} \| ([\d.]+)", CARD, re.MULTILINE)[1])
-
-
-def test_they_reach_their_goal_by_the_documented_protocol():
-    assert card("the GPT alone | random batches: 200 of 64") <= 1.45
 
 
 @pytest.mark.slow

@@ -81,39 +81,27 @@ def test_a_default_of_training_is_in_one_place(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_script_leaves_nothing_behind(name):
+def test_a_script_leaves_nothing_behind_and_its_docstring_links_its_paper(name):
     text = source(name)
     assert not re.search(r"#\s*(NEW|TODO|FIXME|XXX)", text)
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            words = token.string.lstrip("# ")
-            fine = re.fullmatch(r"\(.*\)|[\w ]+|fmt: skip", words)  # shapes and single words would parse as code
-            assert fine or not _is_code(words), f"code in a comment: {token.string}"
-
-
-def _is_code(text):
-    try:
-        ast.parse(text)
-    except SyntaxError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_the_docstring_names_the_task_and_links_its_paper(name):
-    doc = ast.get_docstring(ast.parse(source(name)))
-    assert doc.startswith(f"Task {int(name[4:6])}: ")
+    for kind, comment, *_ in tokenize.generate_tokens(io.StringIO(text).readline):
+        words = comment.lstrip("# ")
+        # Shapes and single words would parse as code.
+        if kind == tokenize.COMMENT and not re.fullmatch(r"\(.*\)|[\w ]+|fmt: skip", words):
+            with pytest.raises(SyntaxError):
+                ast.parse(words)
+                pytest.fail(f"code in a comment: {comment}")
+    doc = ast.get_docstring(ast.parse(text))
+    assert doc.startswith(f"Task {int(name[4:6])}: ") and "arXiv" not in doc
     assert name == "task08_infinite" or re.search(r"https://(arxiv.org/abs/\d{4}\.\d{5}|jmlr)", doc)
-    assert "arXiv" not in doc
 
 
-def test_importing_trains_nothing_and_prints_nothing():
-    code = "from signal import *; before = getsignal(SIGINT); import {}; print(getsignal(SIGINT) is before)"
-    code = code.format(", ".join(TASKS))
-    command = [sys.executable, "-c", code, "--epochs", "1"]  # should a script train after all, then briefly
+def test_importing_trains_nothing_prints_nothing_and_installs_nothing():
+    look = "[*map(signal.getsignal, (2, 15)), sys.excepthook, sys.stdout, threading.excepthook, dict(os.environ)]"
+    code = f"import os, signal, sys, threading; a = {look}; import {', '.join(TASKS)}; assert a == {look}"
+    command = [sys.executable, "-W", "ignore", "-c", code, "--epochs", "1"]  # should a script train, then briefly
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert result.stderr == ""
-    assert result.stdout == "True\n"  # nor is the importer's Ctrl-C touched
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 # The models: test_check.py compares them with the check's reference. Here is what the check does not look at.

@@ -42,7 +42,10 @@ def command(*words, module=("-m", "page"), cwd=ROOT):
     return subprocess.Popen(line, cwd=cwd, text=True, stdout=pipe, stderr=pipe, start_new_session=True)
 
 
-def test_the_page_is_served(server):
+def test_the_page_is_served_to_this_machine_alone(server):
+    assert server.server_address[0] == "127.0.0.1"
+    assert get(server, "/", Host=f"example.org:{server.server_port}")[0] == 403
+    assert get(server, "/", Host=f"localhost:{server.server_port}")[0] == 200
     status, kind, body = get(server, "/")
     assert (status, kind) == (200, "text/html; charset=utf-8") and body == (served.ROOT / "index.html").read_bytes()
     assert get(server, "/index.html?own=mine")[2] == body
@@ -71,15 +74,6 @@ def test_a_link_out_of_the_folder_is_not_followed(server, tmp_path, monkeypatch)
         pytest.skip("this user may not make links")
     monkeypatch.setattr(served, "ROOT", folder.resolve())
     assert get(server, "/link.json")[0] == 404
-
-
-def test_another_sites_name_is_refused(server):
-    assert get(server, "/", Host=f"example.org:{server.server_port}")[0] == 403
-    assert get(server, "/", Host=f"localhost:{server.server_port}")[0] == 200
-
-
-def test_it_listens_on_this_machine_alone(server):
-    assert server.server_address[0] == "127.0.0.1"
 
 
 def test_without_weights_there_are_none():

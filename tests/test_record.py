@@ -71,14 +71,11 @@ def test_it_computes_the_formula(n):
     torch.testing.assert_close(got.sum(dim=-1), torch.ones(4, 9))
 
 
-def test_a_large_vocabulary_shortens_the_context_to_what_64_bits_hold():
+def test_tables_hold_what_64_bits_do_stay_small_and_guesses_follow(monkeypatch):
     text = torch.randint(1000, (300,))
     model = Counts(text, 1000, n=9)
     assert len(model.tables) == 6  # 1000 ** 6 < 2 ** 63 < 1000 ** 7
     assert model(text[None, :20]).exp().sum(dim=-1).allclose(torch.ones(20))
-
-
-def test_tables_stay_small_and_guesses_follow(monkeypatch):
     text = torch.randint(V, (300,))
     monkeypatch.setattr(counts, "LARGEST", 130)  # 5 tokens after each of 25 pairs: 125
     assert len(Counts(text, V, n=4).tables) == 3

@@ -147,11 +147,8 @@ def test_bad_input_is_one_line_and_exit_code_2(name):
     assert result.stderr == line
 
 
-def test_words_and_what_stands_between_them():
+def test_markdown_comes_off_and_words_are_cut_from_what_stands_between_them():
     assert words.cut_words("I'll go.\n\nROMEO:\nAy") == ["I", "'", "ll", " ", "go", ".\n\n", "ROMEO", ":\n", "Ay"]
-
-
-def test_markdown_comes_off():
     markdown = "# Macbeth\n\n_Thunder_\n\n\n**First Witch**  \nWhen shall\\ we  \nmeet\n"
     assert words.plain(markdown) == "Macbeth\n\nThunder\n\nFirst Witch:\nWhen shall we\nmeet"
 

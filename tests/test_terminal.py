@@ -212,17 +212,12 @@ def test_a_starter_can_be_a_notebook(desk, capsys):
     assert ast.dump(ast.parse(code)) == ast.dump(ast.Module(ast.parse(build.starter("task03")).body[1:], []))
 
 
-def test_a_failure_ends_with_line_example_and_the_next_hint(desk, capsys):
+def test_a_failure_ends_with_line_and_example(capsys):
     where = "my_task03.py, line 7: x = y"
     result = Result("logits", "fail", what="w", hint="Why?", source=where, example="1 0\n0 1")
     check_file.show("task03", iter([result]))
     out = capsys.readouterr().out
     assert "line:     my_task03.py, line 7: x = y\n" in out and "example:  1 0\n" + " " * 22 + "0 1\n" in out
-    for level in (1, 2, 3, 3):
-        assert check_file.summary("task03", [result]).endswith(
-            f"\nThe next hint: python -m check task03 --hint {level}"
-        )
-        State().hint("task03", level)
 
 
 def test_notes_of_a_pass_are_kept_for_the_run(desk):
@@ -302,12 +297,9 @@ def test_the_check_is_found_by_its_path_and_help_comes_without_a_traceback(tmp_p
         assert result.returncode == (flags == ["-m"] and folder != ROOT)
 
 
-def test_a_progress_line_is_cut_between_its_parts():
+def test_a_progress_line_is_cut_between_its_parts_and_a_title_not_within_its_length():
     line = "Step 100/10000 ──────────────────── 45.1 steps/s, 0:03:39 left"
     assert terminal.shortened(line, 62) == line and terminal.shortened(line, 59).endswith("45.1 steps/s")
-
-
-def test_the_length_in_an_examples_title_is_not_broken():
     title = seen.side_by_side("weights", torch.ones(3, 3), torch.ones(3, 3)).splitlines()[0]
     assert title.replace("\N{NO-BREAK SPACE}", " ") == "weights, T = 3" and terminal.fold(title, 13).count("\n") == 1
     assert terminal.fold(title, 13).endswith("T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3")
