@@ -78,6 +78,14 @@ def launch(monkeypatch, script, *flags, sizes=SMALL):
     return script.main()
 
 
+def lively(model, std=None):
+    """Far from equal probabilities, so that a wrong context shows; in evaluation mode."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=std or (0.5 if parameter.ndim == 2 else 1.0))
+    return model.eval()
+
+
 @contextmanager
 def serving(*given):
     """The page's server, on a port that is free."""

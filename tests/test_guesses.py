@@ -10,6 +10,7 @@ from common.options import DEFAULT_TEXT
 from record import speedrun
 from studies import setup
 from studies.generation import speculative
+from tests.lessons import lively
 
 import pytest
 import torch
@@ -17,11 +18,8 @@ import torch
 
 @pytest.fixture(params=[task07, task09_rope], ids=lambda module: module.__name__)
 def model(request):
-    torch.manual_seed(0)
-    model = request.param.GPT(setup.preset(request.param, block_size=16, n_embd=24, n_head=3, n_layer=2), 65)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
-    return model.eval()
+    sizes = setup.preset(request.param, block_size=16, n_embd=24, n_head=3, n_layer=2)
+    return lively(request.param.GPT(sizes, 65))
 
 
 def sure_of(token):

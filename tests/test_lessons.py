@@ -14,7 +14,7 @@ from check.command import start
 from common import stream
 from common.config import TrainingConfig
 from studies.generation import speculative
-from tests.lessons import CORE, ROOT, TASKS, load
+from tests.lessons import CORE, ROOT, TASKS, lively, load
 
 import pytest
 import torch
@@ -111,14 +111,6 @@ def small(module, **changes):
     """A Config that is quick, and whose sizes tell axes apart."""
     sizes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "head_size": 24, "dropout": 0.3} | changes
     return module.Config(**{name: size for name, size in sizes.items() if hasattr(module.Config, name)})
-
-
-def lively(model):
-    """Far from equal probabilities, so that a wrong context shows."""
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
-    return model.eval()
 
 
 def test_the_scale_is_the_documented_one():

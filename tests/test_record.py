@@ -13,7 +13,7 @@ from record import ablation, growth, mixture, recipe, speedrun, tuning
 from studies import counts, setup
 from studies.counts import Counts
 from studies.generation.speculative import CountsGuess
-from tests.lessons import TEXT
+from tests.lessons import TEXT, lively
 from variants.convolutions import ShortConvolution
 
 import pytest
@@ -135,10 +135,7 @@ def test_without_its_ideas_it_is_task_9s_model():
 @pytest.mark.parametrize("idea", [None, *speedrun.IDEAS])
 def test_no_position_sees_the_future_with_an_idea_or_without(idea):
     config = dataclasses.replace(SMALL, **speedrun.IDEAS.get(idea, {}))
-    torch.manual_seed(0)
-    model = speedrun.GPT(config, 11).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = lively(speedrun.GPT(config, 11), std=0.3)
     tokens = torch.randint(11, (2, 16))
     changed = tokens.clone()
     changed[:, 9:] = (changed[:, 9:] + 1) % 11

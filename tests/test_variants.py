@@ -11,7 +11,7 @@ from check.grading.marks import Mark, Points
 from check.judge.checking import verdict
 from exercises import build
 from studies import setup
-from tests.lessons import LOGS, ROOT
+from tests.lessons import LOGS, ROOT, lively
 from tools.changes import BUGS, RIGHTS
 from tools.mutants import Mutant
 from variants import measure, summary
@@ -40,9 +40,7 @@ def test_a_change_is_one_short_file(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_change_stays_causal_and_every_parameter_learns(name):
-    model = tiny(name).model
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = lively(tiny(name).model, std=0.3)
     tokens = torch.randint(11, (3, 16))
     later = tokens.clone()
     later[:, 9:] = (later[:, 9:] + 1) % 11
@@ -130,8 +128,8 @@ def right(change, number):
     [
         ("as short as in variants/", build.source("gate"), "a gate after attention"),
         ("whole", right("swiglu", 0), "SwiGLU"), ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
-        *(pytest.param(change, right(change, 1), summary, marks=pytest.mark.slow) for change,
-         summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]),
+        *(pytest.param(change, right(change, 1), said, marks=pytest.mark.slow)
+          for change, said in (("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries"))),
     ],
 )  # fmt: skip
 def test_task_9_knows_which_change_was_made(checked, name, text, said):
