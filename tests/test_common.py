@@ -107,24 +107,12 @@ def test_a_path_that_is_no_text_is_named(tmp_path, monkeypatch, path, said):
         Corpus(tmp_path / path, 8)
 
 
-class Watcher(nn.Module):
-    """In place of a model; remembers the mode in which it was called."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = set()
-
-    def forward(self, tokens):
-        self.seen.add(self.training)
-        return torch.zeros(*tokens.shape, 65)
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_runs_in_evaluation_mode_and_restores_the_mode(corpus, training):
-    model = Watcher().train(training)
+    model, seen = nn.Embedding(65, 65, _weight=torch.zeros(65, 65)).train(training), set()
+    model.register_forward_hook(lambda model, *_: seen.add(model.training))
     loss = estimate_loss(model, corpus, "val", batches=2, batch_size=3)
-    assert model.seen == {False}
-    assert model.training is training
+    assert seen == {False} and model.training is training
     assert loss == pytest.approx(math.log(65))
 
 
@@ -168,14 +156,8 @@ def test_windows_grow_from_the_first_length_to_the_block_size():
 
 def test_short_windows_are_the_same_batches_in_pieces(blocks):
     config = dataclasses.replace(SMALL, max_steps=4, first_window=8)
-    shapes = []
-
-    class Model(nn.Linear):
-        def forward(self, tokens):
-            shapes.append(tuple(tokens.shape))
-            return super().forward(F.one_hot(tokens, len(blocks.vocabulary)).float())
-
-    model = Model(len(blocks.vocabulary), len(blocks.vocabulary))
+    model, shapes = nn.Embedding(65, 65), []
+    model.register_forward_hook(lambda _, given, logits: shapes.append(given[0].shape))
     optimizers = optim.configure_optimizers(model, dataclasses.replace(config, optimizer="adamw"))
     for step in range(4):
         train.update(model, blocks, config, optimizers, step, precision.low_precision(torch.device("cpu")))
@@ -285,17 +267,11 @@ def test_a_large_vocabulary_is_evaluated_in_parts(tmp_path, monkeypatch):
     corpus = Corpus(tmp_path / "text.txt", 8)
     assert corpus.vocabulary == symbols and corpus.decode(corpus.splits["train"][:300]) == symbols
     assert corpus.encode("").dtype == torch.int64
-
-    sizes = []
-
-    class Model(torch.nn.Module):
-        def forward(self, tokens):
-            sizes.append(tokens.numel() * 300)
-            return torch.zeros(*tokens.shape, 300)
-
-    whole = evaluate.estimate_loss(Model(), corpus, "val", 20, 32)
+    model, sizes = nn.Embedding(300, 300, _weight=torch.zeros(300, 300)), []
+    model.register_forward_hook(lambda _, given, logits: sizes.append(logits.numel()))
+    whole = evaluate.estimate_loss(model, corpus, "val", 20, 32)
     monkeypatch.setattr(evaluate, "LOGITS_AT_ONCE", 2**16)
-    assert evaluate.estimate_loss(Model(), corpus, "val", 20, 32) == pytest.approx(whole)
+    assert evaluate.estimate_loss(model, corpus, "val", 20, 32) == pytest.approx(whole)
     assert sizes[0] == 20 * 32 * 8 * 300 and max(sizes[1:]) <= 2**16
 
 
