@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import time
+from unittest.mock import DEFAULT, Mock
 
 import task06
 import task07
@@ -69,10 +70,7 @@ def test_a_place_that_cannot_hold_a_checkpoint_is_refused_before_training(monkey
 
 
 def test_a_place_that_cannot_be_written_is_found_out_before_training(tmp_path, monkeypatch, proverb):
-    def refuse(self, data):
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    monkeypatch.setattr("pathlib.Path.write_bytes", Mock(side_effect=OSError(30, "Read-only file system")))
     said = save_to(monkeypatch, tmp_path / "run.pt")
     assert said.endswith("run.pt: cannot save there: Read-only file system")
 
@@ -99,12 +97,11 @@ def test_leftovers_of_killed_runs_go_at_the_next_start(tmp_path):
 
 def test_windows_processes_get_no_signal_0(tmp_path, monkeypatch):
     (tmp_path / f".run.pt.{os.getpid()}-abcd.saving").write_bytes(b"")
-    killed = []
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "kill", lambda *how: killed.append(how))
+        patch.setattr(checkpoint.os, "kill", kill := Mock())
         patch.setattr(checkpoint.os, "name", "nt")
         checkpoint._remove_leftovers(tmp_path / "run.pt")
-    assert killed == [] and list(tmp_path.iterdir()) == []
+    assert not kill.called and os.listdir(tmp_path) == []
 
 
 def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
@@ -119,17 +116,11 @@ def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
 
 
 def test_a_save_that_fails_in_mid_run_warns_and_the_run_goes_on(proverb, tmp_path, monkeypatch, capsys):
-    real, calls = checkpoint.save, []
-
-    def sometimes(path, state):
-        calls.append(state["step"])
-        if state["step"] == 2:
-            raise OSError(28, "No space left on device")
-        real(path, state)
-
-    monkeypatch.setattr(checkpoint, "save", sometimes)
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(checkpoint, "save", save := Mock(wraps=checkpoint.save, side_effect=[full, DEFAULT, DEFAULT]))
     learn(proverb, save=tmp_path / "run.pt")
-    assert calls == [2, 4, 6] and checkpoint.load(tmp_path / "run.pt")["step"] == 6
+    assert [call.args[1]["step"] for call in save.mock_calls] == [2, 4, 6]
+    assert checkpoint.load(tmp_path / "run.pt")["step"] == 6
     err = capsys.readouterr().err
     assert err == "Not saved at step 2: [Errno 28] No space left on device. The run goes on and tries again.\n"
 
@@ -165,12 +156,8 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(blocks, tmp_path, monk
     whole = learn(blocks, config)
     lines = capsys.readouterr().out.split("\n")
 
-    def stop(step, *losses):
-        if step == 6:
-            raise InterruptedError
-
     with monkeypatch.context() as patch, pytest.raises(InterruptedError):
-        patch.setattr(train, "log_losses", stop)
+        patch.setattr(train, "log_losses", Mock(side_effect=[None, None, InterruptedError]))  # at step 6
         learn(blocks, config, save=tmp_path / "run.pt")
     resumed = learn(blocks, config, resume=tmp_path / "run.pt")
     assert capsys.readouterr().out.split("\n") == lines[2:]

@@ -12,6 +12,7 @@ import sys
 import threading
 from argparse import Namespace
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import common
 import task07
@@ -162,20 +163,13 @@ def test_two_signals_at_once_are_one(monkeypatch):
 
 
 def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
-    real, tries = os.replace, []
-
-    def held(one, other):
-        tries.append(one)
-        if len(tries) < 3:
-            raise PermissionError(13, "held")
-        real(one, other)
-
+    held = PermissionError(13, "held")
     (tmp_path / "new").write_text("new")
-    monkeypatch.setattr(files.os, "replace", held)
+    monkeypatch.setattr(files.os, "replace", replace := Mock(wraps=os.replace, side_effect=[held, held, DEFAULT]))
     files.replace(tmp_path / "new", tmp_path / "old")
-    assert (tmp_path / "old").read_text() == "new" and len(tries) == 3
+    assert (tmp_path / "old").read_text() == "new" and replace.call_count == 3
     monkeypatch.setattr(files, "PATIENCE", 0.1)
-    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "held")))
+    monkeypatch.setattr(files.os, "replace", Mock(side_effect=held))
     with pytest.raises(PermissionError):
         files.replace(tmp_path / "old", tmp_path / "older")
 
@@ -276,11 +270,8 @@ def test_outside_the_main_thread_a_script_runs_and_saves(proverb, tmp_path):
 
 
 def test_too_little_memory_is_one_line(capsys):
-    def ask():
-        torch.empty(2**60, dtype=torch.uint8)
-
     with pytest.raises(SystemExit) as end:
-        ending.run(ask)
+        ending.run(lambda: torch.empty(2**60, dtype=torch.uint8))
     assert end.value.code == 1
     expected = r".*: too little memory .*: 1,152,921,504,607 MB more were asked for\n"
     assert re.fullmatch(expected, capsys.readouterr().err)

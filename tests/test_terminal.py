@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import task01
 import task02
@@ -262,11 +263,8 @@ def test_a_notebooks_own_flags_are_not_ours(monkeypatch):
 def test_in_a_session_an_error_of_ones_own_keeps_its_line(monkeypatch, capsys):
     monkeypatch.setattr(ending, "is_interactive", lambda: True)
 
-    def main():
-        raise FileNotFoundError("mine")
-
     with pytest.raises(FileNotFoundError):
-        ending.run(main)
+        ending.run(Mock(side_effect=FileNotFoundError("mine")))
 
 
 # On a real terminal.
