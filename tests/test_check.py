@@ -159,39 +159,28 @@ def test_what_ends_or_fails_is_named(monkeypatch, tmp_path, code, got):
 
 ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" where the file is only wrong
     "garbage on every descriptor": (
-        "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
-        "alone",
-    ),
+     "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
+     "alone"),
     "a patched torch.equal and allclose": ("import torch\ntorch.equal = torch.allclose = lambda *a, **k: True\n", ""),
     "a patched tensor comparison": ("import torch\ntorch.Tensor.__le__ = lambda *a: torch.tensor(True)\n", ""),
     "a patched loss": ("import torch\ntorch.nn.functional.cross_entropy = lambda *a: torch.ones(1)\n", "cross_entropy"),
-    "a method of the main module": (
-        "import __main__\n__main__.Learner.logits = lambda *a, **k: {}\n",
-        "Learner.logits",
-    ),
+    "a method of the main module": ("import __main__\n__main__.Learner.logits = lambda *a, **k: {}\n", "Learner.logits"),
     "a class of the main module": ("import __main__\n__main__.Learner = object\n", "Learner"),
     "a method of the worker": (
-        "from check.isolated import worker\nworker.Learner.generate = lambda *a, **k: {}\n",
-        "Learner.generate",
-    ),
+     "from check.isolated import worker\nworker.Learner.generate = lambda *a, **k: {}\n", "Learner.generate"),
     "a function's code": (
-        "import sys\nsys.modules['check.isolated.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
-        "Learner.build",
-    ),
+     "import sys\nsys.modules['check.isolated.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
+     "Learner.build"),
     "found by the collector": (
-        "import gc\nfor each in gc.get_objects():\n    if isinstance(each, type) and each.__name__ == 'Learner':\n"
-        "        each.load = lambda *a, **k: {}\n",
-        "Learner.load",
-    ),
+     "import gc\nfor each in gc.get_objects():\n    if isinstance(each, type) and each.__name__ == 'Learner':\n"
+     "        each.load = lambda *a, **k: {}\n", "Learner.load"),
     "found by frames": (
-        "import sys\nframe = sys._getframe()\nwhile frame:\n    for each in list(frame.f_locals.values()):\n"
-        "        if type(each).__name__ == 'Learner':\n            type(each).logits = lambda *a, **k: {}\n"
-        "    frame = frame.f_back\n",
-        "Learner.logits",
-    ),
+     "import sys\nframe = sys._getframe()\nwhile frame:\n    for each in list(frame.f_locals.values()):\n"
+     "        if type(each).__name__ == 'Learner':\n            type(each).logits = lambda *a, **k: {}\n"
+     "    frame = frame.f_back\n", "Learner.logits"),
     "the protocol": ("from check.isolated import protocol\nprotocol.send = lambda *a: None\n", "protocol.send"),
     "the official task, installed": ("from task01 import *\n", "the repository's own"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt", reason="descriptors as on POSIX")

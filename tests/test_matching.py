@@ -327,18 +327,15 @@ def main"""
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ("named", "equal"),
-        ("named | {'lm_head.bias': 0 * model.lm_head.bias}",
-         "parameters: 1273 numbers, among them 1262 of the model's"),
-        ("named | {'attention.query.weight': 10**0.5 * model.attention.query.weight}",
-         "parameters: 1273 numbers, among them 1033 of the model's"),
-        ("{name: named[name] for name in list(named)[1:]}", "parameters: 1009 numbers, among them 1009 of the model's"),
-        ("named | {'attention.key.weight': model.attention.query.weight}",
-         "parameters: 1033 numbers, among them 1033 of the model's"),
+        ("named", "equal"), ("named | {'lm_head.bias': 0 * model.lm_head.bias}", (1273, 1262)),
+        ("named | {'attention.query.weight': 10**0.5 * model.attention.query.weight}", (1273, 1033)),
+        ("{name: named[name] for name in list(named)[1:]}", (1009, 1009)),
+        ("named | {'attention.key.weight': model.attention.query.weight}", (1033, 1033)),
     ],
 )  # fmt: skip
 def test_official_weights_may_only_arrange(tmp_path, changed, said):
-    assert matched(tmp_path, "task01", ("\n\ndef main", HOOK.replace("CHANGED", changed))).startswith(said)
+    got = matched(tmp_path, "task01", ("\n\ndef main", HOOK.replace("CHANGED", changed)))
+    assert got == said or got.startswith("parameters: {} numbers, among them {} of the model's".format(*said))
 
 
 def test_official_weights_arranges_what_the_check_cannot_read(tmp_path):
