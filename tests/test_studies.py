@@ -304,7 +304,7 @@ def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
         words.read_own(tmp_path / "short.txt")
 
 
-def test_the_studies_of_sequences_and_curves_run_in_small(monkeypatch, capsys):
+def test_a_mask_off_by_one_shows_one_token_more():
     curve = next(each for each in convergence.models() if each.mask == "off by one")
     model = convergence.build(curve, 11, seed=1)
     tokens = torch.randint(11, (1, 8))
