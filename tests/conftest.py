@@ -4,19 +4,17 @@ import dataclasses
 import os
 import signal
 import sys
-from argparse import Namespace
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import task07
 from check.isolated import sandbox
 from check.judge.zygote import Zygote
 from common import progress as told
 from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
-from common.train import train
-from tests.lessons import CORE, SMALL, full_run
+from tests.lessons import CONFIG, CORE, TEXT, full_run, learn
+from tools import in_process
 
 import pytest
 import torch
@@ -45,12 +43,9 @@ def corpus():
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """The weights of a tiny task 7, trained for a moment."""
-    corpus = Corpus(DEFAULT_TEXT, block_size=8)
     place = tmp_path_factory.mktemp("weights") / "tiny.pt"
-    config = dataclasses.replace(task07.Config(), **SMALL | {"block_size": 8, "max_steps": 20})
-    torch.manual_seed(0)
-    model = task07.GPT(config, len(corpus.vocabulary))
-    train(model, corpus, config, Namespace(device=torch.device("cpu"), save=place, save_every=100, resume=None))
+    config = dataclasses.replace(CONFIG, block_size=8, max_steps=20)
+    learn(Corpus(DEFAULT_TEXT, block_size=8), config, save=place, save_every=100)
     return place
 
 
@@ -63,45 +58,25 @@ def tiny_weights(trained, monkeypatch):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background starts programs that ignore it
 
-FAMILIES = {  # tests of many cases of a second and more: how many of them are not slow
-    "test_a_literal_file_passes_or_is_told_why_not": 6,
-    "test_faults_are_named": 2,
-    "test_faults_of_the_attention_are_named": 2,
-    "test_faults_of_the_encoder_are_named": 2,
-    "test_faults_of_each_step_are_named": 2,
-    "test_the_lectures_solution_passes": 2,
-    "test_pieces_and_what_is_put_together_from_them_pass": 2,
-    "test_known_bugs_alone_and_in_pairs_are_named": 2,
-    "test_what_is_nearly_right_is_named": 2,
-    "test_a_planted_mistake_is_led_to": 2,
-    "test_its_neighbours_are_led_to": 2,
-    "test_a_masked_score_is_far_below_all_others": 1,
-    "test_the_official_dropout_passes_with_any_draw": 1,
-    "test_a_bug_has_the_same_name_in_every_draw": 1,
-    "test_right_parameters_are_read_wherever_they_are": 8,
-    "test_projection_parameters_may_have_any_axes": 6,
-    "test_a_missing_or_extra_part_is_named": 4,
-    "test_one_cause_is_charged_once": 1,
-    "test_a_folder_is_marked_in_every_form": 0,
-    "test_a_later_run_checks_only_what_is_new": 0,
-    "test_a_wrong_file_cannot_talk_itself_into_a_pass": 0,
-    "test_a_right_file_passes_whatever_it_does_at_import": 1,
-    "test_a_notebook_is_run_as_jupyter_would": 8,
-    "test_a_model_of_your_own_learns_in_a_study": 1,
-    "test_bad_input_is_one_line_and_exit_code_2": 1,
-    "test_attention_is_seen_whatever_it_is_called": 1,
-    "test_from_an_empty_folder_to_a_passed_task": 0,
-    "test_flags_may_stand_anywhere": 0,
-    "test_the_official_file_passes_in_a_process_of_its_own": 0,
-    "test_what_is_written_of_a_starter_is_counted": 4,
-    "test_what_is_written_of_a_starter_is_checked": 2,
+FAMILIES = {
+    "test_a_literal_file_passes_or_is_told_why_not": 6, "test_a_fault_in_a_literal_file_is_named": 6,
+    "test_known_bugs_alone_and_in_pairs_are_named": 2, "test_what_is_nearly_right_is_named": 2,
+    "test_a_planted_mistake_is_led_to": 2, "test_its_neighbours_are_led_to": 2,
+    "test_a_masked_score_is_far_below_all_others": 1, "test_the_official_dropout_passes_with_any_draw": 1,
+    "test_a_bug_has_the_same_name_in_every_draw": 1, "test_right_parameters_are_read_wherever_they_are": 8,
+    "test_projection_parameters_may_have_any_axes": 6, "test_a_missing_or_extra_part_is_named": 4,
+    "test_one_cause_is_charged_once": 1, "test_a_folder_is_marked_in_every_form": 0,
+    "test_a_later_run_checks_only_what_is_new": 0, "test_a_wrong_file_cannot_talk_itself_into_a_pass": 0,
+    "test_a_right_file_passes_whatever_it_does_at_import": 1, "test_a_notebook_is_run_as_jupyter_would": 8,
+    "test_a_model_of_your_own_learns_in_a_study": 1, "test_bad_input_is_one_line_and_exit_code_2": 1,
+    "test_attention_is_seen_whatever_it_is_called": 1, "test_from_an_empty_folder_to_a_passed_task": 0,
+    "test_flags_may_stand_anywhere": 0, "test_the_official_file_passes_in_a_process_of_its_own": 0,
+    "test_what_is_written_of_a_starter_is_counted": 4, "test_what_is_written_of_a_starter_is_checked": 2,
     "test_a_students_slip_is_named": 2,
-    "test_arguments_names_and_forms_of_any_course_pass": 2,
     "test_the_check_is_found_by_its_path_and_help_comes_without_a_traceback": 0,
-    "test_saved_weights_are_the_model_s_that_main_leaves": 2,
-    "test_task_9_knows_which_change_was_made": 1,
+    "test_saved_weights_are_the_model_s_that_main_leaves": 2, "test_task_9_knows_which_change_was_made": 1,
     "test_an_unknown_change_fails_where_it_cannot_work": 0,
-}
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
@@ -133,10 +108,10 @@ def desk(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Call a command's main(); its exit code, stdout and stderr."""
+    """Call the main() of a command or script; its exit code, stdout and stderr."""
 
     def call(module, *words):
-        monkeypatch.setattr(sys, "argv", ["check", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", [f"{module.__name__.rpartition('.')[2]}.py", *map(str, words)])
         code = 0
         try:
             module.main()
@@ -146,6 +121,18 @@ def call(monkeypatch, capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def printed(call):
+    """Call a main() that ends well and says nothing on stderr; its stdout."""
+
+    def printed(module, *words):
+        code, out, err = call(module, *words)
+        assert (code, err) == (0, "")
+        return out
+
+    return printed
 
 
 @pytest.fixture
@@ -169,10 +156,34 @@ def blocks():
 
 
 @pytest.fixture
-def proverb(tmp_path):
-    """A text that evaluates in no time."""
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
-    return Corpus(tmp_path / "text.txt", block_size=16)
+def proverbs(tmp_path):
+    """The file of a text that evaluates in no time."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    return tmp_path / "text.txt"
+
+
+@pytest.fixture
+def proverb(proverbs):
+    """This text."""
+    return Corpus(proverbs, block_size=16)
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """Check a text as a learner's file, in this process; all results."""
+
+    def checked(task, text, seed=0):
+        path = tmp_path / f"my_{task}.py"
+        path.write_text(text, encoding="utf-8")
+        return in_process.check(task, path, seed)
+
+    return checked
+
+
+@pytest.fixture
+def failing(checked):
+    """The same, but only the first result that is no pass, or None."""
+    return lambda *what: next((result for result in checked(*what) if result.status != "pass"), None)
 
 
 @pytest.fixture

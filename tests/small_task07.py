@@ -10,17 +10,8 @@ from common.run import run
 
 import torch
 
-SMALL = LAPTOP | {
-    "batch_size": 16,
-    "block_size": 16,
-    "n_embd": 24,
-    "n_head": 3,
-    "n_layer": 2,
-    "dropout": 0.0,
-    "max_steps": 21,
-    "eval_interval": 5,
-    "eval_batches": 2,
-}
+SMALL = LAPTOP | {"batch_size": 16, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "dropout": 0.0}
+SMALL |= {"max_steps": 21, "eval_interval": 5, "eval_batches": 2}
 
 if __name__ == "__main__":
     task07.parse_options = lambda doc, config: options.parse_options(doc, config, {"laptop": SMALL})

@@ -95,8 +95,7 @@ def test_an_exercise_has_only_its_part_of_a_shared_file():
         assert imported == modules
 
 
-def test_all_starters_are_written_into_a_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["exercises.build", "--into", str(tmp_path / "new")])
-    build.main()
+def test_all_starters_are_written_into_a_folder(tmp_path, call):
+    call(build, "--into", tmp_path / "new")
     for name in EXERCISES:
         assert (tmp_path / "new" / f"{name}.py").read_text(encoding="utf-8") == build.starter(name)

@@ -20,15 +20,12 @@ from common import optim
 from exercises import build
 from exercises.catalogue import CHANGES, EXERCISES, PIECES
 from tests.lessons import ROOT
-from tools import in_process as local
 from tools.mutants import ALL, MUTANTS, table
 from tools.restylings import RESTYLINGS
 from tools.styles import in_styles
 
 import pytest
 import torch
-
-# The verdicts, in this process.
 
 
 def write(tmp_path, task, text):
@@ -39,24 +36,24 @@ def write(tmp_path, task, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=lambda n: f"{MUTANTS[n].task}: {MUTANTS[n].what}")
-def test_every_bug_is_named_in_two_styles(number, tmp_path):
+def test_every_bug_is_named_in_two_styles(failing, number):
     """As it is, and in another style, in turn; `python -m tools.verdicts` tries all."""
     mutant = MUTANTS[number]
     (_, text), *others = in_styles(mutant.task, mutant.text()).items()
-    found = local.first_failure(mutant.task, write(tmp_path, mutant.task, text))
+    found = failing(mutant.task, text)
     assert found and found.stage == mutant.stage, found
     for style, text in others[number % max(1, len(others)) :][:1]:
-        assert local.first_failure(mutant.task, write(tmp_path, mutant.task, text)), style
+        assert failing(mutant.task, text), style
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", EXERCISES)
-def test_right_code_passes_however_it_looks(task, tmp_path):
+def test_right_code_passes_however_it_looks(failing, task):
     wrong = []
     rows = [("official", build.source(task)), *((each.what, each.text()) for each in RESTYLINGS if each.task == task)]
     for what, source in rows:
         for style, text in in_styles(task, source).items():
-            found = local.first_failure(task, write(tmp_path, task, text))
+            found = failing(task, text)
             if found:
                 wrong.append((what, style, found.stage, found.what, found.got))
     assert wrong == []
@@ -65,9 +62,8 @@ def test_right_code_passes_however_it_looks(task, tmp_path):
 def test_the_mutants_cover_all_tasks_and_stages():
     covered = {(mutant.task, mutant.stage) for mutant in MUTANTS}
     assert {task for task, _ in covered} == {*ALL, *PIECES, *CHANGES}
-    assert {stage for task, stage in covered if task in ALL} >= {s.__name__ for s in stages_of("task07")} - {
-        "gradients"
-    }
+    wanted = {stage.__name__ for stage in stages_of("task07")} - {"gradients"}
+    assert {stage for task, stage in covered if task in ALL} >= wanted
     for change in CHANGES:  # of task 9, which covers the other stages
         assert sum(mutant.task == change for mutant in MUTANTS) >= 8
         assert sum(each.task == change for each in RESTYLINGS) >= 5
@@ -81,8 +77,8 @@ def test_the_committed_table_of_mutants_is_this_one():
 
 
 @pytest.mark.parametrize("task", EXERCISES)
-def test_a_starter_is_its_lesson_with_a_hole(task, tmp_path):
-    found = local.first_failure(task, write(tmp_path, task, build.starter(task)))
+def test_a_starter_is_its_lesson_with_a_hole(failing, task):
+    found = failing(task, build.starter(task))
     assert found.status == "not started" and found.detail.startswith("write ")
 
 
@@ -163,39 +159,28 @@ def test_what_ends_or_fails_is_named(monkeypatch, tmp_path, code, got):
 
 ATTACKS = {  # lines at the top of a wrong file → what the check says, or "" where the file is only wrong
     "garbage on every descriptor": (
-        "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
-        "alone",
-    ),
+     "import os\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'garbage' * 9)\n    except OSError:\n        pass\n",
+     "alone"),
     "a patched torch.equal and allclose": ("import torch\ntorch.equal = torch.allclose = lambda *a, **k: True\n", ""),
     "a patched tensor comparison": ("import torch\ntorch.Tensor.__le__ = lambda *a: torch.tensor(True)\n", ""),
     "a patched loss": ("import torch\ntorch.nn.functional.cross_entropy = lambda *a: torch.ones(1)\n", "cross_entropy"),
-    "a method of the main module": (
-        "import __main__\n__main__.Learner.logits = lambda *a, **k: {}\n",
-        "Learner.logits",
-    ),
+    "a method of the main module": ("import __main__\n__main__.Learner.logits = lambda *a, **k: {}\n", "Learner.logits"),
     "a class of the main module": ("import __main__\n__main__.Learner = object\n", "Learner"),
     "a method of the worker": (
-        "from check.isolated import worker\nworker.Learner.generate = lambda *a, **k: {}\n",
-        "Learner.generate",
-    ),
+     "from check.isolated import worker\nworker.Learner.generate = lambda *a, **k: {}\n", "Learner.generate"),
     "a function's code": (
-        "import sys\nsys.modules['check.isolated.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
-        "Learner.build",
-    ),
+     "import sys\nsys.modules['check.isolated.worker'].Learner.build.__code__ = (lambda *a, **k: {}).__code__\n",
+     "Learner.build"),
     "found by the collector": (
-        "import gc\nfor each in gc.get_objects():\n    if isinstance(each, type) and each.__name__ == 'Learner':\n"
-        "        each.load = lambda *a, **k: {}\n",
-        "Learner.load",
-    ),
+     "import gc\nfor each in gc.get_objects():\n    if isinstance(each, type) and each.__name__ == 'Learner':\n"
+     "        each.load = lambda *a, **k: {}\n", "Learner.load"),
     "found by frames": (
-        "import sys\nframe = sys._getframe()\nwhile frame:\n    for each in list(frame.f_locals.values()):\n"
-        "        if type(each).__name__ == 'Learner':\n            type(each).logits = lambda *a, **k: {}\n"
-        "    frame = frame.f_back\n",
-        "Learner.logits",
-    ),
+     "import sys\nframe = sys._getframe()\nwhile frame:\n    for each in list(frame.f_locals.values()):\n"
+     "        if type(each).__name__ == 'Learner':\n            type(each).logits = lambda *a, **k: {}\n"
+     "    frame = frame.f_back\n", "Learner.logits"),
     "the protocol": ("from check.isolated import protocol\nprotocol.send = lambda *a: None\n", "protocol.send"),
     "the official task, installed": ("from task01 import *\n", "the repository's own"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt", reason="descriptors as on POSIX")
@@ -221,10 +206,8 @@ def test_code_from_a_string_is_named(form, tmp_path, zygote):
     packed = base64.b64encode(zlib.compress(source.encode()))
     path = write(tmp_path, "task01", OFFICIAL_IN_A_STRING[form].format(source=source, packed=packed))
     first = next(check("task01", path, zygote=zygote, graded=True))
-    assert (first.stage, first.status) == (
-        "identity",
-        "fail",
-    ) and "runs code from a string (my_task01.py, line" in first.got
+    assert (first.stage, first.status) == ("identity", "fail")
+    assert "runs code from a string (my_task01.py, line" in first.got
     assert "runs code from a string" in next(check("task01", path, zygote=zygote)).notes[0]
 
 
@@ -264,9 +247,8 @@ def test_a_right_file_with_threads_forks_and_long_fingers_passes_and_leaves_noth
     other = tmp_path / "other" / "their_task01.py"
     other.parent.mkdir()
     other.write_text("")
-    text = build.source("task01").replace(
-        "import torch\n", MISCHIEF.format(root=ROOT, other=other) + "import torch\n", 1
-    )
+    lines = MISCHIEF.format(root=ROOT, other=other)
+    text = build.source("task01").replace("import torch\n", f"{lines}import torch\n", 1)
     before = time.monotonic()
     results = list(check("task01", write(tmp_path, "task01", text), official_too=True))
     assert [result.status for result in results] == ["pass"] * len(results), results[-1]
@@ -289,11 +271,11 @@ def filled(task, names, change=lambda text: text):
 
 
 @pytest.mark.parametrize("task", [name for name in EXERCISES if len(EXERCISES[name].write) > 1])
-def test_what_is_written_of_a_starter_is_counted(task, tmp_path):
+def test_what_is_written_of_a_starter_is_counted(failing, task):
     first, second, *_ = names = EXERCISES[task].write
-    found = local.first_failure(task, write(tmp_path, task, filled(task, [first])))
+    found = failing(task, filled(task, [first]))
     assert found.status == "not started" and found.detail == f"write {second} next (1 of {len(names)} is written)"
-    found = local.first_failure(task, write(tmp_path, task, filled(task, names[:-1])))
+    found = failing(task, filled(task, names[:-1]))
     verb = "is" if len(names) == 2 else "are"
     said = f"write {names[-1]} next ({len(names) - 1} of {len(names)} {verb} written)"
     assert found.status == "not started" and found.detail == said
@@ -310,18 +292,16 @@ def test_what_is_written_of_a_starter_is_counted(task, tmp_path):
         ("attention", ["causal_mask"], ".tril()", ".tril(1)", "interface", "the mask has one value for the past"),
     ],
 )
-def test_what_is_written_of_a_starter_is_checked(task, written, right, wrong, stage, said, tmp_path):
+def test_what_is_written_of_a_starter_is_checked(failing, task, written, right, wrong, stage, said):
     text = filled(task, written, lambda text: text.replace(right, wrong))
     assert wrong in text
-    found = local.first_failure(task, write(tmp_path, task, text))
+    found = failing(task, text)
     assert (found.stage, found.status) == (stage, "fail") and found.what.startswith(said), found
 
 
-def test_an_error_in_the_lessons_own_part_is_not_charged(tmp_path):
+def test_an_error_in_the_lessons_own_part_is_not_charged(failing):
     text = filled("task03", ["FeedForward.__init__", "FeedForward.forward"]).replace("SelfAttention", "Attention")
-    found = local.first_failure("task03", write(tmp_path, "task03", text))
+    found = failing("task03", text)
     assert found.detail == "write GPT.forward next (2 of 3 are written)"
-    renamed = (
-        filled("task03", ["GPT.forward"]).replace("class FeedForward", "class Mlp").replace("FeedForward(", "Mlp(")
-    )
-    assert local.first_failure("task03", write(tmp_path, "task03", renamed)).detail.startswith("write FeedForward.")
+    renamed = filled("task03", ["GPT.forward"]).replace("FeedForward(", "Mlp(")
+    assert failing("task03", renamed).detail.startswith("write FeedForward.")

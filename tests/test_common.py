@@ -4,15 +4,18 @@ import dataclasses
 import hashlib
 import math
 import re
-from argparse import Namespace
+import sys
 
 import task07
-from common import optim, precision, train
-from common.config import LAPTOP
-from common.data import Corpus
-from common.evaluate import estimate_loss
+import task08_infinite
+import task09_rope
+from common import evaluate, optim, precision, stream, train
+from common.data import Corpus, tokenize
+from common.evaluate import estimate_loss, score_split
 from common.options import DEFAULT_TEXT
+from common.progress import print_sample
 from common.run import UserError
+from tests.lessons import CONFIG, launch, learn, parse_log
 
 import pytest
 import torch
@@ -31,15 +34,9 @@ def write(tmp_path, content):
 
 def test_the_text_is_tiny_shakespeare(corpus):
     assert hashlib.sha256(DEFAULT_TEXT.read_bytes()).hexdigest() == SHA256
-    assert len(corpus.vocabulary) == 65
-    assert corpus.vocabulary == "".join(sorted(corpus.vocabulary))
-    assert len(corpus.splits["train"]) == 1_003_854
-    assert len(corpus.splits["val"]) == 111_540
-
-
-def test_the_splits_are_the_text_in_order(corpus):
-    text = DEFAULT_TEXT.read_text()
-    assert corpus.decode(corpus.splits["train"]) + corpus.decode(corpus.splits["val"]) == text
+    assert len(corpus.vocabulary) == 65 and corpus.vocabulary == "".join(sorted(corpus.vocabulary))
+    assert len(corpus.splits["train"]) == 1_003_854 and len(corpus.splits["val"]) == 111_540
+    assert corpus.decode(torch.cat([*corpus.splits.values()])) == DEFAULT_TEXT.read_text()
     assert corpus.encode("First").tolist() == corpus.splits["train"][:5].tolist()
 
 
@@ -50,17 +47,10 @@ def test_a_batch_is_made_of_windows_of_its_split(corpus, split):
     torch.manual_seed(0)
     starts = torch.randint(len(corpus.splits[split]) - 8, (50,))
     assert tokens.shape == targets.shape == (50, 8)
-    for start, row in zip(starts.tolist(), tokens, strict=True):
-        assert torch.equal(row, corpus.splits[split][start : start + 8])
-
-
-def test_targets_are_the_tokens_one_later(corpus):
-    torch.manual_seed(0)
-    _, targets = corpus.batch("train", 50)
-    torch.manual_seed(0)
-    starts = torch.randint(len(corpus.splits["train"]) - 8, (50,))
-    for start, row in zip(starts.tolist(), targets, strict=True):
-        assert torch.equal(row, corpus.splits["train"][start + 1 : start + 9])
+    windows = torch.cat([tokens, targets[:, -1:]], dim=1)
+    assert torch.equal(windows[:, 1:], targets)
+    for start, row in zip(starts.tolist(), windows, strict=True):
+        assert torch.equal(row, corpus.splits[split][start : start + 9])
 
 
 def test_one_large_draw_is_many_small_ones(corpus):
@@ -107,31 +97,22 @@ def test_an_unusable_text_is_named_in_one_line(tmp_path, content, message):
     assert str(error.value) == f"{path}: {message}"
 
 
-def test_a_missing_file_and_a_directory_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"none\.txt: No such file or directory"):
-        Corpus(tmp_path / "none.txt", 8)
-    with pytest.raises(UserError, match="Is a directory"):
-        Corpus(tmp_path, 8)
-
-
-class Watcher(nn.Module):
-    """In place of a model; remembers the mode in which it was called."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = set()
-
-    def forward(self, tokens):
-        self.seen.add(self.training)
-        return torch.zeros(*tokens.shape, 65)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("none.txt", "No such file or directory"), (".", "Is a directory"), ("/dev/zero", "more than 0 GB of text")],
+)
+def test_a_path_that_is_no_text_is_named(tmp_path, monkeypatch, path, said):
+    monkeypatch.setattr("common.data.LARGEST", 10**6)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path / path}: {said}")):
+        Corpus(tmp_path / path, 8)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_runs_in_evaluation_mode_and_restores_the_mode(corpus, training):
-    model = Watcher().train(training)
+    model, seen = nn.Embedding(65, 65, _weight=torch.zeros(65, 65)).train(training), set()
+    model.register_forward_hook(lambda model, *_: seen.add(model.training))
     loss = estimate_loss(model, corpus, "val", batches=2, batch_size=3)
-    assert model.seen == {False}
-    assert model.training is training
+    assert seen == {False} and model.training is training
     assert loss == pytest.approx(math.log(65))
 
 
@@ -148,24 +129,12 @@ def test_evaluation_is_the_mean_over_separate_batches(corpus):
     assert together == pytest.approx(sum(losses) / 6, abs=1e-6)
 
 
-SMALL = dataclasses.replace(
-    task07.Config(),
-    **LAPTOP
-    | {"batch_size": 4, "block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "dropout": 0.1, "max_steps": 9}
-    | {"eval_interval": 3, "eval_batches": 2, "whole_split": False},
-)
+SMALL = dataclasses.replace(CONFIG, dropout=0.1, max_steps=9, eval_interval=3, eval_batches=2)
 
 
 def build(corpus, config=SMALL):
     torch.manual_seed(0)
     return task07.GPT(config, len(corpus.vocabulary))
-
-
-def run(corpus, config=SMALL, save=None, resume=None):
-    model = build(corpus, config)
-    flags = Namespace(device=torch.device("cpu"), save=save, save_every=2, resume=resume)
-    train.train(model, corpus, config, flags)
-    return model
 
 
 def test_the_schedule_rises_stays_and_falls_to_nearly_nothing():
@@ -185,21 +154,10 @@ def test_windows_grow_from_the_first_length_to_the_block_size():
     assert {optim.get_window(step, SMALL) for step in range(SMALL.max_steps)} == {16}
 
 
-def test_windows_that_never_reach_the_block_size_are_refused():
-    with pytest.raises(UserError, match="first_window: 48"):
-        optim.get_window(0, dataclasses.replace(SMALL, first_window=48, block_size=64))
-
-
 def test_short_windows_are_the_same_batches_in_pieces(blocks):
     config = dataclasses.replace(SMALL, max_steps=4, first_window=8)
-    shapes = []
-
-    class Model(nn.Linear):
-        def forward(self, tokens):
-            shapes.append(tuple(tokens.shape))
-            return super().forward(F.one_hot(tokens, len(blocks.vocabulary)).float())
-
-    model = Model(len(blocks.vocabulary), len(blocks.vocabulary))
+    model, shapes = nn.Embedding(65, 65), []
+    model.register_forward_hook(lambda _, given, logits: shapes.append(given[0].shape))
     optimizers = optim.configure_optimizers(model, dataclasses.replace(config, optimizer="adamw"))
     for step in range(4):
         train.update(model, blocks, config, optimizers, step, precision.low_precision(torch.device("cpu")))
@@ -260,11 +218,6 @@ def test_muon_does_what_pytorch_s_own_does(monkeypatch):
         assert (one - other).norm() < 0.02 * (other - before).norm()
 
 
-def test_an_unknown_optimizer_is_refused(blocks):
-    with pytest.raises(UserError, match="expected adamw or muon, got 'sgd'"):
-        optim.configure_optimizers(build(blocks), dataclasses.replace(SMALL, optimizer="sgd"))
-
-
 def test_initial_weights_have_the_spread_that_is_asked_for(blocks):
     config = dataclasses.replace(SMALL, n_embd=240)
     model = build(blocks, config)
@@ -281,6 +234,119 @@ def test_accumulated_batches_count_as_one_large_batch(proverb):
     # The whole split: unlike random batches it draws no numbers before the first update.
     plain = dataclasses.replace(SMALL, batch_size=8, dropout=0.0, max_steps=1, init_std=0.0, whole_split=True)
     parts = dataclasses.replace(plain, batch_size=4, accumulate=2)
-    models = [run(proverb, config) for config in (plain, parts)]
+    models = [learn(proverb, config) for config in (plain, parts)]
     for one, other in zip(*(model.parameters() for model in models), strict=True):
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.002)
+
+
+def test_a_text_takes_a_byte_a_character_or_two_or_four(tmp_path):
+    for symbols, dtype in ((65, torch.uint8), (300, torch.int16), (40_000, torch.int32)):
+        text = "".join(map(chr, range(0x10000, 0x10000 + symbols)))
+        vocabulary, tokens = tokenize(text[::-1] + text)
+        assert vocabulary == text and tokens.dtype == dtype
+        assert tokens.tolist() == [*reversed(range(symbols)), *range(symbols)]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interrupted_sample_leaves_the_model_in_its_mode(stop, proverb):
+    model = task07.GPT(CONFIG, len(proverb.vocabulary)).train()
+
+    def interrupt(*_):
+        assert not model.training
+        raise stop
+
+    model.lm_head.register_forward_hook(interrupt)
+    with pytest.raises(stop):
+        print_sample(model, proverb)
+    assert model.training
+
+
+def test_a_large_vocabulary_is_evaluated_in_parts(tmp_path, monkeypatch):
+    symbols = "".join(chr(0x4E00 + i) for i in range(300))
+    (tmp_path / "text.txt").write_text(symbols * 20, encoding="utf-8")
+    corpus = Corpus(tmp_path / "text.txt", 8)
+    assert corpus.vocabulary == symbols and corpus.decode(corpus.splits["train"][:300]) == symbols
+    assert corpus.encode("").dtype == torch.int64
+    model, sizes = nn.Embedding(300, 300, _weight=torch.zeros(300, 300)), []
+    model.register_forward_hook(lambda _, given, logits: sizes.append(logits.numel()))
+    whole = evaluate.estimate_loss(model, corpus, "val", 20, 32)
+    monkeypatch.setattr(evaluate, "LOGITS_AT_ONCE", 2**16)
+    assert evaluate.estimate_loss(model, corpus, "val", 20, 32) == pytest.approx(whole)
+    assert sizes[0] == 20 * 32 * 8 * 300 and max(sizes[1:]) <= 2**16
+
+
+@pytest.mark.usefixtures("tiny_weights")
+def test_task_8_with_a_closed_stdout_ends_quietly(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["task08_infinite.py", "--tokens", "3"])
+    monkeypatch.setattr(sys, "stdout", None)
+    task08_infinite.main()
+
+
+def test_every_fourth_block_is_an_estimate(proverb):
+    model, text = build(proverb).eval(), proverb.splits["val"].long()
+    starts = torch.tensor([*range(0, len(text) - 16, 16), len(text) - 17])[::4]
+    assert starts[-1] % 16 == 0  # not the last block, which overlaps the one before
+    tokens, targets = proverb.windows(text, starts)
+    expected = torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item()
+    score = score_split(model, proverb, "val", every=4)
+    assert score.nats == pytest.approx(expected, abs=1e-5) and score.characters == targets.numel()
+
+
+def test_the_whole_split_is_the_mean_over_its_characters(proverb):
+    model = build(proverb).eval()
+    text, nats, hits = proverb.splits["val"].long(), [], []
+    for stride in (None, 8, 5):
+        nats.clear(), hits.clear()
+        done = 0
+        for start in [*range(0, len(text) - 16, stride or 16), len(text) - 17]:
+            for position in range(16):
+                if start + position >= done:
+                    logits = model(text[None, start : start + position + 1])[0, -1]
+                    nats.append(-logits.log_softmax(-1)[text[start + position + 1]].item())
+                    hits.append(logits.argmax().item() == text[start + position + 1].item())
+            done = start + 16
+        score = score_split(model, proverb, "val", stride)
+        assert len(nats) == len(text) - 1 == score.characters
+        assert score.nats == pytest.approx(sum(nats) / len(nats), abs=1e-5)
+        assert score.accuracy == pytest.approx(sum(hits) / len(hits))
+        assert score.bits == pytest.approx(score.nats / math.log(2))
+        assert score.perplexity == pytest.approx(math.exp(score.nats))
+
+
+def test_task_7_prints_the_documented_format(proverb, tmp_path, monkeypatch, capsys):
+    sizes = dataclasses.asdict(SMALL)
+    launch(monkeypatch, task07, "--device", "cpu", "--data", tmp_path / "text.txt", sizes=sizes)
+    out, err = capsys.readouterr()
+    assert [line[0] for line in parse_log(out)] == [0, 3, 6, 8] and err == ""
+
+
+def test_a_prompt_is_encoded_and_an_empty_one_begins_somewhere():
+    assert stream.encode("ba", "abc").tolist() == [[1, 0]]
+    assert stream.encode("", "a\nb").tolist() == [[1]]
+    assert stream.encode("", "ab").tolist() == stream.encode("", "\nab").tolist() == [[0]]
+    with pytest.raises(UserError, match="argument --prompt: the model knows no 'x'; it knows abc"):
+        stream.encode("x", "abc")
+
+
+def small(**changes):
+    return dataclasses.replace(SMALL, **changes)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (lambda: small(n_head=5), "n_embd 24 does not divide among n_head 5"),
+        (lambda: small(n_layer=0), "n_layer: expected a whole number from 1, got 0"),
+        (lambda: small(block_size=8.0), "block_size: expected a whole number from 1, got 8.0"),
+        (lambda: optim.get_window(0, small(first_window=48, block_size=64)), "first_window: 48"),
+        (lambda: optim.configure_optimizers(nn.Linear(1, 1), small(optimizer="sgd")),
+         "expected adamw or muon, got 'sgd'"),
+        (lambda: task09_rope.GPT(small(n_head=8), 20),
+         "head size: expected an even number, to turn pairs of coordinates, got 3"),
+        *((lambda tokens=tokens: evaluate.check_prompt(tokens), r"tokens: expected int64 of shape \(B, T\), T at")
+          for tokens in (torch.zeros(1, 0, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.zeros(1, 3))),
+    ],
+)  # fmt: skip
+def test_what_makes_no_model_and_no_run_is_named(action, said):
+    with pytest.raises((UserError, ValueError), match=said):
+        action()

@@ -21,8 +21,6 @@ from tests.lessons import MINE, ROOT, hand_in, right
 import pytest
 
 pytestmark = pytest.mark.usefixtures("unconfined")
-
-
 FILE = "x = 1\n"
 
 
@@ -53,65 +51,39 @@ CLONE = {
     "anna/course/notes.py": FILE,
 }
 
-
+MOODLE = "assignsubmission_file_"
 EVERYTHING = {  # what it is: the files, and the students with the tasks that are graded
-    "blind marking": (
-        {f"Participant_{n}_assignsubmission_file_/my_task03.py": FILE for n in (101, 102)},
-        {("Participant 101", "101", "task03"), ("Participant 102", "102", "task03")},
-    ),
+    "blind marking": ({f"Participant_{n}_{MOODLE}/my_task03.py": FILE for n in (101, 102)},
+     {("Participant 101", "101", "task03"), ("Participant 102", "102", "task03")}),
     "two people of one name": (
-        {f"Ann Ek_{n}_assignsubmission_file_/my_task03.py": FILE for n in (1, 2)}
-        | {f"ekann_{n}_77_my_task03.py": FILE for n in (3, 4)},
-        {("Ann Ek", "1", "task03"), ("Ann Ek", "2", "task03"), ("ekann", "3", "task03"), ("ekann", "4", "task03")},
-    ),
-    "names with a !": (
-        {"Yo!/my_task03.py": FILE, "Yo!Bo/my_task03.py": FILE},
-        {("Yo!", "", "task03"), ("Yo!Bo", "", "task03")},
-    ),
-    "a class's zip": (
-        {"Task 3-77.zip": zipped(**{f"S {n}_{n}_assignsubmission_file_/task3.py": FILE for n in (1, 2)})},
-        {("S 1", "1", "task03"), ("S 2", "2", "task03")},
-    ),
-    "a class's zip of folders": (
-        {"hw.zip": zipped(**{"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
-        {("anna", "", "task03"), ("bo", "", "task03")},
-    ),
-    "a zip for each student": (
-        {f"{name}.zip": zipped(**{"task01.py": FILE + name}) for name in ("anna", "bo")},
-        {("anna", "", "task01"), ("bo", "", "task01")},
-    ),
+     {f"Ann Ek_{n}_{MOODLE}/my_task03.py": FILE for n in (1, 2)} | {f"ekann_{n}_77_my_task03.py": FILE for n in (3, 4)},
+     {("Ann Ek", "1", "task03"), ("Ann Ek", "2", "task03"), ("ekann", "3", "task03"), ("ekann", "4", "task03")}),
+    "names with a !": ({"Yo!/my_task03.py": FILE, "Yo!Bo/my_task03.py": FILE},
+     {("Yo!", "", "task03"), ("Yo!Bo", "", "task03")}),
+    "a class's zip": ({"Task 3-77.zip": zipped(**{f"S {n}_{n}_{MOODLE}/task3.py": FILE for n in (1, 2)})},
+     {("S 1", "1", "task03"), ("S 2", "2", "task03")}),
+    "a class's zip of folders": ({"hw.zip": zipped(**{"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
+     {("anna", "", "task03"), ("bo", "", "task03")}),
+    "a zip for each student": ({f"{name}.zip": zipped(**{"task01.py": FILE + name}) for name in ("anna", "bo")},
+     {("anna", "", "task01"), ("bo", "", "task01")}),
     "a file named like another's": (
-        {
-            "Ann_1_assignsubmission_file_/my_task03.py": FILE,
-            "Eve_2_assignsubmission_file_/Ann_1_assignsubmission_file_my_task03.py": "x = 2\n",
-        },
-        {("Ann", "1", "task03"), ("Eve", "2", "task03")},
-    ),
+     {f"Ann_1_{MOODLE}/my_task03.py": FILE, f"Eve_2_{MOODLE}/Ann_1_{MOODLE}my_task03.py": "x = 2\n"},
+     {("Ann", "1", "task03"), ("Eve", "2", "task03")}),
     "Blackboard": (
-        {f"HW 3_{name}_attempt_2026-11-26-10-00-0{n}_my_task03.py": FILE for name in ("ann", "bo") for n in (1, 2)},
-        {("ann", "", "task03"), ("bo", "", "task03")},
-    ),
-    "Canvas, anonymous": (
-        {"anon_aB3xY_late_88_my_task03.py": FILE},
-        {("Participant aB3xY", "aB3xY", "task03")},
-    ),
-    "a clone with one own file": (
-        CLONE | {"anna/course/my_task05.py": FILE, "anna/course/task02.py": FILE},
-        {("anna", "", "task05"), ("anna", "", "task02")},
-    ),
+     {f"HW 3_{name}_attempt_2026-11-26-10-00-0{n}_my_task03.py": FILE for name in ("ann", "bo") for n in (1, 2)},
+     {("ann", "", "task03"), ("bo", "", "task03")}),
+    "Canvas, anonymous": ({"anon_aB3xY_late_88_my_task03.py": FILE}, {("Participant aB3xY", "aB3xY", "task03")}),
+    "a clone with one own file": (CLONE | {"anna/course/my_task05.py": FILE, "anna/course/task02.py": FILE},
+     {("anna", "", "task05"), ("anna", "", "task02")}),
     "environments and hidden folders": (
-        {f"anna/{place}/task03.py": FILE for place in (".git", ".ipynb_checkpoints", "venv", "a/site-packages")}
-        | {"anna/mine/pyvenv.cfg": "", "anna/mine/task03.py": FILE, "anna/task01.py": FILE},
-        {("anna", "", "task01")},
-    ),
-    "capitals": (
-        {"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": notebook(FILE)},
-        {("anna", "", "task03"), ("bo", "", "task03")},
-    ),
+     {f"anna/{place}/task03.py": FILE for place in (".git", ".ipynb_checkpoints", "venv", "a/site-packages")}
+     | {"anna/mine/pyvenv.cfg": "", "anna/mine/task03.py": FILE, "anna/task01.py": FILE}, {("anna", "", "task01")}),
+    "capitals": ({"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": notebook(FILE)},
+     {("anna", "", "task03"), ("bo", "", "task03")}),
     "a zip in a zip": ({"anna/hw.zip": zipped(**{"w.zip": zipped(**{"task3.py": FILE})})}, {("anna", "", "task03")}),
     "a notebook with pictures": ({"anna/my_task03.ipynb": notebook(FILE, 1_600_000)}, {("anna", "", "task03")}),
     "a suffix that mail adds": ({"anna/my_task03.py.txt": FILE}, {("anna", "", "task03")}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", EVERYTHING)
@@ -127,19 +99,15 @@ def test_nobody_vanishes(tmp_path, what):
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("essay.pdf", b"%PDF", "not Python"),
-        ("nothing.py", FILE, "not contain a task"),
-        ("task01.py", b"\xff\xfe", "not UTF-8"),
-        ("task01.py", "y" * 2**21, "more than 1 MiB of code"),
+        ("essay.pdf", b"%PDF", "not Python"), ("nothing.py", FILE, "not contain a task"),
+        ("task01.py", b"\xff\xfe", "not UTF-8"), ("task01.py", "y" * 2**21, "more than 1 MiB of code"),
         ("task01.ipynb", "{", "not a notebook"),
         ("task01.ipynb", '{"cells": [{"cell_type": "code", "source": "\\ud800"}]}', ""),
-        ("hw.zip", damaged(), "cannot be unpacked"),
-        ("hw.zip", b"PK\3\4 no zip", "cannot be unpacked"),
-        ("hw.zip", zipped(**{"n" * 300 + "_task01.py": FILE}), ""),
-        ("task01.rar", b"Rar!", "unpack it first"),
+        ("hw.zip", damaged(), "cannot be unpacked"), ("hw.zip", b"PK\3\4 no zip", "cannot be unpacked"),
+        ("hw.zip", zipped(**{"n" * 300 + "_task01.py": FILE}), ""), ("task01.rar", b"Rar!", "unpack it first"),
         ("my_task03.txt", FILE, "rename it to .py"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_cannot_be_graded_is_named_with_the_reason(tmp_path, name, content, why):
     hand_in(tmp_path, {f"anna/{name}": content, "bo/task02.py": FILE})
     found = collect(tmp_path)
@@ -155,23 +123,16 @@ def test_names_that_are_not_utf8_or_too_long_are_shown_and_written(tmp_path, cal
         os.makedirs(folder)
         with open(folder + b"/my_schedule.py", "w") as file:
             file.write(build.starter("schedule"))
-    words = [
-        f"--{form}={tmp_path / name}" for form, name in (("csv", "m.csv"), ("feedback", "pages"), ("json", "m.json"))
-    ]
+    words = ["--csv", tmp_path / "m.csv", "--feedback", tmp_path / "pages", "--json", tmp_path / "m.json"]
     code, out, err = call(grade, tmp_path / "in", *words)
     assert (code, err) == (0, "") and "M\\xfcller" in out and "\x1b" not in out
     assert len(list((tmp_path / "pages").iterdir())) == 3
 
 
 def test_given_files_and_missing_ones_have_a_row_and_no_points(tmp_path, call):
+    own, starter = "# all my own work\n" + build.source("schedule"), build.starter("schedule")
     hand_in(
-        tmp_path,
-        {
-            "anna/schedule.py": build.starter("schedule"),
-            "bo/schedule.py": "# all my own work\n" + build.source("schedule"),
-            "cy/schedule.py": "\n",
-            "dora/essay.pdf": b"%PDF",
-        },
+        tmp_path, {"anna/schedule.py": starter, "bo/schedule.py": own, "cy/schedule.py": "\n", "dora/essay.pdf": b""}
     )
     (tmp_path / "eve").mkdir()
     code, out, _ = call(grade, tmp_path, "--seed", 0)
@@ -184,15 +145,8 @@ def test_given_files_and_missing_ones_have_a_row_and_no_points(tmp_path, call):
 
 
 def test_the_newest_version_counts_and_the_own_file_before_the_given_one(tmp_path):
-    hand_in(
-        tmp_path,
-        {
-            "doejane_late_1010_1_my_task05-1.py": "x = 2",
-            "doejane_1010_1_my_task05.py": "x = 1",
-            "anna/a/task03.py": "x = 3",
-            "anna/z/task03.py": build.source("task03"),
-        },
-    )
+    hand_in(tmp_path, {"doejane_late_1010_1_my_task05-1.py": "x = 2", "doejane_1010_1_my_task05.py": "x = 1"})
+    hand_in(tmp_path, {"anna/a/task03.py": "x = 3", "anna/z/task03.py": build.source("task03")})
     found = collect(tmp_path)
     assert {(each.code, each.late) for each in found.submissions} == {("x = 2", True), ("x = 3", False)}
     assert found.left == {"doejane_1010_1_my_task05.py": f"an earlier version of {found.submissions[1].name}"}
@@ -218,54 +172,33 @@ def test_files_without_a_task_in_their_names_are_of_the_task_that_is_given(tmp_p
 # Copies.
 
 
-def hinted(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+def edited(node, edit):
+    """Edit a node of a tree, if the edit is about its kind."""
+    match edit, node:
+        case "hinted", ast.FunctionDef():
             node.returns = ast.Name("Tensor", ast.Load())
-
-
-def reordered(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
+        case "reordered", ast.ClassDef():
             node.body.reverse()
-
-
-def split(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return) and node.body[-1].value:
-            node.body[-1:] = [
-                ast.Assign([ast.Name("y", ast.Store())], node.body[-1].value),
-                ast.parse("return y").body[0],
-            ]
-
-
-def padded(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+        case "split", ast.FunctionDef(body=[*before, ast.Return(value=ast.expr() as value)]):
+            node.body = [*before, ast.Assign([ast.Name("y", ast.Store())], value), ast.parse("return y").body[0]]
+        case "padded", ast.FunctionDef():
             node.body.insert(0, ast.parse("if False:\n    print(1, 2)").body[0])
-
-
-def renamed(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in ("x", "B", "T", "C", "q", "k", "v", "heads", "wei"):
+        case "renamed", ast.Name(id="x" | "B" | "T" | "C" | "q" | "k" | "v" | "heads" | "wei"):
             node.id = f"my_{node.id}"
-
-
-def other_numbers(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value > 3:
+        case "other numbers", ast.Constant(value=int() | float()) if node.value > 3:
             node.value += 1
 
 
-@pytest.mark.parametrize("edit", [hinted, reordered, split, padded, renamed, other_numbers])
+@pytest.mark.parametrize("edit", ["hinted", "reordered", "split", "padded", "renamed", "other numbers"])
 @pytest.mark.parametrize("style", ["ng_video_lecture", "heads_loop"])
 def test_a_copy_is_known_after_an_edit(style, edit):
     code = (ROOT / f"tests/cases/right/{style}/task06.py").read_text(encoding="utf-8")
     tree = ast.parse(code)
-    edit(tree)
-    edited = ast.unparse(ast.fix_missing_locations(tree))
-    assert edited != ast.unparse(ast.parse(code))
-    ((share, names),) = copies.groups({"a": ("task06", code), "b": ("task06", edited), "c": ("task05", code)})
+    for node in ast.walk(tree):
+        edited(node, edit)
+    text = ast.unparse(ast.fix_missing_locations(tree))
+    assert text != ast.unparse(ast.parse(code))
+    ((share, names),) = copies.groups({"a": ("task06", code), "b": ("task06", text), "c": ("task05", code)})
     assert sorted(names) == ["a", "b"] and share >= 0.9
 
 
@@ -316,33 +249,13 @@ def test_ctrl_c_while_it_marks_leaves_nothing_behind_and_keeps_what_is_done(tmp_
 # What docs/teaching holds.
 
 
+COMMON = {"score": float, "output": str, "output_format": str, "visibility": str, "extra_data": dict}
 GRADESCOPE = {  # https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format
-    "score": float,
-    "execution_time": int | float,
-    "output": str,
-    "output_format": str,
-    "visibility": str,
-    "stdout_visibility": str,
-    "extra_data": dict,
-    "tests": list,
-}
-
-
+    **COMMON, "execution_time": int | float, "stdout_visibility": str, "tests": list,
+}  # fmt: skip
 GRADESCOPE_TEST = {
-    "score": float,
-    "max_score": float,
-    "status": str,
-    "name": str,
-    "name_format": str,
-    "number": str,
-    "output": str,
-    "output_format": str,
-    "tags": list,
-    "visibility": str,
-    "extra_data": dict,
-}
-
-
+    **COMMON, "max_score": float, "status": str, "name": str, "name_format": str, "number": str, "tags": list,
+}  # fmt: skip
 VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}
 
 
@@ -362,10 +275,9 @@ def valid_for_gradescope(results):
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")
 @pytest.mark.parametrize("handed_in", ["right", "wrong", "nothing"])
 def test_gradescopes_script_leaves_results_whatever_was_handed_in(tmp_path, handed_in):
-    (tmp_path / "source").mkdir()
+    for folder in ("source", "results", "submission"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "source" / "gpt").symlink_to(ROOT)
-    (tmp_path / "results").mkdir()
-    (tmp_path / "submission").mkdir()
     if handed_in != "nothing":
         text = right("schedule")
         wrong = text.replace("math.cos", "math.sin")

@@ -10,20 +10,16 @@ from common.options import DEFAULT_TEXT
 from record import speedrun
 from studies import setup
 from studies.generation import speculative
+from tests.lessons import lively
 
 import pytest
 import torch
 
-# Guesses change no character.
-
 
 @pytest.fixture(params=[task07, task09_rope], ids=lambda module: module.__name__)
 def model(request):
-    torch.manual_seed(0)
-    model = request.param.GPT(setup.preset(request.param, block_size=16, n_embd=24, n_head=3, n_layer=2), 65)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
-    return model.eval()
+    sizes = setup.preset(request.param, block_size=16, n_embd=24, n_head=3, n_layer=2)
+    return lively(request.param.GPT(sizes, 65))
 
 
 def sure_of(token):
@@ -63,10 +59,15 @@ def test_guesses_change_no_character(model, guess, how):
     assert torch.equal(take(50, speculative.generate(model, prompt, how, guess=guess)), expected)
 
 
-def test_right_guesses_share_a_pass(model, monkeypatch):
-    passes = []
-    extend = speculative.Cache.extend
+@pytest.fixture
+def passes(monkeypatch):
+    """How many tokens each pass of the model reads."""
+    passes, extend = [], speculative.Cache.extend
     monkeypatch.setattr(speculative.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+    return passes
+
+
+def test_right_guesses_share_a_pass(model, passes):
     expected = take(16, speculative.generate(model, torch.tensor([3]), 0.0))
     text = [3, *expected.tolist()]
     passes.clear()
@@ -75,10 +76,7 @@ def test_right_guesses_share_a_pass(model, monkeypatch):
     assert passes == [1 + speculative.GUESSES] * 2
 
 
-def test_a_guess_is_drawn_with_the_noise_of_its_token(model, monkeypatch):
-    passes = []
-    extend = speculative.Cache.extend
-    monkeypatch.setattr(speculative.Cache, "extend", lambda *given: passes.append(len(given[1])) or extend(*given))
+def test_a_guess_is_drawn_with_the_noise_of_its_token(model, passes):
     knowing = speculative.generate(model, torch.tensor([3]), guess=lambda text: model(torch.tensor([text]))[0, -1])
     take(15, knowing)
     assert passes == [1 + speculative.GUESSES] * 2  # the model's own opinion is never rejected

@@ -8,32 +8,20 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from check.isolated import protocol, sandbox
 from check.judge.zygote import Zygote, descendants
 from common.run import UserError
+from tests.lessons import ROOT
 from tools import harmful
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 QUICK = [
-    "truncate",
-    "chmod",
-    "utime",
-    "read a neighbour's",
-    "limit the grader",
-    "kill the parent",
-    "echo off",
-    "environment of all",
-    "loopback",
-    "unix socket",
-    "the other learner's file",
-    "left behind, a program",
-    "memory",
-]
+    "truncate", "chmod", "utime", "read a neighbour's", "limit the grader", "kill the parent", "echo off",
+    "environment of all", "loopback", "unix socket", "the other learner's file", "left behind, a program", "memory",
+]  # fmt: skip
 SLOW = ["drop by drop", "half a message", "busy at times", "busy, deaf to its limit", "many files", "fork bomb"]
 
 
@@ -75,15 +63,12 @@ TENSOR = {"tensor": "torch.float32", "shape": [25], "start": 0}
 @pytest.mark.parametrize(
     "text",
     [
-        json.dumps({"values": [TENSOR] * 2}).encode(),
-        json.dumps(TENSOR | {"shape": [-5, -5]}).encode(),
-        json.dumps(TENSOR | {"shape": [1] * 9}).encode(),
-        json.dumps(TENSOR | {"shape": [0, 2**62]}).encode(),
-        json.dumps(TENSOR | {"start": -4}).encode(),
-        b" " * 2**20 + b"{}",
+        json.dumps({"values": [TENSOR] * 2}).encode(), json.dumps(TENSOR | {"shape": [-5, -5]}).encode(),
+        json.dumps(TENSOR | {"shape": [1] * 9}).encode(), json.dumps(TENSOR | {"shape": [0, 2**62]}).encode(),
+        json.dumps(TENSOR | {"start": -4}).encode(), b" " * 2**20 + b"{}",
     ],
     ids=["twice the same bytes", "negative", "many axes", "huge and empty", "before its start", "long"],
-)
+)  # fmt: skip
 def test_an_answer_claims_no_more_than_its_bytes(text):
     with pytest.raises(ValueError):
         received(text, bytes(100))

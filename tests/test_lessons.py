@@ -14,18 +14,13 @@ from check.command import start
 from common import stream
 from common.config import TrainingConfig
 from studies.generation import speculative
-from tests.lessons import CORE, ROOT, TASKS, load
+from tests.lessons import CORE, ROOT, TASKS, lively, load
 
 import pytest
 import torch
 
 STEPS = [*itertools.pairwise([*CORE, "task07", "task09_rope"]), ("task07", "task08_infinite")]
-MOST_CHANGED_LINES = {
-    "task02": 41,
-    "task07": 65,
-    "task09_rope": 35,
-    "task08_infinite": 70,
-}  # else 30
+MOST_CHANGED_LINES = {"task02": 41, "task07": 65, "task09_rope": 35, "task08_infinite": 70}  # else 30
 
 # What each step may change; every other definition that two neighbours share is the same, to the letter.
 CHANGED = {
@@ -61,12 +56,8 @@ def definitions(name):
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
 def test_a_step_is_a_small_diff(earlier, later):
-    diff = subprocess.run(
-        ["git", "diff", "--no-index", "--numstat", f"{earlier}.py", f"{later}.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
+    line = ["git", "diff", "--no-index", "--numstat", f"{earlier}.py", f"{later}.py"]
+    diff = subprocess.run(line, cwd=ROOT, capture_output=True, text=True).stdout
     added, removed = map(int, diff.split()[:2])
     assert added + removed <= MOST_CHANGED_LINES.get(later, 30)
 
@@ -79,11 +70,6 @@ def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later
     assert {name.replace("GPT docstring", "GPT") for name in different} == CHANGED[later]
     gone = {name for name in before.keys() - after.keys() if not name.startswith("statement from common.")}
     assert not gone, "a definition of the earlier script is gone"
-
-
-@pytest.mark.parametrize(("earlier", "later"), STEPS)
-def test_definitions_keep_their_order(earlier, later):
-    before, after = list(definitions(earlier)), list(definitions(later))
     assert [name for name in after if name in before] == [name for name in before if name in after]
 
 
@@ -95,39 +81,27 @@ def test_a_default_of_training_is_in_one_place(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_script_leaves_nothing_behind(name):
+def test_a_script_leaves_nothing_behind_and_its_docstring_links_its_paper(name):
     text = source(name)
     assert not re.search(r"#\s*(NEW|TODO|FIXME|XXX)", text)
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            words = token.string.lstrip("# ")
-            fine = re.fullmatch(r"\(.*\)|[\w ]+|fmt: skip", words)  # shapes and single words would parse as code
-            assert fine or not _is_code(words), f"code in a comment: {token.string}"
-
-
-def _is_code(text):
-    try:
-        ast.parse(text)
-    except SyntaxError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_the_docstring_names_the_task_and_links_its_paper(name):
-    doc = ast.get_docstring(ast.parse(source(name)))
-    assert doc.startswith(f"Task {int(name[4:6])}: ")
+    for kind, comment, *_ in tokenize.generate_tokens(io.StringIO(text).readline):
+        words = comment.lstrip("# ")
+        # Shapes and single words would parse as code.
+        if kind == tokenize.COMMENT and not re.fullmatch(r"\(.*\)|[\w ]+|fmt: skip", words):
+            with pytest.raises(SyntaxError):
+                ast.parse(words)
+                pytest.fail(f"code in a comment: {comment}")
+    doc = ast.get_docstring(ast.parse(text))
+    assert doc.startswith(f"Task {int(name[4:6])}: ") and "arXiv" not in doc
     assert name == "task08_infinite" or re.search(r"https://(arxiv.org/abs/\d{4}\.\d{5}|jmlr)", doc)
-    assert "arXiv" not in doc
 
 
-def test_importing_trains_nothing_and_prints_nothing():
-    code = "from signal import *; before = getsignal(SIGINT); import {}; print(getsignal(SIGINT) is before)"
-    code = code.format(", ".join(TASKS))
-    command = [sys.executable, "-c", code, "--epochs", "1"]  # should a script train after all, then briefly
+def test_importing_trains_nothing_prints_nothing_and_installs_nothing():
+    look = "[*map(signal.getsignal, (2, 15)), sys.excepthook, sys.stdout, threading.excepthook, dict(os.environ)]"
+    code = f"import os, signal, sys, threading; a = {look}; import {', '.join(TASKS)}; assert a == {look}"
+    command = [sys.executable, "-W", "ignore", "-c", code, "--epochs", "1"]  # should a script train, then briefly
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert result.stderr == ""
-    assert result.stdout == "True\n"  # nor is the importer's Ctrl-C touched
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 # The models: test_check.py compares them with the check's reference. Here is what the check does not look at.
@@ -137,14 +111,6 @@ def small(module, **changes):
     """A Config that is quick, and whose sizes tell axes apart."""
     sizes = {"block_size": 16, "n_embd": 24, "n_head": 3, "n_layer": 2, "head_size": 24, "dropout": 0.3} | changes
     return module.Config(**{name: size for name, size in sizes.items() if hasattr(module.Config, name)})
-
-
-def lively(model):
-    """Far from equal probabilities, so that a wrong context shows."""
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 if parameter.ndim == 2 else 1.0)
-    return model.eval()
 
 
 def test_the_scale_is_the_documented_one():
@@ -175,12 +141,8 @@ def pair():
     return model, twin.eval()
 
 
-def written(tokens):
-    return torch.cat(list(tokens), dim=1)[0].tolist()
-
-
 def start_of(n, tokens):
-    return written(itertools.islice(tokens, n))
+    return torch.cat([*itertools.islice(tokens, n)], dim=1)[0].tolist()
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0])
@@ -232,15 +194,11 @@ def test_writing_takes_no_more_memory_as_it_goes_on(pair):
 @pytest.mark.parametrize(
     ("top_k", "top_p", "kept"),
     [
-        (0, 1.0, [0.4, 0.3, 0.2, 0.1]),
-        (2, 1.0, [0.4, 0.3, 0, 0]),
-        (0, 0.5, [0.4, 0.3, 0, 0]),
-        (0, 0.39, [0.4, 0, 0, 0]),
-        (0, 0.0, [0.4, 0, 0, 0]),
-        (3, 0.8, [0.4, 0.3, 0.2, 0]),
+        (0, 1.0, [0.4, 0.3, 0.2, 0.1]), (2, 1.0, [0.4, 0.3, 0, 0]), (0, 0.5, [0.4, 0.3, 0, 0]),
+        (0, 0.39, [0.4, 0, 0, 0]), (0, 0.0, [0.4, 0, 0, 0]), (3, 0.8, [0.4, 0.3, 0.2, 0]),
         (99, 0.95, [0.4, 0.3, 0.2, 0.1]),
     ],
-)
+)  # fmt: skip
 def test_top_k_and_top_p_keep_the_likeliest(top_k, top_p, kept):
     order = [3, 0, 2, 1]  # an order that a ranking changes
     logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log() * 2

@@ -4,12 +4,10 @@ import csv
 import io
 import json
 import re
-import sys
 
 from check.grading import forms, grade
 from check.grading.marks import Mark, Points, names_of
 from check.judge.checking import check
-from check.judge.zygote import Zygote
 from common.run import UserError
 from exercises import build
 from tests.lessons import MINE, hand_in, right
@@ -17,24 +15,16 @@ from tools.mutants import MUTANTS
 
 import pytest
 
-# Marks and forms.
-
 pytestmark = pytest.mark.usefixtures("unconfined")
 
 
 @pytest.fixture
 def class_room(tmp_path):
     copy = right("schedule").replace("warmup_iters", "rise")
-    hand_in(
-        tmp_path / "in",
-        {
-            "anna/task01.py": build.starter("task01"),
-            "ben/schedule.py": next(mutant for mutant in MUTANTS if mutant.task == "schedule").text(),
-            "carl/schedule.py": right("schedule"),
-            "dora_late_1_2_schedule.py": copy,
-            "dora_late_1_2_essay.pdf": b"%PDF",
-        },
-    )
+    wrong = next(mutant for mutant in MUTANTS if mutant.task == "schedule").text()
+    hand_in(tmp_path / "in", {"anna/task01.py": build.starter("task01"), "ben/schedule.py": wrong})
+    hand_in(tmp_path / "in", {"carl/schedule.py": right("schedule"), "dora_late_1_2_schedule.py": copy})
+    hand_in(tmp_path / "in", {"dora_late_1_2_essay.pdf": b"%PDF"})
     (tmp_path / "points.toml").write_text("late = 0.5\n[default]\nidentity = 0\n[schedule]\ninterface = 3\n")
     return tmp_path
 
@@ -42,18 +32,12 @@ def class_room(tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_folder_is_marked_in_every_form(class_room, call, jobs):
     forms = {name: class_room / name for name in ("marks.csv", "marks.json", "pages")}
-    code, out, err = call(
-        grade, class_room / "in", "--jobs", jobs, "--points", class_room / "points.toml", "--csv", forms["marks.csv"],
-        "--json", forms["marks.json"], "--feedback", forms["pages"],
-    )  # fmt: skip
+    flags = ["--csv", forms["marks.csv"], "--json", forms["marks.json"], "--feedback", forms["pages"], "--jobs", jobs]
+    code, out, err = call(grade, class_room / "in", "--points", class_room / "points.toml", *flags)
     assert (code, err) == (0, "")
     table = [line.split() for line in out.partition("\n\n")[0].splitlines()]
-    assert [row[:3] for row in table[1:]] == [
-        ["anna", "task01", "not"],
-        ["ben", "schedule", "fail"],
-        ["carl", "schedule", "pass"],
-        ["dora", "schedule", "pass"],
-    ]
+    rows = ["anna task01 not", "ben schedule fail", "carl schedule pass", "dora schedule pass"]
+    assert [" ".join(row[:3]) for row in table[1:]] == rows
     assert "\n2 of 4 pass. Most stop at: " in out
     full = 3 + len(names_of("schedule")) - 2
     lines = {row["student"]: row for row in csv.DictReader(forms["marks.csv"].read_text("utf-8-sig").splitlines())}
@@ -87,23 +71,18 @@ def test_a_later_run_checks_only_what_is_new(class_room, call, monkeypatch):
     (class_room / "other" / "task01.py").write_text("x = 1")
     (class_room / "marks.json").unlink()
     call(grade, *command)
-    monkeypatch.setattr(sys, "argv", ["grade", str(class_room / "other"), "--json", str(class_room / "marks.json")])
     with pytest.raises(UserError, match="contains the marks of"):
-        grade.main()
+        call(grade, class_room / "other", "--json", class_room / "marks.json")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x", "not TOML"),
-        ("late = 2", "a share"),
-        ("[task99]\nlogits = 1", "task99"),
-        ("[task01]\nlogit = 1", "logit"),
-        ("[task01]\nlogits = -1", "a number from 0"),
-        ("[task01]\nlogits = true", "a number"),
-        ("task01 = 3", "task01"),
+        ("x", "not TOML"), ("late = 2", "a share"), ("[task99]\nlogits = 1", "task99"),
+        ("[task01]\nlogit = 1", "logit"), ("[task01]\nlogits = -1", "a number from 0"),
+        ("[task01]\nlogits = true", "a number"), ("task01 = 3", "task01"),
     ],
-)
+)  # fmt: skip
 def test_unusable_points_are_one_line(tmp_path, text, said):
     (tmp_path / "points.toml").write_text(text)
     with pytest.raises(UserError, match=said):
@@ -145,7 +124,6 @@ MOODLE = (  # https://docs.moodle.org/en/Assignment_activity#Offline_marking
     "Participant 12,Bo Ek,b@x,Submitted,,100.00,Yes,-,-,\nParticipant 13,Di,d@x,-,,100.00,Yes,-,-,\n"
 )
 
-
 CANVAS = (  # https://community.canvaslms.com/t5/Instructor-Guide/How-do-I-import-grades-in-the-Gradebook/ta-p/807
     "Student,ID,SIS User ID,SIS Login ID,Section,Task 3 (77),Essay (78),Current Score\n"
     '    Points Possible,,,,,20,10,(read only)\n"Ek, Ann",11,s1,ann,A,,7,\n'
@@ -177,12 +155,6 @@ def test_another_table_than_the_platforms_is_one_line(tmp_path, fill):
 
 
 MASK = 'scores = torch.where(mask, scores, float("-inf"))'
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
 
 
 ONE_CAUSE = {  # what is wrong: old, new, the stage that it costs, stages that are not reached

@@ -2,11 +2,13 @@
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 from check.judge import matching
 from check.judge.learner_file import LearnerFile
 from check.judge.reference import TASKS
 from check.judge.result import Failure, Undecided
+from check.judge.stages.behaviour import position
 from check.judge.stages.gradients import gradients
 from check.judge.stages.logits import logits, sizes
 from check.judge.stages.parameters import allowed_differences, parameters
@@ -67,25 +69,15 @@ def test_a_missing_or_extra_part_is_no_count_of_biases(task):
 
 
 BLOCKS = "nn.Sequential(*(Block(config) for _ in range(config.n_layer)))"
-
-
 LAST_NORM = f"        self.blocks = {BLOCKS}\n        self.final_norm = nn.LayerNorm(config.n_embd)\n"
-
-
 POSITION = "        self.position_embedding = nn.Embedding(config.block_size, config.n_embd)\n"
-
-
 HEAD = "        self.lm_head = nn.Linear(config.{}, vocab_size)\n"
-
-
 FORWARD = ("        x = self.blocks(x)", "        return self.lm_head")
-
 
 LAST_NORM_INSIDE = (
     (LAST_NORM, f"        self.blocks = {BLOCKS.replace(')))', ')), nn.LayerNorm(config.n_embd))')}\n"),
     ("self.final_norm(x)", "x"),
 )
-
 
 LIST_PER_KIND = (
     (
@@ -102,7 +94,6 @@ LIST_PER_KIND = (
     ),
 )
 
-
 FLAT_SEQUENTIAL = (
     (
         ("class GPT", '    """Tokens'),
@@ -116,7 +107,6 @@ FLAT_SEQUENTIAL = (
         "for _ in range(config.n_layer) for part in (SelfAttention, FeedForward)))",
     ),
 )
-
 
 OWN_NORM = """P = nn.Parameter
 
@@ -141,34 +131,10 @@ def own_norm(parameters, gain, bias):
 
 EMBEDDED = ("        positions = torch.arange", "        x = self.blocks")  # of forward
 
-
-RAW_TABLES = (
-    ("        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)\n", ""),
-    (POSITION, "        self.W_E = nn.Parameter(torch.randn(vocab_size, config.n_embd))\n"
-               "        self.W_pos = nn.Parameter(torch.randn(1, config.block_size, config.n_embd))\n"),
-    (HEAD.format("n_embd"), "        self.W_U = nn.Parameter(torch.randn(config.n_embd, vocab_size) / 6)\n"
-                            "        self.b_U = nn.Parameter(torch.zeros(vocab_size))\n"),
-    (EMBEDDED, "        x = self.W_E[tokens] + self.W_pos[:, : tokens.shape[1]]\n"),
-    ("self.lm_head(self.final_norm(x))", "self.final_norm(x) @ self.W_U + self.b_U"),
-)  # fmt: skip
-
-
 ONE_HOT = (
     ("nn.Embedding(vocab_size, config.n_embd)", "nn.Linear(vocab_size, config.n_embd, bias=False)"),
     ("self.token_embedding(tokens)", "self.token_embedding(F.one_hot(tokens, self.lm_head.out_features).float())"),
 )
-
-
-CONV1D = (
-    ("class SelfAttention", "class Conv1D(nn.Module):\n    def __init__(self, before, after, bias=True):\n"
-     "        super().__init__()\n        self.weight = nn.Parameter(torch.randn(before, after) / 9)\n"
-     "        self.bias = nn.Parameter(torch.zeros(after)) if bias else None\n\n    def forward(self, x):\n"
-     "        return x @ self.weight + (0 if self.bias is None else self.bias)\n\n\nclass SelfAttention"),
-    ("self.qkv = nn.Linear", "self.qkv = Conv1D"),
-    ("self.projection = nn.Linear", "self.projection = Conv1D"),
-    ("            nn.Linear", "            Conv1D"),
-)  # fmt: skip
-
 
 PARAMETER_LISTS = """class FeedForward(nn.Module):
     def __init__(self, config):
@@ -179,7 +145,6 @@ PARAMETER_LISTS = """class FeedForward(nn.Module):
 
     def forward(self, x):
         return torch.relu(x @ self.w[0] + self.b[0]) @ self.w[1] + self.b[1]"""
-
 
 HEADS = """class Head(nn.Module):
     def __init__(self, C, D):
@@ -202,7 +167,6 @@ class SelfAttention(nn.Module):
     def forward(self, x):
         return self.projection(torch.cat([head(x) for head in self.heads], dim=-1))"""
 
-
 PROJECTION_IN_PIECES = HEADS.replace(
     "        self.projection = nn.Linear(C, C)\n",
     "        self.parts = nn.ModuleList([nn.Linear(C // H, C, bias=False) for _ in range(H)])\n"
@@ -211,7 +175,6 @@ PROJECTION_IN_PIECES = HEADS.replace(
     "self.projection(torch.cat([head(x) for head in self.heads], dim=-1))",
     "self.bias + sum(part(head(x)) for head, part in zip(self.heads, self.parts))",
 )
-
 
 HEADS_OUTSIDE = (
     (LAYER, HEADS.replace("self.heads = nn.ModuleList([Head(C, C // H) for _ in range(H)])", "pass")
@@ -229,17 +192,13 @@ HEADS_OUTSIDE = (
 @pytest.mark.parametrize(
     ("task", "changes"),
     [
-        *((task, LAST_NORM_INSIDE) for task in ("task06", "task07", "task09_rope")),
+        ("task06", LAST_NORM_INSIDE),
         *(
-            (task, ((POSITION, ""), (head, head + POSITION)))
-            for task, head in (
-                ("task01", HEAD.format("head_size")),
-                *((task, HEAD.format("n_embd")) for task in ("task02", "task04", "task06", "task07")),
-            )
+            (task, ((POSITION, ""), (HEAD.format(width), HEAD.format(width) + POSITION)))
+            for task, width in (("task01", "head_size"), ("task02", "n_embd"), ("task06", "n_embd"))
         ),
         ("task06", LIST_PER_KIND),
         ("task06", FLAT_SEQUENTIAL),
-        ("task06", ((LAYER, HEADS),)),
         ("task06", HEADS_OUTSIDE),
         *(
             ("task06", own_norm(*norm))
@@ -249,10 +208,8 @@ HEADS_OUTSIDE = (
                 ("self.g, self.s = P(torch.ones(1, 1, width)), P(torch.zeros(1, 1, width))", "g", "s"),
             )
         ),
-        ("task06", RAW_TABLES),
         ("task02", ONE_HOT),
         ("task06", ((LAYER, PROJECTION_IN_PIECES),)),
-        ("task06", CONV1D),
         ("task06", ((("class FeedForward", "\n\n\nclass"), PARAMETER_LISTS),)),
     ],
 )  # fmt: skip
@@ -273,47 +230,34 @@ EINSUM = """class SelfAttention(nn.Module):
         return letters, getattr(self, name).view([self.axes[axis] for axis in letters]) if letters else 0.0
 
     def forward(self, x):
-        T = x.shape[1]
-        if "W_QKV" in NAMES:
-            w, b = self.part("W_QKV"), self.part("b_QKV")
-            made = torch.einsum(f"btc,{w[0]}->rbhtd", x, w[1])
-            q, k, v = made + (torch.einsum(f"{b[0]}->rhd", b[1])[:, None, :, None] if b[0] else 0)
-        else:
-            made = []
-            for role in "QKV":
-                w, b = self.part(f"W_{role}"), self.part(f"b_{role}")
-                made.append(torch.einsum(f"btc,{w[0]}->bhtd", x, w[1]))
-                made[-1] = made[-1] + (torch.einsum(f"{b[0]}->hd", b[1])[:, None] if b[0] else 0)
-            q, k, v = made
+        T, made = x.shape[1], []
+        for roles in ["QKV"] if "W_QKV" in NAMES else "QKV":
+            (axes, w), (bias_axes, b) = self.part(f"W_{roles}"), self.part(f"b_{roles}")
+            r = "r" * ("r" in axes)
+            bias = torch.einsum(f"{bias_axes}->{r}hd", b).unsqueeze(-2).unsqueeze(-4) if bias_axes else 0
+            made.append(torch.einsum(f"btc,{axes}->{r}bhtd", x, w) + bias)
+        q, k, v = made if len(made) == 3 else made[0]
         y = attention(q, k, v, causal_mask(T), self.axes["d"] ** -0.5)
         letters, w = self.part("W_O")
         return torch.einsum(f"bhtd,{letters}->btc", y, w) + self.b_O"""
 
-
-SEPARATE = ("h c d", "h d c", "c h d", "c d h", "d c h", "hd c", "c hd", "dh c", "c dh")
-
-
-FUSED = ("r h c d", "r h d c", "h c r d", "c r h d", "r c hd", "r hd c", "c rhd", "rhd c", "hrd c", "h c rd", "c hdr")
+SEPARATE = {"h c d": "h d", "h d c": "", "c h d": "h d", "c d h": "", "d c h": "", "hd c": "hd"}  # weights: biases
+SEPARATE |= {"c hd": "h d", "dh c": "dh", "c dh": "d h"}
+FUSED = {"r h c d": "r h d", "r h d c": "", "h c r d": "", "c r h d": "r h d", "r c hd": "", "r hd c": "r hd"}
+FUSED |= {"c rhd": "rhd", "rhd c": "", "hrd c": "hrd", "h c rd": "", "c hdr": "hdr"}
 
 
 @pytest.mark.parametrize(
-    ("matrix", "bias", "out"),
+    ("roles", "weight", "bias", "out"),
     [
-        *(
-            ({f"W_{role}": letters for role in "QKV"}, {f"b_{role}": bias for role in "QKV"} if bias else {}, "h d c")
-            for letters, bias in zip(SEPARATE, ["h d", "", "h d", "", "", "hd", "h d", "dh", "d h"], strict=True)
-        ),
-        *(
-            ({"W_QKV": letters}, {"b_QKV": bias} if bias else {}, "h d c")
-            for letters, bias in zip(
-                FUSED, ["r h d", "", "", "r h d", "", "r hd", "rhd", "", "hrd", "", "hdr"], strict=True
-            )
-        ),
-        *(({f"W_{role}": "h c d" for role in "QKV"}, {}, out) for out in ("c h d", "h c d", "hd c", "c hd", "dh c")),
+        *(("QKV", *axes, "h d c") for axes in SEPARATE.items()),
+        *((["QKV"], *axes, "h d c") for axes in FUSED.items()),
+        *(("QKV", "h c d", "", out) for out in ("c h d", "h c d", "hd c", "c hd", "dh c")),
     ],
 )
-def test_projection_parameters_may_have_any_axes(tmp_path, matrix, bias, out):
-    names = matrix | {"W_O": out} | bias | {"b_O": "c"}
+def test_projection_parameters_may_have_any_axes(tmp_path, roles, weight, bias, out):
+    names = {f"W_{role}": weight for role in roles} | {f"b_{role}": bias for role in roles if bias}
+    names |= {"W_O": out, "b_O": "c"}
     changes = ((LAYER, EINSUM), ("import torch\n", f"import math\n\nimport torch\n\nNAMES = {names!r}\n"))
     assert matched(tmp_path, "task06", *changes) == "equal"
 
@@ -322,3 +266,112 @@ def test_projection_parameters_may_have_any_axes(tmp_path, matrix, bias, out):
 
 
 MLP = "self.feed_forward(self.feed_forward_norm(x))"
+NORM2 = "        self.feed_forward_norm = nn.LayerNorm(config.n_embd)\n"
+
+SEPARATE_LAYERS = (  # with biases, which may be there
+    (("        self.qkv = nn.Linear", "        self.scale"),
+     "        self.q, self.k, self.v = (nn.Linear(config.n_embd, config.n_embd) for _ in range(3))\n"),
+    (("        heads = self.qkv", "        x = attention"),
+     "        k, q, v = (f(x).view(B, T, self.n_head, -1).transpose(1, 2) for f in (self.k, self.q, self.v))\n"),
+)  # fmt: skip
+
+RMS = (
+    ("class Block(nn.Module)", "class RMSNorm(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
+     "        self.weight = nn.Parameter(torch.ones(width))\n\n    def forward(self, x):\n"
+     "        return self.weight * x / torch.sqrt((x**2).mean(-1, keepdim=True))\n\n\nclass Block(nn.Module)"),
+    ("nn.LayerNorm", "RMSNorm"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("task06", ((NORM2, ""), (MLP, MLP.replace("feed_forward_norm", "attention_norm"))),
+         "144 fewer: one norm in each block, the lesson has two"),
+        ("task06", ((NORM2, NORM2 + NORM2.replace("feed_forward", "third")), (MLP, f"self.third_norm({MLP})")),
+         "three norms in each block, the lesson has two"),
+        ("task06", ((LAST_NORM, f"        self.blocks = {BLOCKS}\n"), ("self.final_norm(x)", "x")),
+         "48 fewer: no norms after the blocks, the lesson has one"),
+        ("task05", ((f"self.blocks = {BLOCKS}\n", LAST_NORM[8:]), ("head(x)", "head(self.final_norm(x))")),
+         "48 more: one norm after the blocks, the lesson has none"),
+        ("task03", (*SEPARATE_LAYERS, ("nn.Linear(config.n_embd, config.n_embd), nn.ReLU",
+                                       "nn.Linear(config.n_embd, config.n_embd, bias=False), nn.ReLU")), "logits: "),
+        ("task06", RMS, "is RMSNorm, or LayerNorm without its bias; the lesson's LayerNorm has two"),
+        ("task06", ((POSITION, ""), (EMBEDDED, "        x = self.token_embedding(tokens)\n")),
+         "168 fewer: no position tables, the lesson has one"),
+    ],
+)  # fmt: skip
+def test_a_missing_or_extra_part_is_named(tmp_path, task, changes, said):
+    assert said in matched(tmp_path, task, *changes)
+
+
+QUERY = "        self.query = nn.Linear(config.n_embd, config.head_size, bias=False)\n"
+
+
+def test_parameters_that_cannot_be_told_apart_are_undecided(tmp_path):
+    odd = "        self.odd = nn.Parameter(torch.zeros(3)) if config.n_embd == 32 else None\n"
+    said = matched(tmp_path, "task01", (QUERY, odd + QUERY))
+    assert said.startswith("undecided: the check cannot tell which parameter is which: at n_embd = 32 it has others")
+
+
+HOOK = """
+
+def official_weights(model):
+    named = dict(model.named_parameters())
+    return CHANGED
+
+
+def main"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("named", "equal"), ("named | {'lm_head.bias': 0 * model.lm_head.bias}", (1273, 1262)),
+        ("named | {'attention.query.weight': 10**0.5 * model.attention.query.weight}", (1273, 1033)),
+        ("{name: named[name] for name in list(named)[1:]}", (1009, 1009)),
+        ("named | {'attention.key.weight': model.attention.query.weight}", (1033, 1033)),
+    ],
+)  # fmt: skip
+def test_official_weights_may_only_arrange(tmp_path, changed, said):
+    got = matched(tmp_path, "task01", ("\n\ndef main", HOOK.replace("CHANGED", changed)))
+    assert got == said or got.startswith("parameters: {} numbers, among them {} of the model's".format(*said))
+
+
+def test_official_weights_arranges_what_the_check_cannot_read(tmp_path):
+    """The output's bias in two parts: undecided without the hook; with it even gradients are compared."""
+    bias = "        self.shift = nn.ParameterList([torch.zeros(5), torch.zeros(vocab_size - 5)])\n"
+    head = HEAD.format("head_size")
+    changes = [(head, head.replace(")\n", ", bias=False)\n") + bias)]
+    changes += [("return self.lm_head(x)", "return self.lm_head(x) + torch.cat([*self.shift])")]
+    assert "shift.0" in matched(tmp_path, "task01", *changes)
+    both = "named | {'lm_head.bias': torch.cat([named.pop('shift.0'), named.pop('shift.1')])}"
+    hook = ("\n\ndef main", HOOK.replace("CHANGED", both))
+    assert matched(tmp_path, "task01", *changes, hook) == "equal"
+    frozen = ("torch.cat([*self.shift])", "torch.cat([self.shift[0].detach() + 0 * self.shift[0], self.shift[1]])")
+    assert matched(tmp_path, "task01", *changes, frozen, hook).startswith("gradients: ")
+
+
+# Positions that no table holds
+
+
+def test_free_positions_may_be_rotary_but_are_there(tmp_path):
+    without = ("+ self.positions[: tokens.shape[1]]", "")
+    turned = (
+        "    scores = q @",
+        "    a = torch.arange(q.shape[-2])[:, None] / 10_000.0 ** torch.linspace(0, 1, q.shape[-1] // 2)\n"
+        "    turn = lambda x, y: torch.cat([x * a.cos() - y * a.sin(), x * a.sin() + y * a.cos()], -1)\n"
+        "    q, k = (turn(*x.chunk(2, dim=-1)) for x in (q, k))\n    scores = q @",
+    )
+    assert matched(tmp_path, "transformer", without, stages=[position]).startswith("position: the same")
+    assert matched(tmp_path, "transformer", without, turned, stages=[position]) == "equal"
+
+
+def test_values_for_a_moment_are_put_back():
+    filled = []
+    learner, model = object.__new__(LearnerFile), SimpleNamespace(number=0, values=["before"])
+    learner.process = SimpleNamespace(ask=lambda question, model, values: filled.append(values))
+    with pytest.raises(KeyError), learner.with_values(model, ["inside"]):
+        assert model.values == ["inside"]
+        raise KeyError
+    assert filled == [["inside"], ["before"]] and model.values == ["before"]

@@ -1,19 +1,16 @@
 """Jupyter and `python -i`: a script that is stopped leaves a session as it was. Needs the extra `notebooks`."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from check.isolated import notebook
 from common.run import UserError
+from tests.lessons import ROOT, cells
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -103,43 +100,32 @@ def test_main_runs_in_a_cell_with_its_progress_and_an_error_keeps_its_line(kerne
 
 @pytest.mark.slow
 def test_an_interactive_python_survives_bad_flags_and_a_mistyped_line():
-    result = subprocess.run(
-        [sys.executable, "-i", "task01.py", "--steps", "none"],
-        cwd=ROOT,
-        input="prin(1)\nprint(6 * 7)\n",
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    line, typed = [sys.executable, "-i", "task01.py", "--steps", "none"], "prin(1)\nprint(6 * 7)\n"
+    result = subprocess.run(line, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=300)
     assert "expected a whole number" in result.stderr and "NameError" in result.stderr
     assert "42" in result.stdout and result.returncode == 0
 
 
-def test_importing_a_task_installs_nothing():
-    look = "[*map(signal.getsignal, (2, 15)), sys.excepthook, sys.stdout, threading.excepthook, dict(os.environ)]"
-    code = f"import os, signal, sys, threading; a = {look}; import task01, task07, task08_infinite; assert a == {look}"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, check=True)
-
-
-def cells(*sources):
-    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}).encode()
+def code(*sources):
+    return notebook.code_in(cells(*sources).encode())
 
 
 def test_a_notebooks_code_is_read_in_order_without_what_python_does_not_know():
-    code = notebook.code_in(
-        cells(["import math\n", "%time x = 1\n", "y = 7 % 4"], "%%bash\nrm -rf x", "if y:\n    !ls\nprint?")
-    )
-    names: dict = {}
-    exec(code, names)
-    assert names["y"] == 3 and names["x"] == 1 and code.index("cell 1") < code.index("cell 3")
+    lines = ["import math\n", "%time x = 1\n", "y = 7 % 4"]
+    text, names = code(lines, "%%bash\nrm -rf x", "if y:\n    files = !ls\nprint?"), {}
+    exec(text, names)
+    assert names["y"] == 3 and names["x"] == 1 and text.index("cell 1") < text.index("cell 3")
+    assert names["files"] == []
 
 
 def test_a_cell_magic_that_is_not_first_is_an_error_as_in_jupyter():
     with pytest.raises(NameError, match="%%time"):
-        exec(notebook.code_in(cells("# mine\n%%time\nx = 1")), {})
+        exec(code("# mine\n%%time\nx = 1"), {})
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"cells": []}', cells(" "), b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"cells": []}', cells(" ").encode(), b"\xff\xfe"]
+)
 def test_what_is_no_notebook_is_named(content):
     with pytest.raises(UserError, match="notebook"):
         notebook.code_in(content)

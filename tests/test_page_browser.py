@@ -9,14 +9,12 @@ import json
 import os
 import re
 import shutil
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import task06
 from common.checkpoint import load
 from page.server import ROOT as PAGE
-from page.server import Server
+from tests.lessons import serving
 
 import pytest
 import torch
@@ -35,10 +33,8 @@ INDEX = json.loads((PAGE / "models/index.json").read_text(encoding="utf-8"))["mo
 
 @pytest.fixture(scope="module")
 def served():
-    with Server(0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -334,14 +330,6 @@ def test_a_broken_file_is_refused_in_words(visit, name, data, words):
     page.wait_for_function("document.querySelector('#error').textContent")
     said = page.get_by_role("alert").inner_text()
     assert said.startswith(name) and words in said
-
-
-@contextmanager
-def serving(*given):
-    with Server(0, *given) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 def test_weights_from_the_command_line_are_there(browser, trained):

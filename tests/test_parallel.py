@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from common import checkpoint
-from tests.lessons import ROOT, parse_log
+from tests.lessons import ROOT, TEXT, parse_log
 
 import pytest
 
@@ -15,21 +15,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="gloo
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("To be, or not to be, that is the question:\n" * 25)
+    path.write_text(TEXT)
     return path
 
 
 def start(text, *flags, processes=1, **environment):
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "--max-restarts=1"]
-    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "tests.small_task07"]
-    return subprocess.run(
-        [*command, "--device", "cpu", "--data", str(text), *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | environment,
-    )
+    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "tests.small_task07", "--device", "cpu"]
+    how = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 300, "env": os.environ | environment}
+    return subprocess.run([*command, "--data", str(text), *flags], **how)
 
 
 def run(*arguments, **options):

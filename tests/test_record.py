@@ -13,7 +13,7 @@ from record import ablation, growth, mixture, recipe, speedrun, tuning
 from studies import counts, setup
 from studies.counts import Counts
 from studies.generation.speculative import CountsGuess
-from tests.test_studies import run
+from tests.lessons import TEXT, lively
 from variants.convolutions import ShortConvolution
 
 import pytest
@@ -21,8 +21,6 @@ import torch
 from torch.nn import functional as F
 
 V = 5
-
-
 LOSS = r"\d\.\d{4}"
 
 
@@ -73,14 +71,11 @@ def test_it_computes_the_formula(n):
     torch.testing.assert_close(got.sum(dim=-1), torch.ones(4, 9))
 
 
-def test_a_large_vocabulary_shortens_the_context_to_what_64_bits_hold():
+def test_tables_hold_what_64_bits_do_stay_small_and_guesses_follow(monkeypatch):
     text = torch.randint(1000, (300,))
     model = Counts(text, 1000, n=9)
     assert len(model.tables) == 6  # 1000 ** 6 < 2 ** 63 < 1000 ** 7
     assert model(text[None, :20]).exp().sum(dim=-1).allclose(torch.ones(20))
-
-
-def test_tables_stay_small_and_guesses_follow(monkeypatch):
     text = torch.randint(V, (300,))
     monkeypatch.setattr(counts, "LARGEST", 130)  # 5 tokens after each of 25 pairs: 125
     assert len(Counts(text, V, n=4).tables) == 3
@@ -121,8 +116,6 @@ def test_guesses_are_what_the_counts_say_after_a_known_context():
 
 
 SMALL = setup.preset(speedrun, block_size=16, n_embd=24, n_head=3, n_layer=2)
-
-
 PLAIN = dataclasses.replace(SMALL, convolutions=False, qk_norm=False, squared_relu=False, zero_outputs=False)
 
 
@@ -142,10 +135,7 @@ def test_without_its_ideas_it_is_task_9s_model():
 @pytest.mark.parametrize("idea", [None, *speedrun.IDEAS])
 def test_no_position_sees_the_future_with_an_idea_or_without(idea):
     config = dataclasses.replace(SMALL, **speedrun.IDEAS.get(idea, {}))
-    torch.manual_seed(0)
-    model = speedrun.GPT(config, 11).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = lively(speedrun.GPT(config, 11), std=0.3)
     tokens = torch.randint(11, (2, 16))
     changed = tokens.clone()
     changed[:, 9:] = (changed[:, 9:] + 1) % 11
@@ -178,10 +168,10 @@ def test_short_convolutions_are_the_formula_and_have_its_gradients():
     torch.testing.assert_close(plain(x), convolution(x))
 
 
-def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb):
+def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverbs):
     def corpus():
         torch.manual_seed(3)
-        return speedrun.read(proverb, SMALL)
+        return speedrun.read(proverbs, SMALL)
 
     whole = corpus()
     text = whole.splits["train"] = torch.arange(len(whole.splits["train"]))  # so that a token is its position
@@ -219,34 +209,33 @@ def test_a_mixture_is_of_probabilities_and_sums_to_1():
         mixture.Mixture([one, two], [0.5, 0.6])
 
 
-def test_no_part_of_a_mixture_depends_on_the_validation_text(tiny, tmp_path, monkeypatch, capsys):
-    trained = "To be, or not to be, that is the question:\n" * 25
+def test_no_part_of_a_mixture_depends_on_the_validation_text(printed, tiny, tmp_path):
     texts = {"one": "question? " * 13, "two": "the queen " * 13}  # the last tenth, of the same symbols
     parts = []
     for name, rest in texts.items():
         text = tmp_path / f"{name}.txt"
-        text.write_text("?" + trained + rest[:119])
-        run(monkeypatch, capsys, speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
+        text.write_text("?" + TEXT + rest[:119])
+        printed(speedrun, "--data", text, "--save", tmp_path / f"{name}.pt")
         corpus = speedrun.read(text, SMALL)
-        assert corpus.decode(corpus.splits["train"]) == ("?" + trained)[: len(corpus.splits["train"])]
+        assert corpus.decode(corpus.splits["train"]) == ("?" + TEXT)[: len(corpus.splits["train"])]
         model, *_ = setup.load_any(tmp_path / f"{name}.pt")
         parts.append((model.state_dict(), Counts(corpus.splits["train"], 19).tables))
     torch.testing.assert_close(*parts, atol=0, rtol=0)
 
 
-def test_a_mixture_says_what_each_part_reaches(tiny, proverb, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverb)
+def test_a_mixture_says_what_each_part_reaches(printed, tiny, proverbs, tmp_path, monkeypatch):
+    monkeypatch.setattr(mixture, "DEFAULT_TEXT", proverbs)
     monkeypatch.setattr(mixture, "BATCHES", (2, 2))
     files = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
     for seed, file in enumerate(files, 1):
-        run(monkeypatch, capsys, speedrun, "--data", proverb, "--seed", seed, "--save", file)
-    out = run(monkeypatch, capsys, mixture, *files)
+        printed(speedrun, "--data", proverbs, "--seed", seed, "--save", file)
+    out = printed(mixture, *files)
     rows = dict(re.findall(rf"^\| (.*?) \| ({LOSS}) \| {LOSS} \|$", out, re.M))
     assert list(rows) == ["1.pt", "2.pt", "the counts", "the 2 GPTs", "with the counts, share 0.2"]
     one, two, _, both, _ = map(float, rows.values())
     assert both <= (one + two) / 2
     with pytest.raises(UserError, match=r"1\.pt: trained on another text"):
-        run(monkeypatch, capsys, mixture, "--tune", *files)
+        printed(mixture, "--tune", *files)
 
 
 def test_squared_relu_is_the_square_of_relu():
@@ -293,37 +282,31 @@ def tiny(monkeypatch):
     return preset
 
 
-@pytest.fixture
-def proverb(tmp_path):
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
-    return tmp_path / "text.txt"
-
-
-def test_the_speedrun_prints_what_it_reaches(tiny, proverb, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, speedrun, "--data", proverb)
+def test_the_speedrun_prints_what_it_reaches(printed, tiny, proverbs):
+    out = printed(speedrun, "--data", proverbs)
     assert re.match(rf"Final val loss: {LOSS} on the whole split \(.* bits, .*\)\n$", out)
-    out = run(monkeypatch, capsys, speedrun, "--data", proverb, "--without", "passes", "short_windows", "--tune")
+    out = printed(speedrun, "--data", proverbs, "--without", "passes", "short_windows", "--tune")
     assert out.startswith("Final val loss: ")
 
 
 @pytest.mark.slow
-def test_the_recipe_is_compared_in_equal_time(tiny, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, recipe, "--steps", 60, "--seeds", 1)
+def test_the_recipe_is_compared_in_equal_time(printed, tiny):
+    out = printed(recipe, "--steps", 60, "--seeds", 1)
     assert re.match(rf"seed 1: the recipe {LOSS} \({LOSS}\) in .* s; the speedrun {LOSS} in", out)
     theirs, ours = map(float, re.findall(r" in ([\d.]+) s", out))
     assert ours == pytest.approx(theirs, abs=0.5)  # a step of the speedrun more
     assert "\nmean: the recipe " in out
 
 
-def test_counting_is_reported_for_each_length(monkeypatch, capsys):
-    out = run(monkeypatch, capsys, counts, "--longest", 1, "--tune")
+def test_counting_is_reported_for_each_length(printed):
+    out = printed(counts, "--longest", 1, "--tune")
     losses = [float(loss) for loss in re.findall(rf"^\d characters before: val ({LOSS}),", out, re.M)]
     assert losses[0] > 3 > losses[1] > 2
 
 
 @pytest.mark.slow
-def test_an_ablation_judges_every_variant(tiny, monkeypatch, capsys):
+def test_an_ablation_judges_every_variant(printed, tiny, monkeypatch):
     monkeypatch.setattr(ablation, "VARIANTS", {"all ideas": {}, "without qk_norm": {"qk_norm": False}})
-    out = run(monkeypatch, capsys, ablation, "--quick", "--threads", 1)
+    out = printed(ablation, "--quick", "--threads", 1)
     rows = re.findall(rf"^(\S.*?)  +{LOSS}  +\S+  +\d+ steps$", out, re.M)
     assert rows == ["all ideas", "without qk_norm"]

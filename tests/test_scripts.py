@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 
+import task01
+import task08_infinite
 from check.command import draw_attention
 from common import stream
 from common.checkpoint import load as load_checkpoint
 from common.options import parse_options
 from common.run import UserError
 from studies.setup import load_any
-from tests.lessons import CORE, DOCUMENTED, ROOT, load, parse_log
+from tests.lessons import CORE, DOCUMENTED, ROOT, launch, load, parse_log
 
 import pytest
 import torch
@@ -29,22 +31,15 @@ def run(*arguments, cwd=ROOT, **options):
     return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=100, **options)
 
 
-def call_main(monkeypatch, name, *arguments):
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-    load(name).main()
-
-
 @pytest.mark.parametrize("name", CORE)
-def test_stdout_is_the_documented_log_and_a_sample(monkeypatch, capsys, name):
-    call_main(monkeypatch, name, "--steps", 3, "--device", "cpu")
-    out, err = capsys.readouterr()
+def test_stdout_is_the_documented_log_and_a_sample(printed, name):
+    out = printed(load(name), "--steps", 3, "--device", "cpu")
     lines = parse_log(out)
     assert lines[0] == DOCUMENTED[name][0]
     assert [line[0] for line in lines] == [0, 2]  # not the documented number of steps: the last one, too
     log, sample = out.split("\nSampling 500 tokens from a trained model: \n")
     assert log.endswith("\n") and log.count("\n") == len(lines)
     assert len(sample) == 501 and sample[-1] == "\n"
-    assert err == ""
 
 
 @pytest.mark.parametrize(("steps", "last"), [([], None), (["--steps", "5000"], None), (["--steps", "4999"], 4998)])
@@ -54,24 +49,18 @@ def test_the_last_line_is_logged_unless_the_documented_log_lacks_it(monkeypatch,
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_saved_weights_are_the_model_s_that_main_leaves(monkeypatch, capsys, tmp_path, name):
+def test_saved_weights_are_the_model_s_that_main_leaves(monkeypatch, capsys, call, printed, tmp_path, name):
     place = tmp_path / "run.pt"
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--steps", "2", "--device", "cpu", "--save", str(place)])
-    model = load(name).main()
+    model = launch(monkeypatch, load(name), "--steps", 2, "--device", "cpu", "--save", place)
     loaded, config, vocabulary, state = load_any(place)
-    assert (
-        config == dataclasses.replace(load(name).Config(), max_steps=2)
-        and len(vocabulary) == 65
-        and state["model_name"] == name
-    )
+    assert config == dataclasses.replace(load(name).Config(), max_steps=2)
+    assert len(vocabulary) == 65 and state["model_name"] == name
     for one, other in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True):
         assert torch.equal(one, other)
     capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["look", name, str(ROOT / f"{name}.py"), "--weights", str(place)])
-    draw_attention.main()
-    assert "head 1 of" in capsys.readouterr().out
+    assert "head 1 of" in printed(draw_attention, name, ROOT / f"{name}.py", "--weights", place)
     with pytest.raises(UserError, match=r"run\.pt: a checkpoint is there already; remove it, or save elsewhere"):
-        call_main(monkeypatch, name, "--save", place)
+        call(load(name), "--save", place)
 
 
 def test_the_first_lessons_import_nothing_of_later_ones():
@@ -80,13 +69,9 @@ def test_the_first_lessons_import_nothing_of_later_ones():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_a_seed_draws_another_run(monkeypatch, capsys):
-    outs = []
-    for _ in range(2):
-        call_main(monkeypatch, FIRST, "--steps", 1, "--seed", 7, "--device", "cpu")
-        outs.append(capsys.readouterr().out)
-    assert outs[0] == outs[1]
-    assert parse_log(outs[0]) != [DOCUMENTED[FIRST][0]]  # that of seed 42
+def test_a_seed_draws_another_run(printed):
+    one, other = (printed(task01, "--steps", 1, "--seed", 7, "--device", "cpu") for _ in range(2))
+    assert one == other and parse_log(one) != [DOCUMENTED[FIRST][0]]  # that of seed 42
 
 
 @pytest.mark.slow
@@ -94,8 +79,7 @@ def test_a_run_leaves_stderr_empty_wherever_it_runs_and_whatever_the_text(tmp_pa
     text = tmp_path / "own.txt"
     text.write_bytes("Grüße, ξένε!\r\n".encode() * 20)
     result = run("--steps", 2, "--data", text, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
-    assert result.returncode == 0
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (0, "")
     assert [line[0] for line in parse_log(result.stdout)] == [0, 1]
     assert "\\x" in result.stdout  # what the terminal's encoding lacks is spelled out, not fatal
 
@@ -104,9 +88,7 @@ def test_a_run_leaves_stderr_empty_wherever_it_runs_and_whatever_the_text(tmp_pa
 def test_every_command_says_nothing_on_stderr_when_asked_for_help():
     """Also without NumPy, whose absence PyTorch would tell unless `common` comes first."""
     files = [path for folder in ("benchmarks", "studies", "tools") for path in ROOT.glob(f"{folder}/**/*.py")]
-    commands = [
-        path for path in files if "Parser(" in path.read_text(encoding="utf-8") and "__main__" in path.read_text()
-    ]
+    commands = [path for path in files if re.search(r"(?s)Parser\(.*__main__", path.read_text(encoding="utf-8"))]
     assert len(commands) > 15
     for path in commands:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
@@ -114,59 +96,44 @@ def test_every_command_says_nothing_on_stderr_when_asked_for_help():
         assert (result.returncode, result.stderr) == (0, ""), module
 
 
-def test_help_explains_every_flag(monkeypatch, capsys):
-    with pytest.raises(SystemExit) as end:
-        call_main(monkeypatch, FIRST, "--help")
-    out, err = capsys.readouterr()
-    assert end.value.code == 0 and err == ""
-    for flag in ("--steps", "--seed", "--device", "--data", "--threads"):
-        assert flag in out
-    assert load(FIRST).__doc__.strip() in out
+def test_help_explains_every_flag(printed):
+    out = printed(task01, "--help")
+    assert all(flag in out for flag in ("--steps", "--seed", "--device", "--data", "--threads"))
+    assert task01.__doc__.strip() in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("flag", "value", "message"),
     [
-        (["--steps", "0"], "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '0'"),
-        (["--steps", "-5"], "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '-5'"),
-        (["--steps", "ten"], "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got 'ten'"),
-        (
-            ["--steps", "9" * 30],
-            "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '99999999999999999999…'",
-        ),
-        (["--steps", "٣"], "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '٣'"),
-        (["--threads", "0"], f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '0'"),
-        (
-            ["--threads", "99999"],
-            f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'",
-        ),
-        (["--data", ""], "argument --data: expected a path, got ''"),
-        (["--seed", "-1"], "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
-        (["--device", "abacus"], "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
-        (["--step", "5"], "unrecognized arguments: --step 5; did you mean --steps?"),
-        (["--data", "none.txt"], "none.txt: No such file or directory"),
+        ("--steps", "0", "argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '0'"),
+        (*("--steps", "9" * 30),
+         f"argument --steps/--epochs: expected a whole number from 1 to 1000000000, got '{'9' * 20}…'"),
+        ("--threads", "99999", f"argument --threads: expected a whole number from 1 to {os.cpu_count()}, got '99999'"),
+        ("--data", "", "argument --data: expected a path, got ''"),
+        ("--seed", "-1", "argument --seed: expected a whole number from 0 to 4294967295, got '-1'"),
+        ("--device", "abacus", "argument --device: expected auto, cuda, mps or cpu, got 'abacus'"),
+        ("--step", "5", "unrecognized arguments: --step 5; did you mean --steps?"),
+        ("--data", "none.txt", "none.txt: No such file or directory"),
     ],
-)
-def test_bad_input_is_one_line(monkeypatch, arguments, message):
+)  # fmt: skip
+def test_bad_input_is_one_line(call, flag, value, message):
     with pytest.raises(UserError) as error:
-        call_main(monkeypatch, FIRST, *arguments)
+        call(task01, flag, value)
     assert str(error.value).removesuffix(" (see --help)") == message
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_refused(monkeypatch, device):
+def test_a_device_that_is_not_there_is_refused(monkeypatch, call, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(UserError, match=f"this machine has no '{device}' that PyTorch can use"):
-        call_main(monkeypatch, FIRST, "--device", device)
+        call(task01, "--device", device)
 
 
 def test_bad_input_ends_with_exit_code_2_and_no_traceback():
     result = run("--data", "none.txt")
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr == "task01.py: none.txt: No such file or directory\n"
+    said = "task01.py: none.txt: No such file or directory\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", said)
 
 
 def start(*arguments, **options):
@@ -174,32 +141,19 @@ def start(*arguments, **options):
     return subprocess.Popen(command(*arguments), **options)
 
 
-@pytest.mark.slow
-def test_a_closed_pipe_ends_quietly():
-    with start("--steps", 100_000) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(timeout=60) == 0
-        assert process.stderr.read() == b""
+def slow_on_posix(test):
+    """Mark a test of signals and terminals."""
+    return pytest.mark.slow(pytest.mark.skipif(os.name == "nt", reason="as POSIX has them")(test))
 
 
-posix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals are the POSIX ones")
-
-
-def interrupt(process):
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    return process.returncode, err.decode()
-
-
-@posix
-@pytest.mark.slow
+@slow_on_posix
 def test_ctrl_c_while_training_says_how_far_it_got():
     with start() as process:
         process.stdout.readline()
-        code, err = interrupt(process)
-    assert code == 130
-    assert re.fullmatch(r"task01\.py: Interrupted at step \d+ of 5000\.\n", err)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.fullmatch(rb"task01\.py: Interrupted at step \d+ of 5000\.\n", err)
 
 
 class Terminal:
@@ -229,12 +183,8 @@ class Terminal:
         out, _ = self.process.communicate(timeout=60)
         return self.process.returncode, out
 
-    def shows_its_cursor(self):
-        return b"\x1b[?25l" not in self.shown
 
-
-@posix
-@pytest.mark.slow
+@slow_on_posix
 def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
     terminal = Terminal("--steps", 20)
     code, out = terminal.read_all()
@@ -242,11 +192,10 @@ def test_a_terminal_shows_progress_and_a_pipe_gets_only_the_log():
     assert [line[0] for line in parse_log(out.decode())] == [0, 19]
     assert b"steps/s" in terminal.shown and b"left" in terminal.shown and b"20/20" in terminal.shown
     assert b"avg train loss" not in terminal.shown
-    assert terminal.shows_its_cursor()
+    assert b"\x1b[?25l" not in terminal.shown  # its cursor is there
 
 
-@posix
-@pytest.mark.slow
+@slow_on_posix
 @pytest.mark.parametrize(
     ("moment", "steps"), [(b"Step", 5000), (b"Epoch 0: ", 5000), (b"20/20", 20), (b"Sampling", 20)]
 )
@@ -257,11 +206,10 @@ def test_ctrl_c_on_a_terminal_gives_it_back_as_it_was(moment, steps):
     code, _ = terminal.read_all()
     assert code == 130
     assert b"task01.py: Interrupted " in terminal.shown and b"Traceback" not in terminal.shown
-    assert terminal.shows_its_cursor()
+    assert b"\x1b[?25l" not in terminal.shown  # its cursor is there
 
 
-@posix
-@pytest.mark.slow
+@slow_on_posix
 def test_closed_and_full_streams_do_not_hide_the_result():
     def shell(line):
         line = line.replace("TASK", f"{sys.executable} {FIRST}.py")
@@ -277,8 +225,7 @@ def test_closed_and_full_streams_do_not_hide_the_result():
     assert (odd.returncode, odd.stderr) == (2, "task01.py: na\\nme: No such file or directory\n")
 
 
-@posix
-@pytest.mark.slow
+@slow_on_posix
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_before_a_long_run_ends(tmp_path, stop):
     text = tmp_path / "text.txt"
@@ -300,68 +247,52 @@ def test_a_signal_saves_before_a_long_run_ends(tmp_path, stop):
 with_tiny_weights = pytest.mark.usefixtures("tiny_weights")
 
 
-def task08(*flags):
-    return [sys.executable, str(ROOT / "task08_infinite.py"), *map(str, flags)]
-
-
-def run_task08(monkeypatch, capsys, *flags):
-    monkeypatch.setattr(sys, "argv", ["task08_infinite.py", *map(str, flags)])
-    load("task08_infinite").main()
-    return capsys.readouterr()
+@with_tiny_weights
+def test_a_seed_writes_the_same_text_again_after_the_prompt(printed):
+    flags = ("--tokens", 20, "--prompt", "ROMEO:", "--seed")
+    one, same, other = (printed(task08_infinite, *flags, n) for n in (1, 1, 2**32 - 1))
+    assert one == same != other
+    assert one.startswith("ROMEO:") and len(one) == len("ROMEO:") + 20 + 1
+    assert printed(task08_infinite, "--tokens", 0, "--prompt", "O") == "O\n"
 
 
 @with_tiny_weights
-def test_a_seed_writes_the_same_text_again_after_the_prompt(monkeypatch, capsys):
-    flags = ("--tokens", 20, "--prompt", "ROMEO:")
-    texts = [run_task08(monkeypatch, capsys, *flags, "--seed", n) for n in (1, 1, 2**32 - 1)]
-    assert texts[0] == texts[1] != texts[2]
-    assert texts[0].err == ""
-    assert texts[0].out.startswith("ROMEO:") and len(texts[0].out) == len("ROMEO:") + 20 + 1
-    assert run_task08(monkeypatch, capsys, "--tokens", 0, "--prompt", "O").out == "O\n"
-
-
-@with_tiny_weights
-def test_speed_waits_and_temperature_0_is_the_likeliest(monkeypatch, capsys):
+def test_speed_waits_and_temperature_0_is_the_likeliest(monkeypatch, printed):
     waited = []
     monkeypatch.setattr(stream.time, "sleep", waited.append)
-    run_task08(monkeypatch, capsys, "--tokens", 4, "--speed", 0.1)
+    printed(task08_infinite, "--tokens", 4, "--speed", 0.1)
     assert waited == pytest.approx([0, 10, 20, 30], abs=3)
     flags = ("--tokens", 30, "--temperature")
-    texts = {run_task08(monkeypatch, capsys, *flags, value, "--seed", n).out for value in (0, 1e-7) for n in (1, 2)}
-    assert len(texts) == 1
+    assert len({printed(task08_infinite, *flags, value, "--seed", n) for value in (0, 1e-7) for n in (1, 2)}) == 1
 
 
 @with_tiny_weights
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flag", "value", "message"),
     [
-        (["--prompt", "naïve"], "argument --prompt: the model knows no 'ï'; it knows"),
-        (["--temperature", "-1"], "argument --temperature: expected a number from 0 to 100, got '-1'"),
-        (["--temperature", "nan"], "argument --temperature: expected a number from 0 to 100, got 'nan'"),
-        (["--top-p", "1.5"], "argument --top-p: expected a number from 0 to 1, got '1.5'"),
-        (["--top-k", "-3"], "argument --top-k: expected a whole number from 0 to"),
-        (["--speed", "0"], "argument --speed: expected a number from 0.1 to"),
-        (["--weights", "README.md"], "README.md: not a checkpoint"),
+        ("--prompt", "naïve", "argument --prompt: the model knows no 'ï'; it knows"),
+        ("--temperature", "nan", "argument --temperature: expected a number from 0 to 100, got 'nan'"),
+        ("--top-p", "1.5", "argument --top-p: expected a number from 0 to 1, got '1.5'"),
+        ("--top-k", "-3", "argument --top-k: expected a whole number from 0 to"),
+        ("--speed", "0", "argument --speed: expected a number from 0.1 to"),
+        ("--weights", ROOT / "README.md", f"{ROOT}/README.md: not a checkpoint"),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bad_input_to_task_8_is_one_line(monkeypatch, capsys, flags, message):
-    monkeypatch.chdir(ROOT)
+def test_bad_input_to_task_8_is_one_line(call, flag, value, message):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
-        run_task08(monkeypatch, capsys, "--tokens", "1", *flags)
+        call(task08_infinite, "--tokens", 1, flag, value)
 
 
-@posix
-@pytest.mark.slow
+@slow_on_posix
 def test_ctrl_c_ends_endless_text_with_its_line_and_a_reader_that_leaves_ends_it_quietly(tiny_weights):
-    command, pipes = task08("--weights", tiny_weights), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*command, "--speed", "50"], cwd=ROOT, **pipes) as process:
+    command = [sys.executable, str(ROOT / "task08_infinite.py"), "--weights", str(tiny_weights)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--speed", "50"], **pipes) as process:
         first = process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert first and out.endswith(b"\n")
     assert (process.returncode, err) == (0, b"")
     line = f"{' '.join(command)} | head -c 1000; echo ${{PIPESTATUS[0]}} >&2"
-    result = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, timeout=100)
-    assert len(result.stdout) == 1000
-    assert result.stderr == b"0\n"
+    result = subprocess.run(["bash", "-c", line], capture_output=True, timeout=100)
+    assert len(result.stdout) == 1000 and result.stderr == b"0\n"

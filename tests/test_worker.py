@@ -1,7 +1,6 @@
 """Learners' files as they come: settings at import, packages that are absent, files next to them, notebooks."""
 
 import itertools
-import json
 import os
 import re
 import socket
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from check.grading import grade
 from check.grading.submissions import collect
-from check.isolated import loading, notebook, sandbox, server
+from check.isolated import sandbox, server
 from check.judge.checking import CODES, check, verdict
 from check.judge.process import LearnerProcess, clean, hint_for, missing
 from check.judge.zygote import CAN_FORK, ROOT, Zygote, descendants
 from exercises.catalogue import EXERCISES
+from tests.lessons import cells, hand_in
 
 import pytest
 import torch
@@ -28,12 +28,6 @@ BODY = "@dataclass" + BODY
 CONFIG = RIGHT[RIGHT.index("@dataclass") : RIGHT.index("class Head")]
 FORWARD = "    def forward(self, idx):\n        B, T = idx.shape"
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="one process for many files is POSIX's")
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
 
 
 def check_with(zygote, path, **how):
@@ -57,10 +51,6 @@ def changed(old, new, text=RIGHT):
 
 def top(extra):
     return f"{IMPORTS}\n{extra}\n\n\n{BODY}"
-
-
-def cells(*sources):
-    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]})
 
 
 PASS = {
@@ -131,13 +121,10 @@ NAMED = {
     "Python 2": ("fail", "line 64: print 'done'", RIGHT + "\nprint 'done'\n"),
     "input": ("fail", "no terminal", top("input()")),
     "a file elsewhere": ("fail", "data/text.txt.*travel", top("open('data/text.txt')")),
-    "a pool": (
-        "fail",
-        r"pool of processes wait until main\(\)",
-        top("import multiprocessing\nmultiprocessing.Pool(2)"),
-    ),
+    "a pool": ("fail", r"pool of processes wait until main\(\)",
+     top("import multiprocessing\nmultiprocessing.Pool(2)")),
     "tabs": ("fail", "line 48: B, T", changed("        B, T = idx.shape", "\tB, T = idx.shape")),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", NAMED)
@@ -241,15 +228,9 @@ def test_the_process_that_forks_is_started_again_after_some_files(monkeypatch, t
 # Files next to it
 
 
-def write(folder, **files):
-    for name, text in files.items():
-        path = folder / (name + ".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
 HEAD = BODY[BODY.index("class Head") : BODY.index("class GPT")]
 REST = RIGHT.replace(HEAD, "")
+LAYERS = f"{IMPORTS}\n\n{HEAD}"
 
 
 @pytest.mark.parametrize(
@@ -263,22 +244,22 @@ REST = RIGHT.replace(HEAD, "")
     ],
 )
 def test_files_of_one_homework_travel_along(zygote, tmp_path, main, line, head):
-    write(tmp_path, **{main: f"{line}\n{REST}", head: f"{IMPORTS}\n\n{HEAD}", "task01": "1 / 0"})
+    hand_in(tmp_path, {f"{main}.py": f"{line}\n{REST}", f"{head}.py": LAYERS, "task01.py": "1 / 0"})
     results = check_with(zygote, tmp_path / f"{main}.py")
     assert verdict(results) == "pass", said(results[-1])
 
 
 def test_an_error_in_a_file_next_to_it_names_that_file_and_no_other_is_copied(zygote, tmp_path):
     broken = HEAD.replace("self.q(x) @", "self.q(x) * ")
-    files = {"layers": f"{IMPORTS}\n\n{broken}", "my_task01": "secret = 1", "random": "1 / 0"}
-    write(tmp_path, my_task03=f"from layers import Head\nimport random\n{REST}", **files)
+    files = {"layers.py": f"{IMPORTS}\n\n{broken}", "my_task01.py": "secret = 1", "random.py": "1 / 0"}
+    hand_in(tmp_path, {"my_task03.py": f"from layers import Head\nimport random\n{REST}", **files})
     assert "layers.py, line 21: return F.softmax" in said(check_with(zygote, tmp_path / "my_task03.py")[-1])
     with LearnerProcess(tmp_path / "my_task03.py", zygote) as process:
         assert [path.name for path in (process.folder / "files").rglob("*.py")] == ["layers.py"]
 
 
 def test_no_file_comes_from_outside_the_submission(zygote, tmp_path):
-    write(tmp_path, other="secret = 1", **{"own/my_task03": "from ..other import secret\n"})
+    hand_in(tmp_path, {"other.py": "secret = 1", "own/my_task03.py": "from ..other import secret\n"})
     with LearnerProcess(tmp_path / "own" / "my_task03.py", zygote, within=tmp_path / "own") as process:
         assert not list((process.folder / "files").rglob("*.py"))
 
@@ -286,12 +267,10 @@ def test_no_file_comes_from_outside_the_submission(zygote, tmp_path):
 @pytest.mark.slow
 def test_grade_takes_the_files_of_the_same_student_along(zygote, tmp_path):
     main = f"from layers import Head\n{REST}"
-    write(
-        tmp_path, **{"anna/task03": main, "anna/layers": f"{IMPORTS}\n\n{HEAD}", "anna/notes": "1", "layers": "1 / 0"}
-    )
+    hand_in(tmp_path, {"anna/task03.py": main, "anna/layers.py": LAYERS, "anna/notes.py": "1", "layers.py": "1 / 0"})
     with zipfile.ZipFile(tmp_path / "bo.zip", "w") as archive:
         archive.writestr("lm/task03.py", main.replace("from layers", "from .layers"))
-        archive.writestr("lm/layers.py", f"{IMPORTS}\n\n{HEAD}")
+        archive.writestr("lm/layers.py", LAYERS)
         archive.writestr("../layers.py", "1 / 0")
     found = collect(tmp_path)
     assert set(found.left) == {"anna/notes.py", "layers.py", "bo.zip/../layers.py"}
@@ -357,15 +336,9 @@ def test_a_notebooks_errors_name_cell_and_line(zygote, tmp_path):
 
 
 def test_a_notebook_runs_the_file_next_to_it(zygote, tmp_path):
-    (tmp_path / "other.py").write_text(f"{IMPORTS}\n\n{HEAD}")
+    (tmp_path / "other.py").write_text(LAYERS)
     (tmp_path / "task03.ipynb").write_text(cells(IMPORTS, "%run other.py", REST.replace(IMPORTS, "")))
     assert verdict(results := check_with(zygote, tmp_path / "task03.ipynb")) == "pass", said(results[-1])
-
-
-def test_code_of_a_notebook_is_a_script():
-    names: dict = {}
-    exec(notebook.code_in(cells("%time x = 1", "files = !ls").encode()), names)
-    assert names["x"] == 1 and names["files"] == []
 
 
 # What comes back
@@ -374,17 +347,6 @@ def test_code_of_a_notebook_is_a_script():
 def test_whatever_an_answer_says_moves_no_cursor():
     message = {"a\x1b[2J": ["\x1b]0;title\x07", {"names": ["\u202eabc"]}], "value": torch.ones(1), "n": 1}
     assert "\x1b" not in str(clean(message)) and "\u202e" not in str(clean(message)) and clean(message)["n"] == 1
-
-
-def test_an_error_is_described_by_the_learners_own_line(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("import torch\ndef f():\n    x = torch.ones(2, 3)\n    return x.view(5)\n")
-    try:
-        exec(compile(path.read_text(), str(path), "exec"), names := {})
-        names["f"]()
-    except RuntimeError as error:
-        found = loading.describe(error, path)
-    assert (found["where"], found["source"], found["shapes"]) == ("mine.py, line 4", "return x.view(5)", {"x": [2, 3]})
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Wrong code that is close to right code is caught, by rows of the tables of mutants and restylings."""
 
+import re
 from pathlib import Path
 
 from check.command.names import task_of
@@ -7,7 +8,6 @@ from check.judge.stages.generation import DRAWS, _most_by_chance
 from check.judge.stages.training import limit
 from exercises import build
 from tools import cases
-from tools import in_process as local
 from tools.mutants import MUTANTS
 from tools.restylings import RESTYLINGS
 
@@ -15,12 +15,6 @@ import pytest
 import torch
 
 OTHER_ORDER = "parameters are created in another order than in the lesson, or begin with other values"
-
-
-def found(tmp_path, task, text, seed=0):
-    path = tmp_path / f"my_{task}.py"
-    path.write_text(text, encoding="utf-8")
-    return local.first_failure(task, path, seed)
 
 
 def mutant(task, what):
@@ -35,6 +29,7 @@ def restyled(task, what):
     ("task", "what", "got"),
     [
         ("task07", "dropout on the weights alone", "none after the projection, after the MLP"),
+        ("task07", "dropout in the first block only", "none on the attention weights in block 2"),
         ("task07", "dropout on the values", "numbers of the values dropped there"),
         ("task07", "dropout of whole positions", "whole positions dropped there"),
         ("task07", "one mask of the weights for the batch", "the same in all rows of a batch"),
@@ -46,14 +41,9 @@ def restyled(task, what):
         ("task02", "the loss of its own with targets moved", ""),
     ],
 )
-def test_what_is_nearly_right_is_named(tmp_path, task, what, got):
-    result = found(tmp_path, task, mutant(task, what))
+def test_what_is_nearly_right_is_named(failing, task, what, got):
+    result = failing(task, mutant(task, what))
     assert result.status == "fail" and result.got.startswith(got), result
-
-
-def test_dropout_in_the_first_block_only_is_placed(tmp_path):
-    result = found(tmp_path, "task07", mutant("task07", "dropout in the first block only"))
-    assert result.got.startswith("none on the attention weights in block 2")
 
 
 @pytest.mark.parametrize(
@@ -72,79 +62,78 @@ def test_dropout_in_the_first_block_only_is_placed(tmp_path):
         ("task03", "the feed-forward part twice", ["The difference is in the feed-forward part"]),
     ],
 )
-def test_known_bugs_alone_and_in_pairs_are_named(tmp_path, task, what, words):
-    result = found(tmp_path, task, mutant(task, what))
+def test_known_bugs_alone_and_in_pairs_are_named(failing, task, what, words):
+    result = failing(task, mutant(task, what))
     assert result.stage == "logits" and all(word in result.got for word in words), result
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_bug_has_the_same_name_in_every_draw(tmp_path, seed):
+def test_a_bug_has_the_same_name_in_every_draw(failing, seed):
     text = build.source("task01").replace(" * scale", "").replace("head_size, bias=False)", "head_size)")
-    assert found(tmp_path, "task01", text, seed).got == "the lesson's model without the scale of the scores"
+    assert failing("task01", text, seed).got == "the lesson's model without the scale of the scores"
 
 
-def test_heads_that_are_viewed_and_not_transposed_are_asked_about(tmp_path):
-    result = found(tmp_path, "task02", mutant("task02", "heads split by a view alone, merged by another"))
-    assert result.hint.startswith("How are heads split: view to") and "weights of the first head" in result.example
+@pytest.mark.parametrize(
+    ("task", "what", "asked"),
+    [
+        ("task02", "heads split by a view alone, merged by another", "How are heads split: view to"),
+        ("task02", "heads merged without a transpose", "How are heads merged: transpose(1, 2)"),
+        ("task05", "the last position only", "Does forward return the logits of all positions"),
+    ],
+)
+def test_a_question_is_about_the_cause(failing, task, what, asked):
+    result = failing(task, mutant(task, what))
+    assert result.hint.startswith(asked)
+    assert "weights of the first head" in result.example or not what.startswith("heads split")
 
 
-def test_the_last_position_alone_is_called_that(tmp_path):
-    result = found(tmp_path, "task05", mutant("task05", "the last position only"))
-    assert result.hint.startswith("Does forward return the logits of all positions")
-
-
-def test_weights_of_three_tokens_are_an_example(tmp_path):
-    example = found(tmp_path, "task01", mutant("task01", "scores times 1.57")).example.splitlines()
+def test_weights_of_three_tokens_are_an_example(failing):
+    example = failing("task01", mutant("task01", "scores times 1.57")).example.splitlines()
     assert example[1].split() == ["the", "lesson's", "yours"] and len(example) == 5
 
 
-def test_biases_and_another_scale_are_notes(tmp_path):
-    path = tmp_path / "my_task02.py"
+def notes(results):
+    return [note for result in results for note in result.notes]
+
+
+def test_biases_and_another_scale_are_notes(checked):
     text = build.source("task02").replace("config.n_embd**-0.5", "(config.n_embd // config.n_head) ** -0.5")
-    path.write_text(text.replace("3 * config.n_embd, bias=False)", "3 * config.n_embd)"), encoding="utf-8")
-    notes = [note for result in local.check("task02", path) for note in result.notes]
-    assert notes == [
+    text = text.replace("3 * config.n_embd, bias=False)", "3 * config.n_embd)")
+    assert notes(checked("task02", text)) == [
         "biases in queries, keys, values",
         "scores divided by √head_size, in the documented runs by √n_embd",
         OTHER_ORDER,
     ]
 
 
-def test_another_order_of_creation_is_a_note(tmp_path):
-    path, text = tmp_path / "my_task03.py", build.source("task03")
-    head = next(line for line in text.splitlines(keepends=True) if "self.token_embedding = " in line)
-    later = next(line for line in text.splitlines(keepends=True) if "self.position_embedding = " in line)
-    for order, notes in ((head + later, []), (later + head, [OTHER_ORDER])):
-        path.write_text(text.replace(head + later, order), encoding="utf-8")
-        assert [note for result in local.check("task03", path) for note in result.notes] == notes
+def test_another_order_of_creation_is_a_note(checked):
+    text = build.source("task03")
+    head, later = (re.search(rf".*self\.{name}_embedding = .*\n", text)[0] for name in ("token", "position"))
+    for order, said in ((head + later, []), (later + head, [OTHER_ORDER])):
+        assert notes(checked("task03", text.replace(head + later, order))) == said
 
 
 @pytest.mark.parametrize("task", ["task02", "task05", "task06"])
 @pytest.mark.parametrize("value", ["-1e9", "torch.finfo().min", "-1e4", "-1e3"])
-def test_a_masked_score_is_far_below_all_others(tmp_path, task, value):
+def test_a_masked_score_is_far_below_all_others(failing, task, value):
     text = build.source(task)
     assert text.count('float("-inf")') == 1
-    result = found(tmp_path, task, text.replace('float("-inf")', value))
+    result = failing(task, text.replace('float("-inf")', value))
     assert (result and result.stage) == ("causality" if value in ("-1e4", "-1e3") else None), result
 
 
 @pytest.mark.parametrize("what", ["dropout on the weights alone", "no dropout at all"])
-def test_attention_may_drop_less_and_the_verdict_says_where(tmp_path, what):
-    path = tmp_path / "multi_head_attention.py"
-    path.write_text(restyled("multi_head_attention", what), encoding="utf-8")
-    (result,) = (each for each in local.check("multi_head_attention", path) if each.stage == "dropout")
+def test_attention_may_drop_less_and_the_verdict_says_where(checked, what):
+    results = checked("multi_head_attention", restyled("multi_head_attention", what))
+    (result,) = (each for each in results if each.stage == "dropout")
     assert result.status == "pass"
     assert result.detail.startswith("on the attention weights" if "weights" in what else "none; ")
 
 
-def test_a_mode_that_is_not_restored_is_a_note(tmp_path):
-    path = tmp_path / "my_task03.py"
-    path.write_text(restyled("task03", "generate leaves the model in training mode"), encoding="utf-8")
-    results = local.check("task03", path)
+def test_a_mode_that_is_not_restored_is_a_note(checked):
+    results = checked("task03", restyled("task03", "generate leaves the model in training mode"))
     assert {result.status for result in results} == {"pass"}
-    assert [note for result in results for note in result.notes if "generate" in note] == [
-        "generate called in evaluation mode leaves the model in training mode"
-    ]
+    assert "generate called in evaluation mode leaves the model in training mode" in notes(results)
 
 
 def test_chance_stays_within_the_tolerance_of_frequencies():
@@ -160,8 +149,8 @@ def test_the_limit_of_a_short_run_rises_with_its_start():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
-    assert found(tmp_path, "block", build.source("block"), seed) is None
+def test_the_official_dropout_passes_with_any_draw(failing, seed):
+    assert failing("block", build.source("block"), seed) is None
 
 
 @pytest.mark.parametrize(
@@ -207,26 +196,18 @@ def test_the_official_dropout_passes_with_any_draw(tmp_path, seed):
         ("mingpt/encoder.py", "causal is not given on", "position 0 does not", "passed on to each layer"),
         ("mingpt/gpt.py", "n_layer outside of the root", "which is 0.02 / √2 · n_layer", "under the root"),
         ("mingpt/attention.py", "triu; no scale", "the future is visible", "Which triangle"),
-        (
-            "hugging_face/positions.py",
-            "the exponent doubled",
-            "sines 0, 4, 8, … / C, of the cosines 2, 6",
-            "the same angle",
-        ),
-        (
-            "torch_encoder_layer/transformer_layers_by_hand.py",
-            "each layer reads the embeddings",
-            "22,427 that there are",
-            "not the embeddings",
-        ),
+        ("hugging_face/positions.py", "the exponent doubled", "sines 0, 4, 8, … / C, of the cosines 2, 6",
+         "the same angle"),
+        ("torch_encoder_layer/transformer_layers_by_hand.py", "each layer reads the embeddings",
+         "22,427 that there are", "not the embeddings"),
         ("arena/task05.py", "W_O summed over its own heads", "the sum of all heads", "its own part of W_O"),
         ("nanogpt/task09_rope.py", "turned before the transpose", "same angles at all positions", "or the heads"),
         ("ng_video_lecture/task09_rope.py", "keys not turned; exponents up to 2", "exponents 4i/D", "are turned"),
     ],
 )  # fmt: skip
-def test_a_planted_mistake_is_led_to(tmp_path, file, name, got, asked):
+def test_a_planted_mistake_is_led_to(failing, file, name, got, asked):
     text = cases.planted(next(bug for bug in cases.mistakes([file]) if bug["name"] == name))
-    result = found(tmp_path, str(task_of(Path(file))), text)
+    result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
 
 
@@ -240,93 +221,49 @@ CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)"
         ("palm_alibi/transformer.py", {"softmax(-1)": "softmax(-2)"}, "a softmax over the queries", "Along which axis"),
         ("palm_alibi/transformer.py", {HIDDEN: ".triu(1), -2.0)"}, "as much as earlier ones", "What is a hidden score"),
         ("palm_alibi/transformer.py", {HIDDEN: ".tril(-1), -torch.inf)"}, "the future is visible", "Which triangle"),
-        (
-            "palm_alibi/transformer.py",
-            {HIDDEN: ".triu(1), -1e9)", "softmax(-1)": "softmax(1)"},
-            "the heads",
-            "Along which axis",
-        ),
-        (
-            "palm_alibi/transformer.py",
-            {HIDDEN: ".triu(T), 0)", "softmax(-1)": "softmax(-1).tril()"},
-            "set to 0 too late",
-            "What is a hidden score",
-        ),
+        ("palm_alibi/transformer.py", {HIDDEN: ".triu(1), -1e9)", "softmax(-1)": "softmax(1)"}, "the heads",
+         "Along which axis"),
+        ("palm_alibi/transformer.py", {HIDDEN: ".triu(T), 0)", "softmax(-1)": "softmax(-1).tril()"},
+         "set to 0 too late", "What is a hidden score"),
         ("llms_from_scratch/encoder.py", {"dim=-1, ": "dim=1, "}, "over the positions", "Over which axis"),
         ("llms_from_scratch/encoder.py", {"diagonal=1": "diagonal=0"}, "only at position 0", "At which diagonal"),
         ("llama/transformer.py", {"True) for _": "_ == 0) for _"}, "several do not", "Which of the blocks"),
-        (
-            "mingpt/encoder.py",
-            {"att = att.masked": "if self.training: att = att.masked"},
-            "seen in evaluation mode",
-            "self.training",
-        ),
-        (
-            "nanogpt/task05.py",
-            {"_ in range(config.n_layer)": "_ in range(3)"},
-            "3 with n_layer = 1, too",
-            "a fixed number",
-        ),
-        (
-            "llama/transformer.py",
-            {"_ in range(n_layers)": "_ in range(3)"},
-            "3 with n_layer = 1, too",
-            "a fixed number",
-        ),
-        (
-            "mingpt/task06.py",
-            {"[Block(config) for _ in range(config.n_layer)]": "[Block(config)] * 3"},
-            "and blocks.2",
-            "used several times",
-        ),
-        (
-            "llms_from_scratch/encoder.py",
-            {"self.att(x)": "self.att(x.transpose(0, 1)).transpose(0, 1)"},
-            "depends on the rows before it",
-            "Which axis is for rows",
-        ),
+        ("mingpt/encoder.py", {"att = att.masked": "if self.training: att = att.masked"}, "seen in evaluation mode",
+         "self.training"),
+        ("nanogpt/task05.py", {"_ in range(config.n_layer)": "_ in range(3)"}, "3 with n_layer = 1, too",
+         "a fixed number"),
+        ("llama/transformer.py", {"_ in range(n_layers)": "_ in range(3)"}, "3 with n_layer = 1, too",
+         "a fixed number"),
+        ("mingpt/task06.py", {"[Block(config) for _ in range(config.n_layer)]": "[Block(config)] * 3"}, "and blocks.2",
+         "used several times"),
+        ("llms_from_scratch/encoder.py", {"self.att(x)": "self.att(x.transpose(0, 1)).transpose(0, 1)"},
+         "depends on the rows before it", "Which axis is for rows"),
         ("nanogpt/generate.py", {"top_k=None": "top_k=20"}, "only from the 20 likeliest", "Which default"),
         ("nanogpt/generate.py", {"range(max_new_tokens)": "range(max_new_tokens - 1)"}, "4 new tokens of 5", "stop"),
         ("arena/generate.py", {"range(max_new_tokens)": "range(max_new_tokens - tokens.shape[1])"}, "2 new", "counted"),
-        (
-            "mingpt/task02.py",
-            {"probs = F.softmax(logits": "probs = F.softmax(F.softmax(logits, -1)"},
-            "a softmax of a softmax",
-            "treats them as logits",
-        ),
+        ("mingpt/task02.py", {"probs = F.softmax(logits": "probs = F.softmax(F.softmax(logits, -1)"},
+         "a softmax of a softmax", "treats them as logits"),
         ("hugging_face/training.py", {"clip_grad_norm_": "clip_grad_value_"}, "number by number", "by its norm"),
         ("hugging_face/training.py", {"detach()\n": f"detach()\n        {CLIP}\n"}, "after each batch", "clipped once"),
         ("mingpt/gpt.py", {"math.sqrt(2 * n_layer)": "math.sqrt(n_layer)"}, "0.02 / √n_layer", "under the root"),
         ("mingpt/gpt.py", {"0.02 / math.sqrt(2 * n_layer)": "0.02"}, "as other layers have", "Which layers'"),
         ("mingpt/gpt.py", {"mean=0.0, std=0.02)": "mean=0.0, std=0.02**0.5)"}, "√0.02", "variance"),
-        (
-            "mingpt/attention.py",
-            {"torch.ones(T, T))": "torch.ones(T, T), 1)"},
-            "the next position",
-            "At which diagonal",
-        ),
+        ("mingpt/attention.py", {"torch.ones(T, T))": "torch.ones(T, T), 1)"}, "the next position",
+         "At which diagonal"),
         ("mingpt/attention.py", {"torch.tril(torch.ones(T, T))": "torch.ones(T, T)"}, "as everywhere", "a triangle"),
-        (
-            "arena/task05.py",
-            {"hed->bqd": "ed->bqd", "z, self.W_O": "z, self.W_O[0]"},
-            "the first head's part",
-            "own part",
-        ),
+        ("arena/task05.py", {"hed->bqd": "ed->bqd", "z, self.W_O": "z, self.W_O[0]"}, "the first head's part",
+         "own part"),
         ("arena/multi_head_attention.py", {"bqnh,nhm": "bqnh,khm"}, "the sum of all heads", "its own part of W_O"),
         ("nanogpt/task09_rope.py", {"_size), theta": "_size) / 2, theta"}, "angles 0.5 times", "from one position"),
-        (
-            "nanogpt/task09_rope.py",
-            {"10000.0": "500.0", "self.rotate(q), self.rotate(k)": "self.rotate(q), k"},
-            "not keys, and with frequencies of base 500",
-            "Which of q, k",
-        ),
+        ("nanogpt/task09_rope.py", {"10000.0": "500.0", "self.rotate(q), self.rotate(k)": "self.rotate(q), k"},
+         "not keys, and with frequencies of base 500", "Which of q, k"),
         ("nanogpt/task09_rope.py", {"s[:T], self.sin[:T]": "s[:1], self.sin[:1]"}, "same angles", "or the heads"),
     ],
-)
-def test_its_neighbours_are_led_to(tmp_path, file, edits, got, asked):
+)  # fmt: skip
+def test_its_neighbours_are_led_to(failing, file, edits, got, asked):
     text = (cases.RIGHT / file).read_text(encoding="utf-8")
     for old, new in edits.items():
         assert old in text
         text = text.replace(old, new)
-    result = found(tmp_path, str(task_of(Path(file))), text)
+    result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)

@@ -34,21 +34,15 @@ def module_of(name: str, fault: str):
     return module
 
 
-def small(module, name: str):
-    """A lesson's model, in evaluation mode, with weights far from their initial ones."""
-    config = module.Config(**LARGE) if name > "task06" else module.Config()
-    torch.manual_seed(7)
-    model = module.GPT(config, len(VOCABULARY)).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1 if name == "task05" else 0.3)  # no norms: its sums grow
-    return model, config
-
-
 @torch.no_grad()
 def reference(name: str, folder: Path, length: int, fault: str = "") -> dict:
     """The numbers of one lesson's model; of a fault without attention weights."""
     module = module_of(name, fault)
-    model, config = small(module, name)
+    config = module.Config(**LARGE) if name > "task06" else module.Config()
+    torch.manual_seed(7)
+    model = module.GPT(config, len(VOCABULARY)).eval()
+    for parameter in model.parameters():  # far from their initial ones; without norms the sums grow
+        torch.nn.init.normal_(parameter, std=0.1 if name == "task05" else 0.3)
     state = {"model": model.state_dict(), "model_name": name, "step": 0, "vocabulary": VOCABULARY}
     content = as_safetensors(state | {"config": dataclasses.asdict(config)}, fault=fault)
     (folder / f"{fault or name}.safetensors").write_bytes(content)
