@@ -231,6 +231,10 @@ class LearnerFile:
             )
         return logits.float()
 
+    def gradients(self, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor | None]:
+        """Of each parameter the gradient of the cross-entropy of targets."""
+        return self.process.ask("gradients", model=model.number, tokens=tokens, targets=targets)["gradients"]
+
     def tokens(self, rows: int, length: int, vocab_size: int, salt: int = 5) -> torch.Tensor:
         """Random tokens (rows, length)."""
         return torch.randint(vocab_size, (rows, length), generator=self.generator(salt))

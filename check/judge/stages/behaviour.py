@@ -268,8 +268,8 @@ def position(learner: LearnerFile) -> str:
     batch[0, 0], batch[0, 1] = 3, 4
     swapped = batch.clone()
     swapped[0, 0], swapped[0, 1] = 4, 3
-    answer = learner.process.ask("gradients", model=model.number, tokens=batch, targets=swapped)
-    unused = [name for name, slope in zip(model.names, answer["gradients"], strict=True) if slope is None]
+    slopes = learner.gradients(model, batch, swapped)
+    unused = [name for name, slope in zip(model.names, slopes, strict=True) if slope is None]
     same = close(learner.logits(model, batch)[:, -1], learner.logits(model, swapped)[:, -1], 1e-5)
     if same:
         raise Failure(

@@ -24,13 +24,13 @@ def gradients(learner: LearnerFile) -> str:
 
 
 def _compared(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> str:
-    got = learner.process.ask("gradients", model=model.number, tokens=tokens, targets=targets)
+    got = learner.gradients(model, tokens, targets)
     leaves = [value.clone().requires_grad_() for value in model.values]
     logits = reference.logits(learner.task, learner.weights(model, leaves), tokens, learner.form)
     F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
     wanted = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
     largest = max(float(gradient.abs().max()) for gradient in wanted)
-    learned = zip(model.names, wanted, got["gradients"], strict=True)
+    learned = zip(model.names, wanted, got, strict=True)
     still = [name for name, expected, own in learned if _moves(expected, largest) and not _moves(own, largest)]
     if still:
         raise Failure(
@@ -39,7 +39,7 @@ def _compared(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets:
             got=f"none for {', '.join(still)}",
             hint="Is each layer used in forward, and is something detached?",
         )
-    for name, expected, own in zip(model.names, wanted, got["gradients"], strict=True):
+    for name, expected, own in zip(model.names, wanted, got, strict=True):
         if own is not None and not (own - expected).abs().max() <= 2e-3 * largest:
             raise Failure(
                 what="every parameter gets the gradient that the formula gives",
@@ -47,7 +47,7 @@ def _compared(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets:
                 got=f"{name} {off(own, expected)}",
                 hint="Is something detached, copied, rounded or computed under no_grad on the way?",
             )
-    return f"all {len(got['gradients'])} tensors get their gradients"
+    return f"all {len(got)} tensors get their gradients"
 
 
 def _own_loss(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> None:

@@ -91,7 +91,7 @@ def _patterns(length: int) -> Iterator[tuple[str, str, torch.Tensor]]:
 def _of_one_token(learner: LearnerFile, model: Model) -> list[torch.Tensor | None]:
     """The gradients that texts of one token give."""
     tokens = torch.arange(model.sizes.V)[:, None]
-    return learner.process.ask("gradients", model=model.number, tokens=tokens, targets=tokens.flip(0))["gradients"]
+    return learner.gradients(model, tokens, tokens.flip(0))
 
 
 def _idle(gradient: torch.Tensor | None) -> bool:

@@ -79,7 +79,7 @@ def _used(learner: LearnerFile, layers: int) -> tuple[int, list[str], int]:
     """How many parameters get a gradient; which matrices get none, or half of one; how many parameters there are."""
     model = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=layers)))
     tokens = learner.tokens(64, model.sizes.T, model.sizes.V)
-    got = learner.process.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
+    got = learner.gradients(model, tokens, tokens)
     idle = []
     for name, gradient, value in zip(model.names, got, model.first_values, strict=True):
         is_table = bool({model.sizes.V, model.sizes.T} & {*value.shape})  # rows that a text leaves out have none
