@@ -213,6 +213,10 @@ class LearnerFile:
             self.small = self.fill(self.build(self.small_sizes), soft)
         return self.small
 
+    def variant(self, loud: float = 1.0, **changes: int) -> Model:
+        """A model of other small sizes, with random values."""
+        return self.fill(self.build(replace(self.small_sizes, **changes)), loud)
+
     @property
     def small_sizes(self) -> Sizes:
         """Sizes that tell axes apart."""

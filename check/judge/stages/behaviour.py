@@ -8,7 +8,7 @@ from collections import Counter
 from check.judge.learner_file import B, LearnerFile, Model, close, off
 from check.judge.result import Failure
 from check.judge.stages.logits import known_bug
-from check.judge.stages.reads import MODE, READ, leak, what_it_sees, where_not_finite
+from check.judge.stages.reads import MODE, READ, leak, reads, what_it_sees, where_not_finite
 from check.judge.stages.seen import side_by_side
 from check.judge.stages.wrongs import SEES_AHEAD
 
@@ -159,7 +159,7 @@ def _finite(learner: LearnerFile, logits: torch.Tensor, mode: str) -> None:
         said = f"{wrong} of {logits.numel()} infinite or not a number"
         hint = "What is the result if dropout multiplies a masked score, -inf, by zero?"
         if mode == "evaluation":
-            block = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=1)))
+            block = learner.variant(L=1)
             where, hint = where_not_finite(learner.logits(block, learner.tokens(B, block.sizes.T, block.sizes.V)))
             said += f", {where}" * bool(where)
         raise Failure(what=f"logits are finite in {mode} mode", expected="numbers", got=said, hint=hint)
@@ -169,8 +169,7 @@ def causality(learner: LearnerFile) -> str:
     """Later tokens change nothing, also where scores are large; earlier ones do."""
     small = learner.small_model()
     T = small.sizes.T
-    single = learner.build(dataclasses.replace(small.sizes, L=1))
-    loud = learner.fill(single, loud=LOUD_NORMED if learner.task.norms and not learner.is_free else LOUD)
+    loud = learner.variant(LOUD_NORMED if learner.task.norms and not learner.is_free else LOUD, L=1)
     for model, length in ((small, T), (small, 4), (loud, T)):
         found = leak(learner, model, length)
         if found:
@@ -222,47 +221,26 @@ HEADS = "One head alone is right: in which order are the axes when heads are spl
 
 
 def _with_one_head(learner: LearnerFile) -> Model:
-    sizes = dataclasses.replace(learner.small_sizes, H=1, D=learner.small_sizes.C, K=0)
-    return learner.fill(learner.build(sizes))
+    return learner.variant(H=1, D=learner.small_sizes.C, K=0)
 
 
-def _blind(learner: LearnerFile, model: Model) -> tuple[int, int] | None:
+def _blind(learner: LearnerFile, model: Model) -> list[int] | None:
     """A position, and an earlier one that changes nothing there."""
-    T, V = model.sizes.T, model.sizes.V
-    batch = learner.tokens(1, T, V)
-    pairs = [(t, past) for t in range(1, T) for past in range(t)]
-    changed = batch.repeat(len(pairs), 1)
-    for row, (_, past) in enumerate(pairs):
-        changed[row, past] = (changed[row, past] + 1) % V
-    before, after = learner.logits(model, batch)[0], learner.logits(model, changed)
-    return next((pair for row, pair in enumerate(pairs) if close(after[row, pair[0]], before[pair[0]], 1e-6)), None)
+    unread = (~reads(learner, model, model.sizes.T)).tril(-1).nonzero().tolist()
+    return unread[0] if unread else None
 
 
 def _what_is_read(learner: LearnerFile, model: Model) -> str:
     """Which positions read which, of three tokens, as an example."""
-    batch = learner.tokens(1, 3, model.sizes.V)
-    before = learner.logits(model, batch)[0]
-    changed = batch.repeat(3, 1)
-    changed[range(3), range(3)] = (batch[0] + 1) % model.sizes.V
-    change = (learner.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
-    read = (change > 1e-6 * before.abs().max()).T.float()
-    return side_by_side(READ, torch.ones(3, 3).tril(), read)
-
-
-def _reads_past(learner: LearnerFile, model: Model) -> bool:
-    """Whether the last logits depend on the first token."""
-    tokens = torch.zeros(2, model.sizes.T, dtype=torch.long)
-    tokens[1, 0] = 1
-    logits = learner.logits(model, tokens)[:, -1]
-    return not close(logits[0], logits[1], 1e-5)
+    return side_by_side(READ, torch.ones(3, 3).tril(), reads(learner, model, 3))
 
 
 def position(learner: LearnerFile) -> str:
     """The model knows the order of earlier tokens."""
     model = learner.small_model()
     if learner.is_free:  # the mask of a second layer shows the order by itself
-        single = learner.fill(learner.build(dataclasses.replace(model.sizes, L=1)))
-        model = single if _reads_past(learner, single) else model
+        single = learner.variant(L=1)
+        model = single if reads(learner, single, model.sizes.T)[-1, 0] else model
     T = model.sizes.T
     batch = learner.tokens(1, T, model.sizes.V)
     batch[0, 0], batch[0, 1] = 3, 4

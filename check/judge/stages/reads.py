@@ -1,6 +1,5 @@
 """Which positions read which, by how much, and what that says of a mask, a softmax and their axes."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
@@ -33,6 +32,16 @@ def leak(learner: LearnerFile, model: Model, length: int, training: bool = False
     return None
 
 
+def reads(learner: LearnerFile, model: Model, length: int) -> torch.Tensor:
+    """Which positions (rows) depend on which (columns), in a text of this length."""
+    batch = learner.tokens(1, length, model.sizes.V)
+    changed = batch.repeat(length, 1)
+    changed[range(length), range(length)] = (batch[0] + 1) % model.sizes.V
+    before = learner.logits(model, batch)[0]  # (T, V)
+    change = (learner.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
+    return (change > 1e-6 * before.abs().amax(dim=-1).clamp(min=1.0)).T
+
+
 def influence(learner: LearnerFile, model: Model, length: int) -> torch.Tensor:
     """By how much the logits of each position (row) change with the token at another (column), on average."""
     batch = learner.tokens(TEXTS, length, model.sizes.V)
@@ -49,7 +58,7 @@ def what_it_sees(learner: LearnerFile) -> tuple[str, str]:
     """What one block sees of later positions, and the hint that leads to why: of any attention."""
     if learner.name in CLASSES and learner.takes("causal") and (said := _flag(learner)):
         return said
-    model = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=1)))
+    model = learner.variant(L=1)
     length = model.sizes.T
     if not leak(learner, model, length):
         return "a single block hides later positions, several do not", "Which of the blocks get the mask, or its flag?"

@@ -3,11 +3,11 @@
 Norms, activations, parameters and the scale of scores are free; the check tests what the model does.
 """
 
-import dataclasses
 import math
 
-from check.judge.learner_file import LearnerFile, close
+from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
+from check.judge.stages.reads import reads
 from check.judge.stages.training import adamw
 from check.judge.suites import modules, task
 from common.exercises import ORDER
@@ -31,22 +31,15 @@ def bidirectional(learner: LearnerFile) -> str:
     """With causal=False every position sees every other."""
     if not learner.takes("causal"):
         return "not compared: the class has no argument causal, and is a language model whatever is asked"
-    sizes = learner.small_sizes
-    model = learner.fill(learner.build(sizes, causal=False))
-    batch = learner.tokens(1, sizes.T, sizes.V)
-    before = learner.logits(model, batch)[0]
-    for place in range(sizes.T):
-        changed = batch.clone()
-        changed[0, place] = (changed[0, place] + 1) % sizes.V
-        after = learner.logits(model, changed)[0]
-        blind = [t for t in range(sizes.T) if close(after[t], before[t], 1e-6)]
-        if blind:
-            raise Failure(
-                what="with causal=False every position sees every other",
-                expected=f"all positions see position {place}",
-                got=f"position {blind[0]} does not",
-                hint="Is causal passed on to each layer, and is there no mask if it is False?",
-            )
+    model = learner.fill(learner.build(learner.small_sizes, causal=False))
+    unread = (~reads(learner, model, model.sizes.T)).T.nonzero().tolist()
+    if unread:
+        raise Failure(
+            what="with causal=False every position sees every other",
+            expected=f"all positions see position {unread[0][0]}",
+            got=f"position {unread[0][1]} does not",
+            hint="Is causal passed on to each layer, and is there no mask if it is False?",
+        )
     return "every position sees every other where causal is False"
 
 
@@ -77,7 +70,7 @@ def layers(learner: LearnerFile) -> str:
 
 def _used(learner: LearnerFile, layers: int) -> tuple[int, list[str], int]:
     """How many parameters get a gradient; which matrices get none, or half of one; how many parameters there are."""
-    model = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=layers)))
+    model = learner.variant(L=layers)
     tokens = learner.tokens(64, model.sizes.T, model.sizes.V)
     got = learner.gradients(model, tokens, tokens)
     idle = []

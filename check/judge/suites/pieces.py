@@ -4,36 +4,32 @@ from collections.abc import Callable
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.stages.start import left_out
+from check.judge.stages.start import identity
 from common.exercises import PARAMETERS
 from exercises.build import official_signature
 
 V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 
 
-def identity(learner: LearnerFile) -> str:
-    """The file is the learner's, and importing it defines things without training."""
-    digest = learner.identify()
-    found = learner.process.ask("load", script=True)
-    learner.defined = found["names"]
-    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
+def only(learner: LearnerFile, found: list[str], name: str, signature: str, kind: str = "function") -> str:
+    """The learner's name for a function or class. Raises Failure where there is none, or several could be it."""
+    if len(found) != 1:
+        several = f"several that could be it: {', '.join(found)}"
+        raise Failure(
+            what=f"the file defines {name}",
+            expected=signature,
+            got=several if found else f"no such {kind} among {', '.join(learner.defined[-8:])}",
+            hint=f"Which of these is {name}?" if found else f"What is the {kind} called that is {name}?",
+        )
+    return found[0]
 
 
 def contract(learner: LearnerFile, *names: str) -> str:
     """The functions are there, by their names or others, and take their arguments; what they answer is for later."""
-    found = []
+    said = []
     for name in names:
         signature = f"{name}{official_signature(learner.name, name)}"
-        functions = learner.process.ask("functions", function=name)
-        if len(functions) != 1:
-            raise Failure(
-                what=f"the file defines {name}",
-                expected=signature,
-                got=f"several that could be it: {', '.join(functions)}"
-                if functions
-                else f"no such name among {', '.join(learner.defined[-8:])}",
-                hint=f"Which of these is {name}?" if functions else f"What is the function called that is {name}?",
-            )
+        found = only(learner, learner.process.ask("functions", function=name), name, signature)
         problem = learner.process.ask("takes", function=name) if name in PARAMETERS else ""
         if problem:
             raise Failure(
@@ -42,8 +38,8 @@ def contract(learner: LearnerFile, *names: str) -> str:
                 got=problem,
                 hint="Which arguments does it take, and in which order?",
             )
-        found.append(name if functions == [name] else f"{functions[0]}, which is {name} here")
-    return f"{' and '.join(found)}: there"
+        said.append(name if found == name else f"{found}, which is {name} here")
+    return f"{' and '.join(said)}: there"
 
 
 def registry() -> tuple[list[Callable[[LearnerFile], str]], Callable[[Callable], Callable]]:

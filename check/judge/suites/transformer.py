@@ -86,8 +86,7 @@ def _stalls(found: list[float]) -> bool:
 
 def _is_relative(learner: LearnerFile) -> bool:
     """Whether one block cannot tell at which position a token is when all are equal."""
-    sizes = dataclasses.replace(learner.small_sizes, L=1)
-    logits = learner.logits(learner.fill(learner.build(sizes)), torch.full((1, sizes.T), 3))[0]  # (T, V)
+    logits = learner.logits(learner.variant(L=1), torch.full((1, learner.small_sizes.T), 3))[0]  # (T, V)
     return close(logits, logits[:1].expand_as(logits), 1e-5)
 
 
