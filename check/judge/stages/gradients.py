@@ -1,5 +1,7 @@
 """What a model learns from a loss."""
 
+from typing import Any
+
 from check.judge import reference
 from check.judge.learner_file import LearnerFile, Model, close, off
 from check.judge.result import Failure
@@ -69,43 +71,42 @@ def loss_is_right(
 
     `may_shift`: it may be that of logits and the next targets, as in Hugging Face's models; then a note says so.
     """
-    V, expected = logits.shape[-1], F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def entropy(logits: torch.Tensor, targets: torch.Tensor = targets, **how: Any) -> torch.Tensor:
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), **how)
+
+    expected, each = entropy(logits), entropy(logits, reduction="none").view(targets.shape)
     if close(got, expected):
         return
-    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-    shifted = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+    shifted = entropy(logits[:, :-1], targets[:, 1:])
     if may_shift and close(got, shifted):
         learner.note(
             "the loss shifts its targets by one, as Hugging Face's models do: its targets are the tokens themselves"
         )
         return
-    known = {
-        "of targets that are shifted once more": (shifted, "Are the targets already shifted by one?"),
-        "of the last position alone": (each[:, -1].mean(), "Which positions have a target?"),
-        "of all positions but the last": (each[:, :-1].mean(), "Which positions have a target?"),
-        "as a sum": (each.sum(), "Is the loss a mean over all B · T targets?"),
-        "of softmaxed logits": (
-            F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten()),
+    order = "of logits in the order of positions, and targets in the order of rows"
+    known = [
+        ("of targets that are shifted once more", shifted, "Are the targets already shifted by one?"),
+        ("of the last position alone", each[:, -1].mean(), "Which positions have a target?"),
+        ("of all positions but the last", each[:, :-1].mean(), "Which positions have a target?"),
+        ("as a sum", each.sum(), "Is the loss a mean over all B · T targets?"),
+        (
+            "of softmaxed logits",
+            entropy(logits.softmax(-1)),
             "What does cross_entropy expect: logits or probabilities?",
         ),
-        "of logits in the order of positions, and targets in the order of rows": (
-            F.cross_entropy(logits.transpose(0, 1).flatten(0, 1), targets.flatten()),
-            "Have logits and targets the same order when they are flattened?",
-        ),
-    }
-    known |= {
-        f"without the targets {token}": (
-            F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=token),
-            "Which targets does ignore_index leave out?",
-        )
-        for token in (0, V - 1)
-    }
-    named = next(((name, hint) for name, (loss, hint) in known.items() if close(got, loss)), None)
+        (order, entropy(logits.transpose(0, 1)), "Have logits and targets the same order when they are flattened?"),
+    ]
+    for token in (0, logits.shape[-1] - 1):
+        without = entropy(logits, ignore_index=token)
+        known.append((f"without the targets {token}", without, "Which targets does ignore_index leave out?"))
+    other = ("", None, "Which targets belong to which logits, and is it a mean over all?")
+    name, _, hint = next((each for each in known if close(got, each[1])), other)
     raise Failure(
         what="the loss that forward returns is the mean cross-entropy of the targets",
         expected=f"{expected:.4f}",
-        got=f"{got:.4f}" + (f", the cross-entropy {named[0]}" if named else ""),
-        hint=named[1] if named else "Which targets belong to which logits, and is it a mean over all?",
+        got=f"{got:.4f}" + f", the cross-entropy {name}" * bool(name),
+        hint=hint,
     )
 
 

@@ -83,15 +83,14 @@ def allowed_differences(task: Task, sizes: Sizes) -> set[int]:
 
 def _parts(learner: LearnerFile, model: Model) -> str:
     """How many parameters each layer has, those that differ in numbers alone together."""
-    parts: dict[str, list[int]] = {}
+    own = "module." if learner.name in CLASSES and learner.name not in WHOLE else ""  # else the check's own layers
     sizes: dict[str, int] = {}
     for name, value in zip(model.names, model.first_values, strict=True):
-        part = name.rpartition(".")[0] or name
-        if learner.name in CLASSES and learner.name not in WHOLE:
-            if not part.startswith("module"):  # the check's own embeddings and output layer
-                continue
-            part = part.removeprefix("module.")
-        sizes[part] = sizes.get(part, 0) + value.numel()
+        if name.startswith(own):
+            name = name.removeprefix(own)
+            part = name.rpartition(".")[0] or name
+            sizes[part] = sizes.get(part, 0) + value.numel()
+    parts: dict[str, list[int]] = {}
     for part, size in sizes.items():
         parts.setdefault(re.sub(r"\d+", "#", part), []).append(size)
     return ", ".join(f"{name} {f'{len(all_)} × ' * (len(all_) > 1)}{all_[0]}" for name, all_ in parts.items())
@@ -106,7 +105,8 @@ def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> s
     """The hint that leads to what is missing or too many."""
     V, C = sizes.V, sizes.C
     biases = {extra * sizes.L * C for extra in range(4)}
-    if learner.task.rotary and difference != 0 and sizes.T * C in _numbers(learner):
+    numbers = [value.numel() for value in learner.small_model().first_values]
+    if learner.task.rotary and difference != 0 and sizes.T * C in numbers:
         return "Does your model have another feature than rotary positions? There is no check for it."
     if learner.task.tied and difference in {V * C + more for more in biases | {V}}:
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
@@ -116,10 +116,6 @@ def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> s
         if fewer and -difference in {fewer - more for more in biases}:
             return f"Is each {what} made separately, or is one of them used several times, as by [{what}] * n?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
-
-
-def _numbers(learner: LearnerFile) -> list[int]:
-    return [value.numel() for value in learner.small_model().first_values]
 
 
 def _shared(learner: LearnerFile, sizes: Sizes) -> dict[str, int]:
