@@ -101,7 +101,7 @@ def _stages(learner: LearnerFile, everything: bool, done: Set[str] = frozenset()
         if result.status == "pass":
             continue
         learner.failed.add(name)
-        if not everything or result.status == "error" or not learner.process.lives() or not _goes_on(learner, name):
+        if not everything or result.status == "error" or learner.process.ended or not _goes_on(learner, name):
             return
         if name == "interface":
             skipped.add("generation")
@@ -134,26 +134,13 @@ def _look(stage, learner: LearnerFile) -> Result:
     except Broken as broken:
         return Result(name, "error", detail=str(broken))
     except Failure as failure:
-        return _failed(name, failure, learner)
+        learner.failure, say = failure, learner.in_its_words
+        said = {part: say(getattr(failure, part)) for part in ("what", "expected", "got", "hint")}
+        said["got"] = failure.got if failure.source else said["got"]
+        said |= {"sizes": say(learner.sizes_used), "source": failure.source, "example": failure.example}
+        return Result(name, "fail", shapes=failure.shapes, output=learner.process.printed(), notes=[], **said)
     except Exception as error:  # an answer that is none, say, from a process that was tampered with
         return Result(name, "error", detail=f"the check cannot read what came back: {type(error).__name__}: {error}")
-
-
-def _failed(name: str, failure: Failure, learner: LearnerFile) -> Result:
-    say, learner.failure = learner.in_its_words, failure
-    return Result(
-        name,
-        "fail",
-        what=say(failure.what),
-        expected=say(failure.expected),
-        got=failure.got if failure.source else say(failure.got),
-        hint=say(failure.hint),
-        sizes=say(learner.sizes_used),
-        shapes=failure.shapes,
-        source=failure.source,
-        output=learner.process.printed(),
-        example=failure.example,
-    )
 
 
 def verdict(results: list[Result]) -> str:

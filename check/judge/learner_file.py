@@ -41,10 +41,6 @@ class Model:
     values: list[torch.Tensor]
     shared: list[list[str]]  # names of one module
 
-    @property
-    def shapes(self) -> list[torch.Size]:
-        return [value.shape for value in self.first_values]
-
     def count(self) -> int:
         return sum(value.numel() for value in self.first_values)
 

@@ -76,7 +76,7 @@ class LearnerProcess:
         self.seconds = WORK_SECONDS
         self.requests: Any = None
         self.answers: Any = None
-        self.ended = False
+        self.ended = False  # then nothing more can be asked
         self.run_from_text: list[str] = []  # lines that run code which is not a line of a file
         self.asked, self.idle = 0.0, IDLE_SECONDS
         self.before: Usage | None = None  # the clock of a question
@@ -96,7 +96,8 @@ class LearnerProcess:
         order = self.copy(self.zygote.folder)
         output: IO[bytes] = open(self.folder / ".output", "w+b")  # noqa: SIM115
         self.resources.callback(output.close)
-        self.requests, self.answers = map(self._timed, self.zygote.start(order, output))
+        streams = self.zygote.start(order, output)
+        self.requests, self.answers = (Timed(each, self._watch) if CAN_FORK else each for each in streams)
         self.resources.callback(self._close)
         self._restart_clock(START_SECONDS)
         try:
@@ -126,10 +127,6 @@ class LearnerProcess:
         if own.read_text(encoding="utf-8", errors="replace").startswith(CELL):
             paths.append(str(self.folder))  # for %%writefile
         return {"path": str(own), "package": package, "paths": paths}
-
-    def lives(self) -> bool:
-        """Whether questions can still be asked."""
-        return not self.ended
 
     def ask(self, question: str, **arguments: Any) -> Any:
         """The answer to a question of worker.py.
@@ -168,11 +165,7 @@ class LearnerProcess:
             clock.cancel()
         raise self._interference()
 
-    def _timed(self, stream: IO[bytes]) -> Any:
-        return Timed(stream, self._watch) if CAN_FORK else stream
-
     def _restart_clock(self, idle: float) -> None:
-        assert self.zygote is not None
         self.asked, self.before, self.idle = time.monotonic(), None, idle
 
     def _watch(self) -> None:
@@ -199,7 +192,7 @@ class LearnerProcess:
         """A failure, once the learner's processes are ended."""
         self._too_late()
         self._close()
-        return Failure(what="the code ends and returns", expected=expected, got=got, hint=hint)
+        return _no_end(expected, got, hint)
 
     def _too_late(self) -> None:
         self.late = True
@@ -216,23 +209,14 @@ class LearnerProcess:
 
     def _ended(self) -> None:
         """Say why the process is gone."""
-        assert self.zygote is not None
         code = self._close()
         if self.late or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
-            raise Failure(
-                what="the code ends and returns",
-                expected="an answer",
-                got=f"none after {self.seconds:.0f} seconds of processor time",
-                hint="Which loop does not end, or does far more work than it needs?",
-            )
+            hint = "Which loop does not end, or does far more work than it needs?"
+            raise _no_end("an answer", f"none after {self.seconds:.0f} seconds of processor time", hint)
         if code in (None, -signal.SIGKILL if hasattr(signal, "SIGKILL") else None):
             raise Broken("the process that runs your file was killed from outside, or by the system for lack of memory")
-        raise Failure(
-            what="the code ends and returns",
-            expected="an answer",
-            got=f"the program ended itself, with code {code}",
-            hint="What ends the whole program: exit(), os._exit(), a crash in a library?",
-        )
+        hint = "What ends the whole program: exit(), os._exit(), a crash in a library?"
+        raise _no_end("an answer", f"the program ended itself, with code {code}", hint)
 
     def _explain(self, error: dict, question: str) -> None:
         """Raise what an error in the learner's code means."""
@@ -264,6 +248,10 @@ class LearnerProcess:
             lines = [harmless(line) for line in text.splitlines() if line.strip()]
             return "\n".join(lines[-OUTPUT_LINES:])
         return ""
+
+
+def _no_end(expected: str, got: str, hint: str) -> Failure:
+    return Failure(what="the code ends and returns", expected=expected, got=got, hint=hint)
 
 
 def harmless(text: str) -> str:

@@ -38,7 +38,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     comes before a bug of task 9, and that before a bug of a change.
     """
     from_task09 = failed.stage == "identity" and "it imports" in failed.got  # as short a file as those of variants/
-    if not first.process.lives() or not (from_task09 or failed.stage in (*LATE, "sizes")):
+    if first.process.ended or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
     candidates = []
     for name in CHANGES:

@@ -211,9 +211,10 @@ def _named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) ->
     """What is drawn, and the hint that leads to why, for logits (T, V) and how often tokens come (V)."""
     drawn = {temperature: draw(temperature) for temperature in TOLD_BY}
     wide = draw(HIGH)
-    if wide.max() == 1 and wide.argmax() == logits[-1].argmax():
+    alike = [each.argmax() for each in (*drawn.values(), wide) if each.max() == 1]  # one token in all rows
+    if len(alike) == 3 and all(token == logits[-1].argmax() for token in alike):
         return "always the likeliest", "Is the likeliest token taken, where each row should draw from the softmax?"
-    if wide.max() == 1:
+    if len(alike) == 3:
         return "the same in all rows", (
             "Does each row draw its own number, and is the number a token, or its place in a sorted list?"
         )

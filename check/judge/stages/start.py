@@ -16,7 +16,7 @@ def identity(learner: LearnerFile) -> str:
     try:
         found = learner.process.ask("load", script=not learner.name.startswith("task"))
     except Failure:
-        if learner.process.lives():
+        if not learner.process.ended:
             learner.know(learner.process.ask("defined"))  # what the file defined before it failed
         raise
     if learner.process.run_from_text:
