@@ -55,7 +55,8 @@ def interface(learner: LearnerFile) -> str:
                 hint=_called(learner, name),
             )
     sizes = learner.small_sizes
-    needed = [name for name in learner.config(sizes) if _is_needed(learner, name)]
+    optional = {"n_layer": learner.task.blocks, "dropout": learner.task.dropout}
+    needed = [name for name in learner.config(sizes) if optional.get(name, True)]
     missing = [name for name in needed if name not in learner.fields]
     if missing:
         raise Failure(
@@ -76,11 +77,6 @@ def interface(learner: LearnerFile) -> str:
     with contextlib.suppress(Failure):  # a later stage says more about it; here it matters what is not written yet
         learner.process.ask("logits", model=model.number, tokens=prompt)
     return "Config, GPT, forward and generate are there"
-
-
-def _is_needed(learner: LearnerFile, name: str) -> bool:
-    task = learner.task
-    return {"n_layer": task.blocks, "dropout": task.dropout}.get(name, True)
 
 
 def _called(learner: LearnerFile, name: str) -> str:

@@ -42,8 +42,7 @@ def interface(learner: LearnerFile) -> str:
     if missing == ["attention"]:
         _is_causal(learner)
     if missing:
-        other = " (1 of 2 is written)" if len(missing) == 1 else ""
-        raise NotStarted(f"write {' and '.join(missing)}{other}")
+        raise NotStarted(f"write {' and '.join(missing)}" + " (1 of 2 is written)" * (len(missing) == 1))
     return f"{found}; {USES[_used(learner)]}"
 
 
@@ -117,10 +116,10 @@ def causality(learner: LearnerFile) -> str:
             later = torch.arange(T)[:, None] >= t  # (T, 1)
             got = _masked(learner, _past(), *(torch.where(later, -x, x) for x in vectors))
             if not close(got[:, :t], before[:, :t]):
-                hint = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
-                bug = _bug(before, _past(), *vectors) if scale == 1 else None
-                if scale > 1:
-                    hint = "Do masked scores become -inf before the softmax, or just small?"
+                bug, hint = None, "Do masked scores become -inf before the softmax, or just small?"
+                if scale == 1:
+                    bug = _bug(before, _past(), *vectors)
+                    hint = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
                 raise Failure(
                     what="outputs do not depend on later vectors",
                     expected=f"positions before {t} do not see the rest",
@@ -168,20 +167,18 @@ def _triangle(learner: LearnerFile, mask: torch.Tensor) -> tuple[str, str]:
     diagonal = next((n for n in range(-1, 3) if torch.equal(later, torch.ones_like(later).triu(n))), None)
     if diagonal is None:
         return "", "Which columns may the row of query t look at: from where, up to where?"
-    if diagonal == 0 and _looks_ahead(learner):
+    if diagonal == 0 and _looks_ahead(learner, _mask(learner, T)):
         return ": the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}"
     meant = {0: "each position is hidden from itself", 2: "the next position is visible, too"}
     said = meant.get(diagonal, f"the triangle begins at diagonal {diagonal}")
     return f": {said}", "At which diagonal does the mask begin?"
 
 
-def _looks_ahead(learner: LearnerFile) -> bool:
-    """Whether the first position sees later ones, with the learner's own mask."""
-    vectors, mask = _vectors(learner), _mask(learner, T)
-    later = torch.arange(T)[:, None] >= 1  # (T, 1)
-    before, after = (
-        _attend(learner, each, mask)["value"][:, 0] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
-    )
+def _looks_ahead(learner: LearnerFile, mask: torch.Tensor | None) -> bool:
+    """Whether the first position sees later ones, with this mask."""
+    vectors = _vectors(learner)
+    others = [torch.where(torch.arange(T)[:, None] >= 1, -x, x) for x in vectors]
+    before, after = (_attend(learner, each, mask)["value"][:, 0] for each in (vectors, others))
     return not close(before, after)
 
 
@@ -263,12 +260,7 @@ def _used(learner: LearnerFile) -> str:
     how = learner.process.ask("how_masked")
     if how != "nothing":
         return how
-    vectors = _vectors(learner)
-    later = torch.arange(T)[:, None] >= 1  # (T, 1)
-    before, after = (
-        _attend(learner, each)["value"] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
-    )
-    return "causal" if close(before[:, 0], after[:, 0]) else "none"
+    return "none" if _looks_ahead(learner, None) else "causal"
 
 
 def _mask(learner: LearnerFile, length: int) -> torch.Tensor:

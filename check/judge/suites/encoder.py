@@ -3,28 +3,15 @@
 Norms, activations, parameters and the scale of scores are free; the check tests what the model does.
 """
 
-import math
-
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
 from check.judge.stages.reads import reads
 from check.judge.stages.training import adamw
 from check.judge.suites import modules, task
-from common.exercises import ORDER
-from exercises.catalogue import EXERCISES
 
 import torch
 
 STEPS = 120
-
-
-def interface(learner: LearnerFile) -> str:
-    """The class, its arguments, and a forward pass."""
-    kind = EXERCISES[learner.name].kind
-    signature = f"{kind}({', '.join(ORDER[learner.name])})"
-    found = modules.find(learner, kind, signature)
-    modules.try_out(learner, learner.build(learner.small_sizes))
-    return modules.built(learner, found)
 
 
 def bidirectional(learner: LearnerFile) -> str:
@@ -89,13 +76,13 @@ def learning(learner: LearnerFile) -> str:
     step = adamw(leaves, lr=1e-2)
     start = torch.arange(8)[:, None] % sizes.V
     rows = (start + torch.arange(sizes.T + 1) * (1 + start % 3)) % sizes.V  # (8, T + 1), steps of 1, 2 or 3
-    first = last = math.inf
-    for number in range(STEPS):
+    losses = []
+    for _ in range(STEPS):
         learner.set(model, [leaf.detach() for leaf in leaves])
         got = learner.process.ask("gradients", model=model.number, tokens=rows[:, :-1], targets=rows[:, 1:])
-        last = got["loss"]
-        first = last if number == 0 else first
+        losses.append(got["loss"])
         step(got["gradients"])
+    first, last = losses[0], losses[-1]
     if not last < 0.6 * first:
         raise Failure(
             what=f"{STEPS} steps learn a pattern",
@@ -108,7 +95,7 @@ def learning(learner: LearnerFile) -> str:
 
 STAGES = [
     task.identity,
-    interface,
+    modules.interface,
     task.shapes,
     task.steadiness,
     task.causality,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from check.judge import reference
-from check.judge.learner_file import B, LearnerFile, Model, close, off
+from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.matching import Sizes
 from check.judge.result import Failure
 from check.judge.stages.gradients import loss_is_right
@@ -37,67 +37,32 @@ def stages(name: str) -> list[Callable[[LearnerFile], str]]:
     return [*found, task.gradients]
 
 
-def official_signature(name: str) -> str:
-    """A piece's class and its arguments, as its official file has them."""
-    kind = EXERCISES[name].kind
-    return f"{kind}{build.official_signature(name, kind)}"
-
-
-def find(learner: LearnerFile, name: str, signature: str) -> str:
-    """The name that the learner gave to a piece's class."""
-    return only(learner, learner.process.ask("piece_classes", piece=learner.name), name, signature, "class")
-
-
-def try_out(learner: LearnerFile, model: Model) -> None:
-    """A forward pass, to find what is not written yet; of what is wrong in it a later stage says more."""
-    with contextlib.suppress(Failure):
-        learner.process.ask("logits", model=model.number, tokens=learner.tokens(B, 3, model.sizes.V))
-
-
 def interface(learner: LearnerFile) -> str:
     """The class, its arguments, and a forward pass."""
-    name, signature = learner.name, official_signature(learner.name)
-    found = find(learner, EXERCISES[name].kind, signature)
+    kind, process = EXERCISES[learner.name].kind, learner.process
+    signature = f"{kind}{build.official_signature(learner.name, kind)}"
+    found = only(learner, process.ask("piece_classes", piece=learner.name), kind, signature, "class")
+
+    def refused(got: str, hint: str, what: str = f"{kind} takes its arguments") -> Failure:
+        return Failure(what=what, expected=signature, got=got, hint=hint)
+
     try:
         model = learner.build(learner.small_sizes)
-        arguments_fit(learner, model, signature)
     except Failure as failure:
         if "TypeError" not in failure.got and "KeyError" not in failure.got:
             raise
-        raise Failure(
-            what=f"{EXERCISES[name].kind} takes its arguments",
-            expected=signature,
-            got=failure.got,
-            hint="Which arguments does the exercise have, and in which order?",
-        ) from None
-    try_out(learner, model)
-    return built(learner, found)
-
-
-def built(learner: LearnerFile, found: str) -> str:
-    """What the interface of a class that is there is: its arguments, by the learner's names for them."""
-    return f"{found}: is built with {', '.join(learner.process.ask('built_with')) or 'no arguments'}"
-
-
-def arguments_fit(learner: LearnerFile, model: Model, signature: str) -> None:
-    """Several heads are asked for, or one head's projection is noted; and the exercises' dropout is there."""
-    if learner.task.feed_forward and not learner.takes("dropout"):
-        raise Failure(
-            what=f"{EXERCISES[learner.name].kind} takes its arguments",
-            expected=signature,
-            got="no argument dropout",
-            hint="Where does the exercise have dropout?",
-        )
-    if learner.task.heads_alone and not learner.takes("n_head"):
-        raise Failure(
-            what="attention has several heads",
-            expected=signature,
-            got="no argument for their number",
-            hint="How many heads? A single head is the exercise before: python -m check self_attention FILE",
-        )
-    C = model.sizes.C
-    extra = model.count() - count(learner, model.sizes)
-    learner.projects = learner.is_one_head and C * C <= extra <= C * C + 4 * C
+        raise refused(failure.got, "Which arguments does the exercise have, and in which order?") from None
+    if not learner.is_free:
+        if learner.task.feed_forward and not learner.takes("dropout"):
+            raise refused("no argument dropout", "Where does the exercise have dropout?")
+        if learner.task.heads_alone and not learner.takes("n_head"):
+            hint = "How many heads? A single head is the exercise before: python -m check self_attention FILE"
+            raise refused("no argument for their number", hint, "attention has several heads")
+        C, extra = model.sizes.C, model.count() - count(learner, model.sizes)
+        learner.projects = learner.is_one_head and C * C <= extra <= C * C + 4 * C
+    with contextlib.suppress(Failure):  # to find what is not written yet; of what is wrong a later stage says more
+        process.ask("logits", model=model.number, tokens=learner.tokens(B, 3, model.sizes.V))
+    return f"{found}: is built with {', '.join(process.ask('built_with')) or 'no arguments'}"
 
 
 def shapes(learner: LearnerFile) -> str:

@@ -20,16 +20,14 @@ def parameters(learner: LearnerFile) -> str:
     made = _made(learner)
     axes, held = made["axes"], [name for group in made["groups"] for name in group["names"]]
     for name in axes:
-        times = held.count(name)
-        if times != 1:
-            hint = "Which parameters are in no group? One group may take what the other leaves."
-            if times:
-                hint = "What happens to a weight that two layers share, or that fits both groups?"
+        if held.count(name) > 1:
+            raise _twice(f"{name} {held.count(name)} times")
+        if name not in held:
             raise Failure(
                 what="every parameter is in one group",
                 expected="each once",
-                got=f"{name} {times} times",
-                hint=hint,
+                got=f"{name} 0 times",
+                hint="Which parameters are in no group? One group may take what the other leaves.",
             )
     if len(held) != len(axes):
         raise Failure(
@@ -94,9 +92,9 @@ def _made(learner: LearnerFile) -> dict:
     except Failure as failure:
         if "more than one parameter group" not in failure.got:
             raise
-        raise Failure(  # PyTorch's own complaint
-            what="every parameter is in one group",
-            expected="each once",
-            got=failure.got,
-            hint="What happens to a weight that two layers share, or that fits both groups?",
-        ) from None
+        raise _twice(failure.got) from None  # PyTorch's own complaint
+
+
+def _twice(got: str) -> Failure:
+    hint = "What happens to a weight that two layers share, or that fits both groups?"
+    return Failure(what="every parameter is in one group", expected="each once", got=got, hint=hint)

@@ -130,20 +130,17 @@ def _wrong(rows: torch.Tensor) -> Failure:
     layouts, early = _layouts(len(rows)), rows[:16]
     expected = min(layouts.values(), key=lambda each: float((each - rows).abs().mean()))
     norms = early.square().sum(dim=-1)
-    hint, named = "Which base, and which exponents, for the pair at columns 2i and 2i + 1?", ""
-    for name, (known, speeds, start) in KNOWN.items():
-        if any(close(early, each, 1e-2) for each in _layouts(len(early), speeds, start).values()):
-            hint, named = known, f"; {name}"
+    hint, named = "Which base, and which exponents, for the pair at columns 2i and 2i + 1?", _exponents(early)
     first = torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(C // 2)
-    if named:
-        pass
-    elif not close(rows[0].sort().values, first.sort().values):
+    if not close(rows[0].sort().values, first.sort().values):
         hint = "What are sine and cosine at position 0, and is 0 the first position?"
     elif any(close(early, layout[:16], 2e-3) for layout in layouts.values()):
         hint = "What happens at later positions: is the table cut, repeated or rounded?"
     elif norms.max() - norms.min() > 1e-3 * C:
         hint = "Do the sine and the cosine of a pair have the same angle, with exponent 2i / C?"
-    named = named or _exponents(early)
+    for name, (known, speeds, start) in KNOWN.items():
+        if any(close(early, each, 1e-2) for each in _layouts(len(early), speeds, start).values()):
+            hint, named = known, f"; {name}"
     row, column = ((rows - expected).abs() > 2e-3).nonzero()[0].tolist()
     return Failure(
         what="sin and cos of t / 10000^(2i/C)",

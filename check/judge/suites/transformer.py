@@ -10,7 +10,7 @@ import math
 from check.judge.learner_file import LearnerFile, close
 from check.judge.matching import Sizes
 from check.judge.result import Failure
-from check.judge.suites import encoder, task
+from check.judge.suites import encoder, modules, task
 
 import torch
 from torch.nn import functional as F
@@ -99,7 +99,7 @@ def _judged(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
 
 STAGES = [
     task.identity,
-    encoder.interface,
+    modules.interface,
     task.shapes,
     task.steadiness,
     task.causality,
