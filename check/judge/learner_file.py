@@ -68,9 +68,7 @@ class LearnerFile:
         self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
         self.hook: bool | None = None  # whether there is an official_weights
         self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
-        self.projects = False  # whether one head has a projection, which a course may leave out
-        self.squares = False  # whether its MLP is task 9's, with ReLU²
-        self.numbers = 0  # of a block, that only a change of task 9 has
+        self.chosen: dict[str, Any] = {}  # of what its task leaves open: fields of Task
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
         self.failed: set[str] = set()  # stages that did not hold
@@ -79,11 +77,7 @@ class LearnerFile:
 
     @property
     def task(self) -> Task:
-        if self.squares:
-            return replace(TASKS[self.name], gated=False, activation="relu²")
-        if self.numbers:
-            return replace(TASKS[self.name], numbers=self.numbers)
-        return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
+        return replace(TASKS[self.name], **self.chosen)
 
     @property
     def is_one_head(self) -> bool:

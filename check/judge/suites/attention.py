@@ -7,8 +7,9 @@ from check.judge.learner_file import LearnerFile, close, off
 from check.judge.reference import Form
 from check.judge.result import Failure, NotStarted
 from check.judge.stages.reads import where_not_finite
+from check.judge.stages.start import identity
 from check.judge.stages.wrongs import OPEN, WRONG_MASKS, WRONG_SCORES
-from check.judge.suites.pieces import B, H, T, contract, registry
+from check.judge.suites.pieces import B, H, T, contract
 
 import torch
 from torch.nn import functional as F
@@ -20,10 +21,8 @@ USES = {
     "causal": "attention makes its own causal mask",
     "none": "attention takes no mask and makes none: the check does not compare how the two work together",
 }
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
     found = contract(learner, "causal_mask", "attention")
@@ -46,7 +45,6 @@ def interface(learner: LearnerFile) -> str:
     return f"{found}; {USES[_used(learner)]}"
 
 
-@stage
 def shapes(learner: LearnerFile) -> str:
     """Vectors (…, T, D), (…, T, D), (…, T, E) → (…, T, E); mask (T, T)."""
     for length in (1, 3, T):
@@ -70,7 +68,6 @@ def shapes(learner: LearnerFile) -> str:
     return f"any axes in front, T from 1 to {T}, values with another width than keys"
 
 
-@stage
 def steadiness(learner: LearnerFile) -> str:
     """All numbers are finite, rows of the batch do not influence each other, and arguments are not changed."""
     vectors = _vectors(learner, scale=30.0)
@@ -103,7 +100,6 @@ def steadiness(learner: LearnerFile) -> str:
     return "finite, rows independent, arguments untouched"
 
 
-@stage
 def causality(learner: LearnerFile) -> str:
     """The mask separates past and future, and attention follows it, also if scores are large."""
     _is_causal(learner)
@@ -182,7 +178,6 @@ def _looks_ahead(learner: LearnerFile, mask: torch.Tensor | None) -> bool:
     return not close(before, after)
 
 
-@stage
 def formula(learner: LearnerFile) -> str:
     """What PyTorch's own function computes, for the causal mask and for another, also for scores of exactly 0."""
     for what, pattern in _patterns(_used(learner)).items():
@@ -219,7 +214,6 @@ def _bug(got: torch.Tensor, pattern: torch.Tensor | None, q: torch.Tensor, k: to
 ATTENDED = {"scale", "mask", "softmax", "transposed", "weights_scaled"}
 
 
-@stage
 def gradients(learner: LearnerFile) -> str:
     """Queries, keys and values learn."""
     mask = _mask(learner, T)
@@ -279,3 +273,6 @@ def _masked(learner: LearnerFile, pattern: torch.Tensor | None, q, k, v) -> torc
         values = own.reshape(T, T)
         mask = torch.where(pattern, values[-1, 0], values[0, -1]).reshape(own.shape)
     return _attend(learner, [q, k, v], mask)["value"]
+
+
+STAGES = [identity, interface, shapes, steadiness, causality, formula, gradients]

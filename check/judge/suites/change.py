@@ -16,7 +16,8 @@ def interface_of_change(learner: LearnerFile) -> str:
     model, change = learner.small_model(), learner.task.change
     if change == "swiglu":
         wide = sum(value.numel() == 4 * model.sizes.C**2 for value in model.first_values)
-        learner.squares = wide == 2 * model.sizes.L
+        if wide == 2 * model.sizes.L:
+            learner.chosen |= {"gated": False, "activation": "relu²"}
     own = _own(learner)
     if change == "convolutions" and own == []:
         raise Failure(
@@ -27,10 +28,10 @@ def interface_of_change(learner: LearnerFile) -> str:
         )
     if change == "value_residual":
         total = sum(own or [])
-        learner.numbers = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
+        learner.chosen["numbers"] = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
     if change == "qk_norm":
-        learner.numbers = sum(size in (1, model.sizes.H) for size in own or [])
-    learner.note(f"task 9 with {'ReLU²' if learner.squares else changes.NAMES[change]}")
+        learner.chosen["numbers"] = sum(size in (1, model.sizes.H) for size in own or [])
+    learner.note(f"task 9 with {'ReLU²' if 'activation' in learner.chosen else changes.NAMES[change]}")
     return said
 
 

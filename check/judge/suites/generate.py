@@ -5,15 +5,14 @@ import contextlib
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
 from check.judge.stages.generation import Writer
-from check.judge.suites.pieces import B, T, contract, registry
+from check.judge.stages.start import identity
+from check.judge.suites.pieces import B, T, contract
 
 import torch
 
 V = 65  # as many as in the text: a built-in top-k or nucleus leaves some out
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """generate(model, x, max_new_tokens, temperature=1.0)."""
     found = contract(learner, "generate")
@@ -22,7 +21,6 @@ def interface(learner: LearnerFile) -> str:
     return found
 
 
-@stage
 def shapes(learner: LearnerFile) -> str:
     """(B, T) → (B, T + max_new_tokens), the prompt kept."""
     for rows, length, more in ((2, 3, 5), (1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40)):
@@ -37,7 +35,6 @@ def shapes(learner: LearnerFile) -> str:
     return "appends to its prompt, also nothing"
 
 
-@stage
 def context(learner: LearnerFile) -> str:
     """The model reads the last block_size tokens, with those that it has just written."""
     for length in (1, T, T + 3):
@@ -57,7 +54,6 @@ def context(learner: LearnerFile) -> str:
     return f"crops to the last {T} tokens{writes}"
 
 
-@stage
 def sampling(learner: LearnerFile) -> str:
     """Each row draws from the softmax of its last logits, divided by the temperature."""
     writer = _writer(learner)
@@ -101,3 +97,6 @@ def _writer(learner: LearnerFile) -> Writer:
         T,
         V,
     )
+
+
+STAGES = [identity, interface, shapes, context, sampling]

@@ -2,19 +2,17 @@
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.suites.pieces import C, D, H, T, V, contract, registry
+from check.judge.stages.start import identity
+from check.judge.suites.pieces import C, D, H, T, V, contract
 
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """configure_optimizers(model, weight_decay, learning_rate, betas)."""
     return contract(learner, "configure_optimizers")
 
 
-@stage
 def parameters(learner: LearnerFile) -> str:
     """Every parameter, each once."""
     made = _made(learner)
@@ -40,7 +38,6 @@ def parameters(learner: LearnerFile) -> str:
     return f"all {len(held)} parameters {whose}, each once"
 
 
-@stage
 def decay(learner: LearnerFile) -> str:
     """Weight decay for two and more axes, none for the rest."""
     made = _made(learner)
@@ -64,7 +61,6 @@ def decay(learner: LearnerFile) -> str:
     return "two and more axes decay, one axis does not"
 
 
-@stage
 def settings(learner: LearnerFile) -> str:
     """AdamW, with the learning rate and betas that were asked for."""
     made = _made(learner)
@@ -98,3 +94,6 @@ def _made(learner: LearnerFile) -> dict:
 def _twice(got: str) -> Failure:
     hint = "What happens to a weight that two layers share, or that fits both groups?"
     return Failure(what="every parameter is in one group", expected="each once", got=got, hint=hint)
+
+
+STAGES = [identity, interface, parameters, decay, settings]

@@ -1,10 +1,7 @@
 """What the suites of the pieces share."""
 
-from collections.abc import Callable
-
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.stages.start import identity
 from common.exercises import PARAMETERS
 from exercises.build import official_signature
 
@@ -40,14 +37,3 @@ def contract(learner: LearnerFile, *names: str) -> str:
             )
         said.append(name if found == name else f"{found}, which is {name} here")
     return f"{' and '.join(said)}: there"
-
-
-def registry() -> tuple[list[Callable[[LearnerFile], str]], Callable[[Callable], Callable]]:
-    """A suite's list of stages, and the decorator that adds to it."""
-    stages: list[Callable[[LearnerFile], str]] = [identity]
-
-    def stage(function: Callable) -> Callable:
-        stages.append(function)
-        return function
-
-    return stages, stage

@@ -5,15 +5,14 @@ import math
 
 from check.judge.learner_file import LearnerFile, close, off
 from check.judge.result import Failure
-from check.judge.suites.pieces import C, T, contract, registry
+from check.judge.stages.start import identity
+from check.judge.suites.pieces import C, T, contract
 
 import torch
 
 LONG = 1000
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """positional_encoding(T, C), as a function or a module, of sinusoids or learned."""
     found = contract(learner, "positional_encoding")
@@ -22,7 +21,6 @@ def interface(learner: LearnerFile) -> str:
     return found
 
 
-@stage
 def shapes(learner: LearnerFile) -> str:
     """(T, C) of floats."""
     for length, width in ((1, C), (T, C), (40, 8), (LONG, C), (64, 512)):
@@ -37,7 +35,6 @@ def shapes(learner: LearnerFile) -> str:
     return f"(T, C), T from 1 to {LONG}, C up to 512"
 
 
-@stage
 def steadiness(learner: LearnerFile) -> str:
     """Fixed numbers; a position's row does not depend on how many positions there are."""
     answer = _answer(learner, 40, C)
@@ -66,7 +63,6 @@ def steadiness(learner: LearnerFile) -> str:
     return "fixed, finite, the same row for a position whatever T"
 
 
-@stage
 def position(learner: LearnerFile) -> str:
     """Positions have different rows."""
     rows = _rows(learner, 64, C).double()
@@ -81,7 +77,6 @@ def position(learner: LearnerFile) -> str:
     return "rows differ"
 
 
-@stage
 def formula(learner: LearnerFile) -> str:
     """The paper's formula, interleaved or half by half, sines or cosines first."""
     if _learned(learner):
@@ -178,3 +173,6 @@ def _learned(learner: LearnerFile) -> bool:
 def _shown(row: torch.Tensor, column: int) -> str:
     """Four numbers of a row."""
     return "[" + ", ".join(f"{number:.3g}" for number in row[column : column + 4].tolist()) + ", …]"
+
+
+STAGES = [identity, interface, shapes, steadiness, position, formula]

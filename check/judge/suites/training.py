@@ -5,7 +5,7 @@ import re
 
 from check.judge.learner_file import LearnerFile, close, off
 from check.judge.result import Failure
-from check.judge.suites.pieces import registry
+from check.judge.stages.start import identity
 from exercises.build import official_signature
 
 import torch
@@ -18,10 +18,8 @@ FREE = 1e9  # a clip that does nothing
 RATES = [0.5 + 0.1 * n for n in range(MAX_ITERS + 3)]
 LOSSES = [3.0, 2.0, 2.5, 1.0, 1.5, 1.7, 1.6, 1.8]  # what each evaluation gives
 STAND_INS = "run with the check's own model, optimizer, get_batch, get_lr and estimate_loss"
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """The loop, as a function with any of train's arguments (the rest are globals), or as lines of a script."""
     found = learner.process.ask("loop")
@@ -48,7 +46,6 @@ def interface(learner: LearnerFile) -> str:
     return f"{f'{names[0]}()' if names else 'the loop of the script'}, {STAND_INS}"
 
 
-@stage
 def length(learner: LearnerFile) -> str:
     """max_iters updates, of that many batches each."""
     events = _events(learner)
@@ -63,7 +60,6 @@ def length(learner: LearnerFile) -> str:
     return f"{MAX_ITERS} updates of {ACCUMULATION} batches"
 
 
-@stage
 def mode(learner: LearnerFile) -> str:
     """Training mode in updates, evaluation mode in evaluations."""
     for event in _events(learner):
@@ -79,7 +75,6 @@ def mode(learner: LearnerFile) -> str:
     return f"updates in training mode, evaluations in evaluation mode{itself}"
 
 
-@stage
 def schedule(learner: LearnerFile) -> str:
     """Each update has its own learning rate, in every group."""
     for n, event in enumerate(_steps(learner)):
@@ -107,7 +102,6 @@ def _set_rate(got: list[float], n: int) -> tuple[str, str]:
     return "", "When is the rate set, for which groups, and from where is the iteration counted?"
 
 
-@stage
 def accumulation(learner: LearnerFile) -> str:
     """Several batches give the gradient of one large batch."""
     before = torch.zeros(V, V)
@@ -140,7 +134,6 @@ def _accumulated(got: torch.Tensor, expected: torch.Tensor, before: torch.Tensor
     return next(((said, hint) for said, each, hint in known if close(got, each, 1e-4)), undecided)
 
 
-@stage
 def clipping(learner: LearnerFile) -> str:
     """The norm of the accumulated gradient is clipped."""
     limit = 0.1
@@ -181,7 +174,6 @@ def _cut(gradient: torch.Tensor, limit: float) -> torch.Tensor:
     return gradient * min(1.0, limit / float(gradient.norm()))
 
 
-@stage
 def logging(learner: LearnerFile) -> str:
     """The iteration, its loss and its learning rate, every log_interval iterations."""
     logs, how = _logs(_events(learner))
@@ -246,7 +238,6 @@ def _logs(events: list[dict]) -> tuple[list[tuple[int, list[str], list[str]]], s
     return logs or [(n, numbers, numbers) for n, numbers in printed], "printed"
 
 
-@stage
 def evaluation(learner: LearnerFile) -> str:
     """estimate_loss every eval_iters iterations."""
     done, got = 0, []
@@ -266,7 +257,6 @@ def evaluation(learner: LearnerFile) -> str:
     return f"every {EVAL_ITERS} iterations"
 
 
-@stage
 def checkpoint(learner: LearnerFile) -> str:
     """save where the validation loss is the lowest so far."""
     events = _events(learner)
@@ -325,3 +315,6 @@ def _learned(table: torch.Tensor, n: int) -> tuple[list[float], list[torch.Tenso
         losses.append(loss.item())
         slopes += torch.autograd.grad(loss, [leaf])
     return losses, slopes
+
+
+STAGES = [identity, interface, length, mode, schedule, accumulation, clipping, logging, evaluation, checkpoint]
