@@ -14,18 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from check.judge import changes
-from check.judge.matching import (
-    AXES,
-    Block,
-    Layout,
-    Sizes,
-    Structure,
-    Unit,
-    Unreadable,
-    has_merge,
-    lengths,
-    per_block,
-)
+from check.judge.matching import AXES, Block, Layout, Sizes, Structure, Unit, Unreadable, has_merge, lengths, per_block
 from check.judge.reference import Task, Weights
 
 import torch

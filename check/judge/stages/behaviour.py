@@ -40,10 +40,7 @@ def shapes(learner: LearnerFile) -> str:
             elif got[1] != length:
                 hint = f"Where does the model use block_size ({longest}) instead of the length of its input?"
             raise Failure(
-                what=f"logits of {rows} × {length} tokens",
-                expected=(rows, length, model.sizes.V),
-                got=got,
-                hint=hint,
+                what=f"logits of {rows} × {length} tokens", expected=(rows, length, model.sizes.V), got=got, hint=hint
             )
     if learner.task.blocks:
         _follows_n_layer(learner, model)

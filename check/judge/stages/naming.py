@@ -109,10 +109,7 @@ PARTS = {
         "GELU is x · Φ(x), or 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).",
     ),
     "mlp": ("the feed-forward part", "Which layers does the feed-forward part have, and in which order?"),
-    "attention mlp": (
-        "how a block's parts are put together",
-        "In which order are the parts, the norms and the sums?",
-    ),
+    "attention mlp": ("how a block's parts are put together", "In which order are the parts, the norms and the sums?"),
 }
 
 

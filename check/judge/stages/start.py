@@ -49,10 +49,7 @@ def interface(learner: LearnerFile) -> str:
     for name in ("Config", "GPT"):
         if name not in learner.defined:
             raise Failure(
-                what=f"the file defines {name}",
-                expected=name,
-                got="no such name",
-                hint=_called(learner, name),
+                what=f"the file defines {name}", expected=name, got="no such name", hint=_called(learner, name)
             )
     sizes = learner.small_sizes
     optional = {"n_layer": learner.task.blocks, "dropout": learner.task.dropout}
