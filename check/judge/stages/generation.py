@@ -59,7 +59,7 @@ class Writer:
             elif not hint:
                 said, hint = self._named(text[:1, :3])
             raise Failure(
-                what="near temperature 0 each token is the likeliest after the last block_size tokens",
+                what="near temperature 0 each token is the likeliest",
                 expected=logits.argmax(dim=-1).tolist(),
                 got=f"{text[:, t].tolist()}" + f": tokens come {said}" * bool(said),
                 hint=hint,
