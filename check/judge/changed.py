@@ -13,18 +13,20 @@ from torch.nn import functional as F
 # Norms, the MLP
 
 
-def normalize(x: torch.Tensor, kind: str, eps: float) -> torch.Tensor:
+EPS = 1e-5
+
+
+def normalize(x: torch.Tensor, kind: str) -> torch.Tensor:
     """(…, C) as RMSNorm leaves it, or a wrong norm."""
     square = x.square().mean(dim=-1, keepdim=True)
     return {
-        "rms": lambda: x / (square + eps).sqrt(),
-        "layer": lambda: F.layer_norm(x, x.shape[-1:], eps=eps),
-        "centred": lambda: F.layer_norm(x, x.shape[-1:], eps=eps),
+        "rms": lambda: x / (square + EPS).sqrt(),
+        "layer": lambda: F.layer_norm(x, x.shape[-1:], eps=EPS),
         "l2": lambda: F.normalize(x, dim=-1),
-        "no root": lambda: x / (square + eps),
-        "absolute": lambda: x / (x.abs().mean(dim=-1, keepdim=True) + eps),
-        "largest": lambda: x / (x.abs().amax(dim=-1, keepdim=True) + eps),
-        "positions": lambda: x / (x.square().mean(dim=-2, keepdim=True) + eps).sqrt(),
+        "no root": lambda: x / (square + EPS),
+        "absolute": lambda: x / (x.abs().mean(dim=-1, keepdim=True) + EPS),
+        "largest": lambda: x / (x.abs().amax(dim=-1, keepdim=True) + EPS),
+        "positions": lambda: x / (x.square().mean(dim=-2, keepdim=True) + EPS).sqrt(),
         "none": lambda: x,
     }[kind]()
 
@@ -89,10 +91,10 @@ def normalized(block: Weights, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
         if name in form.qk_normed:
             if kind == "all heads":
                 B, H, T, D = x.shape
-                x = normalize(x.transpose(1, 2).reshape(B, T, -1), "rms", form.norm_eps)
+                x = normalize(x.transpose(1, 2).reshape(B, T, -1), "rms")
                 x = x.view(B, T, H, D).transpose(1, 2)
             else:
-                x = normalize(x, "l2" if kind == "l2 and a factor" else kind, form.norm_eps)
+                x = normalize(x, "l2" if kind == "l2 and a factor" else kind)
             x = x * gains[number] if gains else x
             x = x + gains[number + 2] if len(gains) == 4 else x
         made.append(x)

@@ -59,7 +59,7 @@ SHIFTED = "Which earlier position is each share for, and is the position itself 
 SLOPES = "What is the slope of the first head of four, and what is it multiplied by?"
 BUGS: dict[str, list[Bug]] = {
     "rmsnorm": [
-        ("with the mean subtracted, as in LayerNorm", NORM, {"norm_kind": "centred"}),
+        ("with the mean subtracted, as in LayerNorm", NORM, {"norm_kind": "layer"}),
         ("with norms divided by the root of the sum of squares, not of their mean", NORM, {"norm_kind": "l2"}),
         ("with norms divided by the mean of the squares, without the root", NORM, {"norm_kind": "no root"}),
         ("with norms divided by the mean of the absolute values", NORM, {"norm_kind": "absolute"}),

@@ -70,7 +70,6 @@ class Form:
     positions: bool = True
     positions_end: bool = False  # they are counted from the end of the table
     token_scale: str = "1"
-    norm_eps: float = 1e-5
     # Of the changes of task 9 (changed.py)
     norm_kind: str = "layer"  # rms, or a wrong one
     gain_offset: float = 0.0  # added to a norm's gains
@@ -210,13 +209,13 @@ def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Ten
 
 def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: Form) -> torch.Tensor:
     if form.norm_kind != "layer" or form.gain_offset:
-        return changed.normalize(x, form.norm_kind, form.norm_eps) * (gain + form.gain_offset) + bias
+        return changed.normalize(x, form.norm_kind) * (gain + form.gain_offset) + bias
     if form.norm_axis == "channels" and not form.norm_correction:
-        return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
+        return F.layer_norm(x, x.shape[-1:], gain, bias, changed.EPS)
     axis = {"channels": -1, "positions": -2}[form.norm_axis]
     correction = min(form.norm_correction, x.shape[axis] - 1)  # of one number the variance is 0
     variance = x.var(dim=axis, keepdim=True, correction=correction)
-    return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + form.norm_eps).sqrt() + bias
+    return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + changed.EPS).sqrt() + bias
 
 
 def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
@@ -311,16 +310,8 @@ def scale(name: str | float, D: int, C: int) -> float:
     """The factor of the scores, which a form names by its divisor, or itself."""
     if not isinstance(name, str):
         return name
-    return {
-        "√D": D**-0.5,
-        "√C": C**-0.5,
-        "1": 1.0,
-        "D": 1 / D,
-        "C": 1 / C,
-        "1/√D": D**0.5,
-        "1/√C": C**0.5,
-        "√2": 0.5**0.5,
-    }[name]
+    factors = {"√D": D**-0.5, "√C": C**-0.5, "1": 1.0, "D": 1 / D, "C": 1 / C, "1/√D": D**0.5, "1/√C": C**0.5}
+    return factors[name]
 
 
 def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
