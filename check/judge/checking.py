@@ -112,7 +112,7 @@ def _stages(learner: LearnerFile, everything: bool, done: Set[str] = frozenset()
 def _goes_on(learner: LearnerFile, failed: str) -> bool:
     """Whether later stages can still be tested after a stage that fails."""
     if failed == "identity":
-        return bool(learner.defined)
+        return bool(learner.found.get("names"))
     if failed == "interface":
         try:
             return learner.name in TASKS and bool(learner.small_model())

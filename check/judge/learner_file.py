@@ -45,23 +45,19 @@ class Model:
         return sum(value.numel() for value in self.first_values)
 
 
+@dataclass(eq=False)
 class LearnerFile:
     """A task or piece, the learner's file for it, and a seed for all that the check draws."""
 
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        process: LearnerProcess,
-        seed: int = 0,
-        official_too: bool = False,
-        graded: bool = False,
-    ):
-        self.name, self.path, self.process, self.seed = name, path, process, seed
-        self.official_too, self.graded = official_too, graded
-        self.fields: list[str] = []
-        self.defined: list[str] = []
-        self.like_gpt: list[str] = []  # classes that could be the model
+    name: str
+    path: Path
+    process: LearnerProcess
+    seed: int = 0
+    official_too: bool = False
+    graded: bool = False
+
+    def __post_init__(self) -> None:
+        self.found: dict[str, list[str]] = {}  # names, fields of its Config, and classes like a GPT
         self.small: Model | None = None
         self.arrangement: Arrangement | None = None
         self.form = Form()
@@ -101,10 +97,6 @@ class LearnerFile:
     def note(self, text: str) -> None:
         """Remember what is right, and other than in the lesson."""
         self.notes += [text] * (text not in self.notes)
-
-    def know(self, found: dict) -> None:
-        """Note what the file defines."""
-        self.fields, self.defined, self.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
 
     def adopt(self, how: Arrangement, form: Form) -> None:
         """Compare with the lesson's model with a named bug from here on, where it is known at all sizes."""
@@ -146,13 +138,9 @@ class LearnerFile:
         """What a change of task 9 adds to Config, by the file's name for it."""
         names = SETTINGS.get(self.task.change, "").split()
         value = {"grouped_queries": sizes.K, "sliding_window": sizes.window}.get(self.task.change)
-        return {next((name for name in names if name in self.fields), names[0]): value} if names else {}
+        return {next((name for name in names if name in self.found.get("fields", [])), names[0]): value} if names else {}
 
-    def shifts_targets(self) -> bool:
-        """Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T]."""
-        return re.search(rb"\+ ?1 ?:", source_of(self.path)) is not None
-
-    def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
+    def build(self, sizes: Sizes, **changes: Any) -> Model:
         """A model with its own initial values."""
         if self.is_one_head:  # as wide as the vectors
             sizes = replace(sizes, H=1, D=sizes.C)
@@ -163,7 +151,7 @@ class LearnerFile:
             config = {WORDS.get(name, name): value for name, value in config.items()}
             config = {"causal": True, "n_head": sizes.H} | config
         piece = self.name if self.name in CLASSES else ""
-        answer = self.process.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)
+        answer = self.process.ask("build", sizes=config, vocab_size=sizes.V, seed=self.seed, piece=piece)
         values = answer["values"]
         return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values, answer["shared"])
 

@@ -60,7 +60,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
 
 def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
     """Whether a file computes what an exercise asks for, whose interface stage is `begins`. Raises as stages do."""
-    learner.know(learner.process.ask("defined"))
+    learner.found = learner.process.ask("defined")
     begins(learner)
     parameters(learner)
     return logits.matched(learner)

@@ -1,7 +1,9 @@
 """What a model learns from a loss."""
 
+import re
 from typing import Any
 
+from check.isolated.notebook import source_of
 from check.judge import reference
 from check.judge.learner_file import LearnerFile, Model, close, off
 from check.judge.result import Failure
@@ -59,9 +61,11 @@ def _own_loss(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets:
         return
     output = learner.process.ask("loss", model=model.number, tokens=tokens, targets=targets)
     losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
-    logits = learner.logits(model, tokens)
+    # Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T].
+    shifts = re.search(rb"\+ ?1 ?:", source_of(learner.path)) is not None
     if losses:
-        loss_is_right(learner, losses[0], logits, targets, may_shift=name == "labels" and not learner.shifts_targets())
+        logits = learner.logits(model, tokens)
+        loss_is_right(learner, losses[0], logits, targets, may_shift=name == "labels" and not shifts)
 
 
 def loss_is_right(

@@ -17,11 +17,11 @@ def identity(learner: LearnerFile) -> str:
         found = learner.process.ask("load", script=not learner.name.startswith("task"))
     except Failure:
         if not learner.process.ended:
-            learner.know(learner.process.ask("defined"))  # what the file defined before it failed
+            learner.found = learner.process.ask("defined")  # what the file defined before it failed
         raise
     if learner.process.run_from_text:
         _runs_text(learner, ", ".join(learner.process.run_from_text))
-    learner.know(found)
+    learner.found = found
     return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
 
 
@@ -47,20 +47,21 @@ def left_out(learner: LearnerFile, found: dict) -> str:
 def interface(learner: LearnerFile) -> str:
     """Config with the task's sizes, GPT(config, vocab_size), and its generate."""
     for name in ("Config", "GPT"):
-        if name not in learner.defined:
+        if name not in learner.found["names"]:
             raise Failure(
                 what=f"the file defines {name}", expected=name, got="no such name", hint=_called(learner, name)
             )
     sizes = learner.small_sizes
     optional = {"n_layer": learner.task.blocks, "dropout": learner.task.dropout}
     needed = [name for name in learner.config(sizes) if optional.get(name, True)]
-    missing = [name for name in needed if name not in learner.fields]
+    fields = learner.found["fields"] or []
+    missing = [name for name in needed if name not in fields]
     if missing:
         raise Failure(
             what="Config has the task's sizes",
             expected=", ".join(sorted(needed)),
             got=f"no {', '.join(sorted(missing))}",
-            hint=_meant(missing, learner.fields),
+            hint=_meant(missing, fields),
         )
     model = learner.build(sizes)
     prompt = learner.tokens(B, 3, sizes.V)
@@ -78,12 +79,13 @@ def interface(learner: LearnerFile) -> str:
 
 def _called(learner: LearnerFile, name: str) -> str:
     """The hint for a class that is not there."""
-    if name == "GPT" and learner.like_gpt:
-        return f"Is {learner.like_gpt[-1]} the model? The check looks for the name GPT: GPT = {learner.like_gpt[-1]}"
-    like_config = [found for found in learner.defined if "config" in found.lower()]
+    names, like_gpt = learner.found["names"], learner.found["like_gpt"]
+    if name == "GPT" and like_gpt:
+        return f"Is {like_gpt[-1]} the model? The check looks for the name GPT: GPT = {like_gpt[-1]}"
+    like_config = [found for found in names if "config" in found.lower()]
     if name == "Config" and like_config:
         return f"Does {like_config[-1]} set the sizes? The check looks for the name Config: Config = {like_config[-1]}"
-    sizes = [size for size in learner.config(learner.small_sizes) if size in learner.defined]
+    sizes = [size for size in learner.config(learner.small_sizes) if size in names]
     if name == "Config" and sizes:
         return f"Are the globals {', '.join(sizes)} the sizes? The check sets its own: GPT(Config(…), vocab_size)."
     return f"What is the class called that is {name}?"

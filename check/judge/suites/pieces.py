@@ -11,11 +11,11 @@ V, C, H, D, T, B = 11, 24, 4, 6, 7, 3  # sizes that tell axes apart
 def only(learner: LearnerFile, found: list[str], name: str, signature: str, kind: str = "function") -> str:
     """The learner's name for a function or class. Raises Failure where there is none, or several could be it."""
     if len(found) != 1:
-        several = f"several that could be it: {', '.join(found)}"
+        several, names = f"several that could be it: {', '.join(found)}", ", ".join(learner.found["names"][-8:])
         raise Failure(
             what=f"the file defines {name}",
             expected=signature,
-            got=several if found else f"no such {kind} among {', '.join(learner.defined[-8:])}",
+            got=several if found else f"no such {kind} among {names}",
             hint=f"Which of these is {name}?" if found else f"What is the {kind} called that is {name}?",
         )
     return found[0]
