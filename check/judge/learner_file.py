@@ -138,7 +138,8 @@ class LearnerFile:
         """What a change of task 9 adds to Config, by the file's name for it."""
         names = SETTINGS.get(self.task.change, "").split()
         value = {"grouped_queries": sizes.K, "sliding_window": sizes.window}.get(self.task.change)
-        return {next((name for name in names if name in self.found.get("fields", [])), names[0]): value} if names else {}
+        own = [name for name in names if name in self.found.get("fields", [])] or names
+        return dict.fromkeys(own[:1], value)
 
     def build(self, sizes: Sizes, **changes: Any) -> Model:
         """A model with its own initial values."""
