@@ -63,7 +63,7 @@ class LearnerFile:
         self.form = Form()
         self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
         self.hook: bool | None = None  # whether there is an official_weights
-        self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
+        self.hooks: dict[int, dict[str, torch.Tensor]] = {}
         self.chosen: dict[str, Any] = {}  # of what its task leaves open: fields of Task
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
@@ -238,9 +238,8 @@ class LearnerFile:
             self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, twin.sizes)
         found, names = self.structures[heads_and_layers], list(self.places(model) or model.names)
         if names != found.names:
-            other = next(
-                (name for name in [*names, *found.names] if (name in names) != (name in found.names)), names[0]
-            )
+            odd = {*names} ^ {*found.names}
+            other = next((name for name in [*names, *found.names] if name in odd), names[0])
             raise Unreadable(f"at n_embd = {model.sizes.C} it has others than at other sizes ({other})")
         return found
 
@@ -271,16 +270,13 @@ class LearnerFile:
             self.hooks[model.number] = self._ask_places(model)
         return self.hooks.get(model.number)
 
-    def _ask_places(self, model: Model) -> dict[str, torch.Tensor] | None:
+    def _ask_places(self, model: Model) -> dict[str, torch.Tensor]:
         """What official_weights does to parameters that hold the numbers from 1 on, shuffled."""
         total, before = model.count(), model.values
         order = torch.randperm(total, generator=self.generator(77))
         parts = (order + 1).float().split([value.numel() for value in before])
-        self.set(model, [part.view(value.shape) for part, value in zip(parts, before, strict=True)])
-        named = self.process.ask("official_weights", model=model.number)
-        self.set(model, before)
-        if named is None:
-            return None
+        with self.with_values(model, [part.view_as(value) for part, value in zip(parts, before, strict=True)]):
+            named = self.process.ask("official_weights", model=model.number)
         inverse = order.argsort()
         once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights
         named = {name: named[name] for name in once.values()}
