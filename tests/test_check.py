@@ -14,7 +14,7 @@ import task01
 import task07
 from check.judge import arrangements, matching, reference
 from check.judge.checking import check
-from check.judge.stages.training import adamw
+from check.judge.stages.learning import adamw
 from check.judge.suites import stages_of
 from common import optim
 from exercises import build

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from check.judge import partial, unknown
+from check.judge import partial
 from check.judge.learner_file import LearnerFile
 from check.judge.process import LearnerProcess
 from check.judge.reference import TASKS
 from check.judge.result import Broken, Failure, NotStarted, Result, Undecided
-from check.judge.suites import stages_of
+from check.judge.suites import change, stages_of
 from check.judge.zygote import Zygote
 
 import torch
@@ -68,7 +68,7 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             yield result
             continue
         tried = True
-        found = unknown.recognized(learner, result, like)
+        found = change.recognized(learner, result, like)
         if found:
             found.notes.clear()  # they come again with its stages
             for each in _stages(found, everything, done=passed - {"interface", "logits"}):
@@ -77,8 +77,8 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             if not found.failed:
                 yield Result("training", "pass", detail="not compared: there is no documented run with this change")
             return
-        if unknown.is_unknown(learner, result):
-            yield from unknown.without_verdict(learner, result, _look, like)
+        if change.is_unknown(learner, result):
+            yield from change.without_verdict(learner, result, _look, like)
             return
         yield result
 

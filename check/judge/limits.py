@@ -12,7 +12,7 @@ from importlib import import_module
 
 from check.judge import arrangements, matching
 from check.judge.reference import TASKS, Form
-from check.judge.stages.training import LIMITS, short_run, training_sizes
+from check.judge.stages.learning import LIMITS, short_run, training_sizes
 from common.machine import describe
 from common.optim import branch_ends
 from common.run import progress, run

@@ -5,8 +5,8 @@ Norms, activations, parameters and the scale of scores are free; the check tests
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
+from check.judge.stages.learning import adamw
 from check.judge.stages.reads import reads
-from check.judge.stages.training import adamw
 from check.judge.suites import modules, task
 
 import torch

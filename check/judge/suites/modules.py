@@ -13,7 +13,7 @@ from check.judge import reference
 from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.matching import Sizes
 from check.judge.result import Failure
-from check.judge.stages.gradients import loss_is_right
+from check.judge.stages.learning import loss_is_right
 from check.judge.stages.parameters import count
 from check.judge.suites import optimizers, task
 from check.judge.suites.pieces import only
