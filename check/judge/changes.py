@@ -32,10 +32,8 @@ SETTINGS = {  # change → the field of Config that it adds, by its names
     "n_local_heads kv_heads",
     "sliding_window": "window window_size sliding_window sliding_window_size attention_window local_window",
 }
-MIXES = dict(
-    zip(["half", "sum", "share", "added"], (0, 0, 1, 1), strict=True)
-)  # how values are mixed → by how many numbers
-MIXES |= {"other share": 1, "two": 2, "two exchanged": 2}
+# How values are mixed → by how many numbers.
+MIXES = {"half": 0, "sum": 0, "share": 1, "added": 1, "other share": 1, "two": 2, "two exchanged": 2}
 RIGHT: dict[str, list[dict[str, Any]]] = {  # what differs from task 9's form
     "rmsnorm": [{"norm_kind": "rms"}, {"norm_kind": "rms", "gain_offset": 1.0}],
     "swiglu": [{"gated": "silu"}],

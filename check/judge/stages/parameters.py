@@ -1,6 +1,5 @@
 """How many parameters a model has, and whether they can be told apart."""
 
-import contextlib
 import dataclasses
 import re
 
@@ -13,57 +12,44 @@ from check.judge.stages.seen import Named
 from common.exercises import CLASSES, WHOLE
 
 CHOSEN = re.compile(r"bias|one \(V, C\) table")  # what newer models leave out
+SEPARATE = "Is each of them made separately, or is one used several times, as by [module] * n?"
 
 
 def parameters(learner: LearnerFile) -> str:
     """As many as in the lesson's model, except for biases that do not matter."""
-    model = learner.small_model()
-    if learner.task.change:
-        return _of_change(learner, model)
-    expected, got = count(learner, model.sizes), model.count()
-    allowed = got - expected in allowed_differences(learner.task, model.sizes)
+    model, task = learner.small_model(), learner.task
+    expected, got, shared = count(learner, model.sizes), model.count(), shared_modules(model)
+    # Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared.
+    allowed = bool(task.change) or got - expected in allowed_differences(task, model.sizes)
     named: list[str] = []
     others: list[str] = []
     reason = ""
     try:
-        named, others = matching.differences(learner.task, learner.structure(model))
+        named, others = matching.differences(task, learner.structure(model))
     except Unreadable as unreadable:
-        if allowed:
+        if allowed and not (task.change and shared):
             raise
         reason = f"{unreadable.reason}; "
-    if named or not allowed:
-        shared = shared_modules(model)
-        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
-        lacking = got < expected and any(not CHOSEN.search(each) for each in named)
-        raise (Named if shared or lacking else Failure)(  # more than the lesson has may be a change
-            what="the number of parameters",
-            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
-            hint="Is each of them made separately, or is one used several times, as by [module] * n?"
-            if shared
-            else _question_of_norms(named) or _question_of_count(learner, model.sizes, got - expected),
-        )
-    if others:
-        raise Unreadable("; ".join(others))
-    return f"{got:,} at the check's sizes"
-
-
-def _of_change(learner: LearnerFile, model: Model) -> str:
-    """Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared."""
-    shared = shared_modules(model)
-    named: list[str] = []
-    with contextlib.suppress(Unreadable) if shared else contextlib.nullcontext():
-        named, others = matching.differences(learner.task, learner.structure(model))
-    if shared or named:
+    if task.change and (shared or named):
         raise Failure(
             what="the parts of the model",
             expected="task 9's, but for the change, each made separately",
             got="; ".join([*shared, *named]),
             hint="Is each block made separately?" if shared else _question_of_norms(named) or "Which is too many?",
         )
+    if named or not allowed:
+        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
+        lacking = got < expected and any(not CHOSEN.search(each) for each in named)
+        hint = _question_of_norms(named) or _question_of_count(learner, model.sizes, got - expected)
+        raise (Named if shared or lacking else Failure)(  # more than the lesson has may be a change
+            what="the number of parameters",
+            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
+            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
+            hint=SEPARATE if shared else hint,
+        )
     if others:
         raise Unreadable("; ".join(others))
-    return f"{model.count():,} at the check's sizes"
+    return f"{got:,} at the check's sizes"
 
 
 def shared_modules(model: Model) -> list[str]:

@@ -27,11 +27,8 @@ def interface(learner: LearnerFile) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
     found = contract(learner, "causal_mask", "attention")
     missing = []
-    tries = {
-        "causal_mask": lambda: _mask(learner, T),
-        "attention": lambda: _attend(learner, _vectors(learner), _past()),
-    }
-    for name, try_it in tries.items():
+    mask, attend = lambda: _mask(learner, T), lambda: _attend(learner, _vectors(learner), _past())
+    for name, try_it in (("causal_mask", mask), ("attention", attend)):
         try:
             try_it()
         except NotStarted:
