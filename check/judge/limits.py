@@ -77,7 +77,7 @@ def measure(name: str, initialize, seed: int) -> tuple[float, float]:
     names, values = zip(*((key, value.detach()) for key, value in model.named_parameters()), strict=True)
     shapes = [value.shape for value in values]
     structure = matching.read(task, names, ["Linear"] * len(names), shapes, sizes)
-    how = arrangements.official(task, structure, sizes)
+    how = next(arrangements.arrangements(task, structure, sizes))  # the official files'
     weights = functools.partial(arrangements.weights, task, structure, sizes=sizes, how=how)
     return short_run(task, list(values), weights, Form(scale="√C"), seed)[:2]
 

@@ -82,6 +82,10 @@ class Block:
     norms: list[Unit] = field(default_factory=list)
     bias: int | None = None  # a vector by itself: of the layer that reads the heads' outputs
 
+    @property
+    def wholes(self) -> list[Unit]:
+        return [unit for unit in self.attention if unit.kind == "whole"]
+
 
 @dataclass
 class Structure:
@@ -212,7 +216,7 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
         biases = sum(unit.vector is not None for unit in block.wide)
         norms += _counted(biases, 2, "layer", f" of the MLP with a bias in {each}")
     elif task.feed_forward:
-        biases = sum(unit.vector is not None for unit in block.attention if unit.kind == "whole")
+        biases = sum(unit.vector is not None for unit in block.wholes)
         norms += _counted(min(biases + (block.bias is not None), 1), 1, "bias", f" in the feed-forward layer of {each}")
     others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
     others += _counted(len(structure.positions), int(not task.rotary), "position table")

@@ -8,12 +8,8 @@ from check.judge.result import Failure
 from check.judge.stages.start import identity
 from check.judge.suites.pieces import contract
 
-RUNS = [  # peak, warmup_iters, decay_iters, minimum
-    (0.4, 4, 14, 0.1),
-    (2.0, 1, 8, 0.0),
-    (0.5, 0, 7, 0.25),
-    (6e-4, 2000, 6000, 6e-5),
-]
+# Peak, warmup_iters, decay_iters, minimum.
+RUNS = [(0.4, 4, 14, 0.1), (2.0, 1, 8, 0.0), (0.5, 0, 7, 0.25), (6e-4, 2000, 6000, 6e-5)]
 
 
 def interface(learner: LearnerFile) -> str:
