@@ -99,7 +99,7 @@ class LearnerProcess:
         streams = self.zygote.start(order, output)
         self.requests, self.answers = (Timed(each, self._watch) if CAN_FORK else each for each in streams)
         self.resources.callback(self._close)
-        self._restart_clock(START_SECONDS)
+        self.asked, self.before, self.idle = time.monotonic(), None, START_SECONDS
         try:
             greeting = self._receive()
         except Failure as failure:  # nothing of the file has run yet
@@ -136,14 +136,19 @@ class LearnerProcess:
         Broken where the process ended through no fault of it.
         """
         identity = secrets.token_hex(8)
-        self._restart_clock(IDLE_SECONDS)
+        self.asked, self.before, self.idle = time.monotonic(), None, IDLE_SECONDS
         with contextlib.suppress(BrokenPipeError):  # how it ended is told below
             protocol.send(self.requests, {"id": identity, "question": question, "seconds": self.seconds, **arguments})
         answer = clean(self._receive())
         if answer.get("id") != identity:
             raise self._interference()
-        if answer.get("changed"):
-            raise changes(answer["changed"])
+        if name := answer.get("changed"):
+            raise Failure(
+                what="the file leaves the check and PyTorch as they are",
+                expected=f"{name} as it was",
+                got="another one",
+                hint=f"Which line assigns to {name}?",
+            )
         self.run_from_text = answer.get("run_from_text") or []
         if "error" in answer:
             self._explain(answer["error"], question)
@@ -164,9 +169,6 @@ class LearnerProcess:
         finally:
             clock.cancel()
         raise self._interference()
-
-    def _restart_clock(self, idle: float) -> None:
-        self.asked, self.before, self.idle = time.monotonic(), None, idle
 
     def _watch(self) -> None:
         """Raise Failure where the learner's processes use more than they may, or wait for what does not come."""
@@ -266,15 +268,6 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {harmless(str(key)): clean(item) for key, item in value.items()}
     return [clean(item) for item in value] if isinstance(value, list) else value
-
-
-def changes(name: str) -> Failure:
-    return Failure(
-        what="the file leaves the check and PyTorch as they are",
-        expected=f"{name} as it was",
-        got="another one",
-        hint=f"Which line assigns to {name}?",
-    )
 
 
 def missing(module: str, where: str) -> str:
