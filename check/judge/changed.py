@@ -10,10 +10,22 @@ if TYPE_CHECKING:
 import torch
 from torch.nn import functional as F
 
-# Norms, the MLP
-
-
 EPS = 1e-5
+ACTIVATIONS = {
+    "relu": F.relu,
+    "none": lambda x: x,
+    "gelu": F.gelu,
+    "gelu (tanh)": lambda x: F.gelu(x, approximate="tanh"),
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "leaky relu": F.leaky_relu,
+    "elu": F.elu,
+    "relu²": lambda x: F.relu(x).square(),
+}
+
+
+# Norms, the MLP
 
 
 def normalize(x: torch.Tensor, kind: str) -> torch.Tensor:
@@ -33,18 +45,12 @@ def normalize(x: torch.Tensor, kind: str) -> torch.Tensor:
 
 def join(gate: torch.Tensor, widen: torch.Tensor, kind: str) -> torch.Tensor:
     """A gated MLP's two products as one."""
-    return {
-        "silu": lambda: F.silu(gate) * widen,
-        "gelu": lambda: F.gelu(gate) * widen,
-        "sigmoid": lambda: gate.sigmoid() * widen,
-        "relu": lambda: F.relu(gate) * widen,
-        "tanh": lambda: gate.tanh() * widen,
-        "none": lambda: gate * widen,
-        "both": lambda: F.silu(gate) * F.silu(widen),
-        "after": lambda: F.silu(gate * widen),
-        "sum": lambda: F.silu(gate) + widen,
-        "alone": lambda: F.silu(gate),
-    }[kind or "silu"]()
+    if kind == "after":
+        return F.silu(gate * widen)
+    if kind in ("both", "sum", "alone"):
+        gate = F.silu(gate)
+        return {"both": gate * F.silu(widen), "sum": gate + widen, "alone": gate}[kind]
+    return ACTIVATIONS[kind or "silu"](gate) * widen
 
 
 # Queries, keys and values
@@ -174,20 +180,10 @@ def opened(block: Weights, x: torch.Tensor, function: Any = torch.sigmoid) -> to
     return function(made.unflatten(-1, block["head_gate"].shape[:2]).transpose(1, 2))
 
 
-GATES = {
-    "tanh": torch.tanh,
-    "silu": F.silu,
-    "relu": F.relu,
-    "none": lambda z: z,
-    "softmax": lambda z: z.softmax(dim=-1),
-    "twice": lambda z: 2 * z.sigmoid(),
-    "open": torch.ones_like,
-}
-
-
 def gate(block: Weights, y: torch.Tensor, x: torch.Tensor, form: Form) -> torch.Tensor:
     """What attention gives (B, H, T, D), or its values, with the gate that x (B, T, C) opens."""
-    open_ = opened(block, x, GATES.get(form.gate, torch.sigmoid))
+    other = {"softmax": lambda z: z.softmax(dim=-1), "twice": lambda z: 2 * z.sigmoid(), "open": torch.ones_like}
+    open_ = opened(block, x, (ACTIVATIONS | other).get(form.gate, torch.sigmoid))
     return y + open_ if form.gate == "added" else y * open_
 
 

@@ -182,12 +182,8 @@ def extras(task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequ
         return [i for i, n in enumerate(numbers) if n <= 2 * sizes.L]
     if task.change == "convolutions":
         kernel = re.compile(r"conv|kernel|share|canon|taps|shift", re.IGNORECASE)
-        near = (f"{owner} {name}" for owner, name in zip(owners, names, strict=True))
-        return [
-            i
-            for i, said in enumerate(near)
-            if kernel.search(said) and numbers[i] in range(sizes.C, 6 * sizes.C, sizes.C)
-        ]
+        named = [kernel.search(f"{owner} {name}") for owner, name in zip(owners, names, strict=True)]
+        return [i for i, n in enumerate(numbers) if named[i] and n in range(sizes.C, 6 * sizes.C, sizes.C)]
     return []
 
 
@@ -201,9 +197,8 @@ def place(task: Task, made: Weights, inner: list[list], outer: list, sizes: Size
             vectors = [value.flatten() for values in own for value in values]
             gains = [vector for vector in vectors if len(vector) == sizes.D]
             block["gains"] = gains if len(gains) != 4 else [gains[0], gains[2], gains[1], gains[3]]  # then biases
-            block["factor"] = next(
-                (v.view(-1, 1, 1) for v in vectors if len(v) in (1, sizes.H) and len(v) < sizes.D), 1
-            )
+            factors = [v.view(-1, 1, 1) for v in vectors if len(v) in (1, sizes.H) and len(v) < sizes.D]
+            block["factor"] = factors[0] if factors else 1
     if task.change == "value_residual":
         _mixes(made["blocks"], inner, [value.flatten() for values in outer for value in values])
     if task.change == "convolutions":

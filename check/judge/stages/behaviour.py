@@ -17,6 +17,7 @@ import torch
 # With these, scores of one block are some 100,000: a mask of -1e9 is enough then, one of -1e4 is not.
 LOUD, LOUD_NORMED = 16.0, 200.0
 LAST = "Does forward return the logits of all positions, with and without targets? generate picks the last by itself."
+ROWS = "Which axis is for rows, and which for positions? Does a layer expect positions first (batch_first)?"
 
 
 def shapes(learner: LearnerFile) -> str:
@@ -82,7 +83,13 @@ def steadiness(learner: LearnerFile) -> str:
         )
     model = learner.fill(learner.build(small.sizes, dropout=0.5)) if learner.task.dropout else small
     batch = learner.tokens(9, small.sizes.T, small.sizes.V)
-    logits = _of_many_rows(learner, model, batch)
+    try:
+        logits = learner.logits(model, batch)
+    except Failure as failure:
+        learner.logits(model, batch[: small.sizes.T])
+        failure.got += f": {small.sizes.T} rows run, {len(batch)}, more than there are positions, do not"
+        failure.hint = ROWS
+        raise
     _finite(learner, logits, "evaluation")
     if not torch.equal(logits, learner.logits(model, batch)):
         raise Failure(
@@ -115,20 +122,6 @@ def steadiness(learner: LearnerFile) -> str:
                 hint="Where does your model use its dropout?",
             )
     return "finite, deterministic, rows independent"
-
-
-ROWS = "Which axis is for rows, and which for positions? Does a layer expect positions first (batch_first)?"
-
-
-def _of_many_rows(learner: LearnerFile, model: Model, batch: torch.Tensor) -> torch.Tensor:
-    """The logits of more rows than a text has positions."""
-    try:
-        return learner.logits(model, batch)
-    except Failure as failure:
-        learner.logits(model, batch[: model.sizes.T])
-        failure.got += f": {model.sizes.T} rows run, {len(batch)}, more than there are positions, do not"
-        failure.hint = ROWS
-        raise
 
 
 def _other_in_training(learner: LearnerFile, model: Model, batch: torch.Tensor, trained: torch.Tensor) -> Failure:

@@ -19,22 +19,18 @@ def identity(learner: LearnerFile) -> str:
         if not learner.process.ended:
             learner.found = learner.process.ask("defined")  # what the file defined before it failed
         raise
-    if learner.process.run_from_text:
-        _runs_text(learner, ", ".join(learner.process.run_from_text))
-    learner.found = found
-    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
-
-
-def _runs_text(learner: LearnerFile, lines: str) -> None:
-    """Note that a file runs code which nobody can read in it. Raises Failure where it is graded."""
-    if learner.graded:
+    lines = ", ".join(learner.process.run_from_text)  # which run code that nobody can read in the file
+    if lines and learner.graded:
         raise Failure(
             what="the code can be read in the file",
             expected="definitions",
             got=f"it runs code from a string ({lines})",
             hint="Can this code be in the file itself?",
         )
-    learner.note(f"{lines} runs code from a string: graded, that fails")
+    if lines:
+        learner.note(f"{lines} runs code from a string: graded, that fails")
+    learner.found = found
+    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
 
 
 def left_out(learner: LearnerFile, found: dict) -> str:
