@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from check.judge import reference
-from check.judge.learner_file import LearnerFile, close, off
+from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.reference import Form
 from check.judge.result import Failure, NotStarted
 from check.judge.stages.reads import where_not_finite
-from check.judge.stages.start import identity
+from check.judge.stages.start import contract, identity
 from check.judge.stages.wrongs import OPEN, WRONG_MASKS, WRONG_SCORES
-from check.judge.suites.pieces import B, H, T, contract
 
 import torch
 from torch.nn import functional as F
 
+H, T = 4, 7
 D, E = 6, 5  # widths of keys and of values
 USES = {
     "mask": "attention takes a mask",

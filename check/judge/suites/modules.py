@@ -15,8 +15,8 @@ from check.judge.matching import Sizes
 from check.judge.result import Failure
 from check.judge.stages.learning import loss_is_right
 from check.judge.stages.parameters import count
+from check.judge.stages.start import only
 from check.judge.suites import optimizers, task
-from check.judge.suites.pieces import only
 from common.exercises import WHOLE
 from exercises import build
 from exercises.catalogue import EXERCISES

@@ -2,9 +2,9 @@
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.stages.start import identity
-from check.judge.suites.pieces import C, D, H, T, V, contract
+from check.judge.stages.start import contract, identity
 
+SIZES = {"V": 11, "C": 24, "H": 4, "D": 6, "T": 7}
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
 
 
@@ -84,7 +84,7 @@ def settings(learner: LearnerFile) -> str:
 
 def _made(learner: LearnerFile) -> dict:
     try:
-        return learner.process.ask("optimizer", settings=SETTINGS, sizes={"V": V, "C": C, "H": H, "D": D, "T": T})
+        return learner.process.ask("optimizer", settings=SETTINGS, sizes=SIZES)
     except Failure as failure:
         if "more than one parameter group" not in failure.got:
             raise

@@ -5,8 +5,7 @@ import math
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.stages.start import identity
-from check.judge.suites.pieces import contract
+from check.judge.stages.start import contract, identity
 
 # Peak, warmup_iters, decay_iters, minimum.
 RUNS = [(0.4, 4, 14, 0.1), (2.0, 1, 8, 0.0), (0.5, 0, 7, 0.25), (6e-4, 2000, 6000, 6e-5)]
