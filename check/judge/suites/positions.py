@@ -78,7 +78,7 @@ def position(learner: LearnerFile) -> str:
 
 def formula(learner: LearnerFile) -> str:
     """The paper's formula, interleaved or half by half, sines or cosines first."""
-    if _learned(learner):
+    if _answer(learner, T, C)["learned"]:
         return "learned rows, one a position: there is no formula to compare them with"
     for length in (64, LONG):
         rows = _rows(learner, length, C).double()
@@ -162,11 +162,6 @@ def _answer(learner: LearnerFile, length: int, width: int) -> dict:
 
 def _rows(learner: LearnerFile, length: int, width: int) -> torch.Tensor:
     return _answer(learner, length, width)["value"]
-
-
-def _learned(learner: LearnerFile) -> bool:
-    """Whether the rows are parameters."""
-    return _answer(learner, T, C)["learned"]
 
 
 def _shown(row: torch.Tensor, column: int) -> str:
