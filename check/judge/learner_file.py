@@ -63,7 +63,7 @@ class LearnerFile:
         self.form = Form()
         self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
         self.hook: bool | None = None  # whether there is an official_weights
-        self.hooks: dict[int, dict[str, torch.Tensor]] = {}
+        self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
         self.chosen: dict[str, Any] = {}  # of what its task leaves open: fields of Task
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
@@ -270,13 +270,15 @@ class LearnerFile:
             self.hooks[model.number] = self._ask_places(model)
         return self.hooks.get(model.number)
 
-    def _ask_places(self, model: Model) -> dict[str, torch.Tensor]:
+    def _ask_places(self, model: Model) -> dict[str, torch.Tensor] | None:
         """What official_weights does to parameters that hold the numbers from 1 on, shuffled."""
         total, before = model.count(), model.values
         order = torch.randperm(total, generator=self.generator(77))
         parts = (order + 1).float().split([value.numel() for value in before])
         with self.with_values(model, [part.view_as(value) for part, value in zip(parts, before, strict=True)]):
             named = self.process.ask("official_weights", model=model.number)
+        if named is None:  # another function sounded like it
+            return None
         inverse = order.argsort()
         once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights
         named = {name: named[name] for name in once.values()}
