@@ -277,7 +277,7 @@ class LearnerFile:
         parts = (order + 1).float().split([value.numel() for value in before])
         with self.with_values(model, [part.view_as(value) for part, value in zip(parts, before, strict=True)]):
             named = self.process.ask("official_weights", model=model.number)
-        if named is None:  # another function sounded like it
+        if named is None:  # the only function of a file was taken for it
             return None
         inverse = order.argsort()
         once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights
