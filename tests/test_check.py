@@ -14,7 +14,7 @@ import task01
 import task07
 from check.judge import arrangements, matching, reference
 from check.judge.checking import check
-from check.judge.stages.training import adamw
+from check.judge.stages.learning import adamw
 from check.judge.suites import stages_of
 from common import optim
 from exercises import build
@@ -88,7 +88,8 @@ def test_the_reference_knows_the_official_files_scales_apart():
     sizes = matching.Sizes(V=65, C=32, H=4, D=8, T=8, L=1)
     names, values = zip(*model.named_parameters(), strict=True)
     structure = matching.read(task, names, ["Linear"] * len(names), [value.shape for value in values], sizes)
-    weights = arrangements.weights(task, structure, values, sizes, arrangements.official(task, structure, sizes))
+    official = next(arrangements.arrangements(task, structure, sizes))
+    weights = arrangements.weights(task, structure, values, sizes, official)
     tokens = torch.randint(65, (2, 8))
     torch.testing.assert_close(reference.logits(task, weights, tokens, reference.Form(scale="√C")), model(tokens))
     assert not torch.allclose(reference.logits(task, weights, tokens, reference.Form(scale="√D")), model(tokens))

@@ -9,7 +9,7 @@ from check.judge.learner_file import LearnerFile
 from check.judge.reference import TASKS
 from check.judge.result import Failure, Undecided
 from check.judge.stages.behaviour import position
-from check.judge.stages.gradients import gradients
+from check.judge.stages.learning import gradients
 from check.judge.stages.logits import logits, sizes
 from check.judge.stages.parameters import allowed_differences, parameters
 from tools import in_process as local

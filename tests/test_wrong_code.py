@@ -5,7 +5,7 @@ from pathlib import Path
 
 from check.command.names import task_of
 from check.judge.stages.generation import DRAWS, _most_by_chance
-from check.judge.stages.training import limit
+from check.judge.stages.learning import limit
 from exercises import build
 from tools import cases
 from tools.mutants import MUTANTS

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from check.judge.suites import stages_of
-from check.judge.unknown import UNKNOWN
+from check.judge.suites.change import UNKNOWN
 from common.run import UserError
 from exercises.catalogue import EXERCISES
 

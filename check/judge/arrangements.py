@@ -14,18 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from check.judge import changes
-from check.judge.matching import (
-    AXES,
-    Block,
-    Layout,
-    Sizes,
-    Structure,
-    Unit,
-    Unreadable,
-    has_merge,
-    lengths,
-    per_block,
-)
+from check.judge.matching import AXES, Block, Layout, Sizes, Structure, Unit, Unreadable, has_merge, lengths, per_block
 from check.judge.reference import Task, Weights
 
 import torch
@@ -78,8 +67,8 @@ def arrangements(task: Task, structure: Structure, sizes: Sizes) -> Iterator[Arr
 
 def _attention(task: Task, block: Block, sizes: Sizes) -> tuple[list[Unit], list[Unit]]:
     """The whole matrices of a block's attention, and those of other kinds."""
-    wholes = [unit for unit in block.attention if unit.kind == "whole"]
-    others = [unit for unit in block.attention if unit.kind != "whole"]
+    wholes = block.wholes
+    others = [unit for unit in block.attention if unit not in wholes]
     found = Counter(unit.kind for unit in block.attention)
     if has_merge(task) and found["whole"]:
         found["whole"] -= 1
@@ -104,8 +93,7 @@ def _wide_orders(block: Block) -> list[tuple[int, ...]]:
 
 def _has_bias(task: Task, block: Block, order: tuple[int, ...]) -> bool:
     """Whether the feed-forward layer of tasks 3 and 4 would have its bias in this order of whole matrices."""
-    wholes = [unit for unit in block.attention if unit.kind == "whole"]
-    return task.feed_forward != "linear" or not order or (wholes[order[-1]].vector, block.bias) != (None, None)
+    return task.feed_forward != "linear" or not order or (block.wholes[order[-1]].vector, block.bias) != (None, None)
 
 
 def _merge_pieces(block: Block) -> list[Unit]:
@@ -133,7 +121,7 @@ def _uses(task: Task, structure: Structure, how: Arrangement) -> dict[str, Unit]
     if merges:
         uses["merge piece"] = merges[0]
         uses["piece"] = next(unit for unit in block.attention if unit.kind == "piece" and unit not in merges)
-    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    wholes = [block.wholes[i] for i in how.order]
     if has_merge(task) and not merges:
         uses["merge"] = wholes.pop()
     if task.change == "gate":
@@ -234,7 +222,7 @@ class Reading:
 def _block(task: Task, block: Block, read: Reading) -> Weights:
     how = read.how
     made: Weights = {"rotary": True} if task.rotary else {}
-    wholes = [[unit for unit in block.attention if unit.kind == "whole"][i] for i in how.order]
+    wholes = [block.wholes[i] for i in how.order]
     merges = _merge_pieces(block)
     if has_merge(task):
         name, bias = "projection" if task.projection else "widen", block.bias
@@ -306,8 +294,3 @@ def _stacked(units: list[Unit], kind: str, read: Reading) -> tuple:
     biases = [bias for unit in units if (bias := read.bias(unit, kind)) is not None]
     matrices = torch.stack([read.matrix(unit, kind) for unit in units])
     return matrices, torch.stack(biases) if len(biases) == len(units) else None
-
-
-def official(task: Task, structure: Structure, sizes: Sizes) -> Arrangement:
-    """The arrangement of the official files."""
-    return next(arrangements(task, structure, sizes))

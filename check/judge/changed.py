@@ -10,39 +10,47 @@ if TYPE_CHECKING:
 import torch
 from torch.nn import functional as F
 
+EPS = 1e-5
+ACTIVATIONS = {
+    "relu": F.relu,
+    "none": lambda x: x,
+    "gelu": F.gelu,
+    "gelu (tanh)": lambda x: F.gelu(x, approximate="tanh"),
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "leaky relu": F.leaky_relu,
+    "elu": F.elu,
+    "relu²": lambda x: F.relu(x).square(),
+}
+
+
 # Norms, the MLP
 
 
-def normalize(x: torch.Tensor, kind: str, eps: float) -> torch.Tensor:
+def normalize(x: torch.Tensor, kind: str) -> torch.Tensor:
     """(…, C) as RMSNorm leaves it, or a wrong norm."""
     square = x.square().mean(dim=-1, keepdim=True)
     return {
-        "rms": lambda: x / (square + eps).sqrt(),
-        "layer": lambda: F.layer_norm(x, x.shape[-1:], eps=eps),
-        "centred": lambda: F.layer_norm(x, x.shape[-1:], eps=eps),
+        "rms": lambda: x / (square + EPS).sqrt(),
+        "layer": lambda: F.layer_norm(x, x.shape[-1:], eps=EPS),
         "l2": lambda: F.normalize(x, dim=-1),
-        "no root": lambda: x / (square + eps),
-        "absolute": lambda: x / (x.abs().mean(dim=-1, keepdim=True) + eps),
-        "largest": lambda: x / (x.abs().amax(dim=-1, keepdim=True) + eps),
-        "positions": lambda: x / (x.square().mean(dim=-2, keepdim=True) + eps).sqrt(),
+        "no root": lambda: x / (square + EPS),
+        "absolute": lambda: x / (x.abs().mean(dim=-1, keepdim=True) + EPS),
+        "largest": lambda: x / (x.abs().amax(dim=-1, keepdim=True) + EPS),
+        "positions": lambda: x / (x.square().mean(dim=-2, keepdim=True) + EPS).sqrt(),
         "none": lambda: x,
     }[kind]()
 
 
 def join(gate: torch.Tensor, widen: torch.Tensor, kind: str) -> torch.Tensor:
     """A gated MLP's two products as one."""
-    return {
-        "silu": lambda: F.silu(gate) * widen,
-        "gelu": lambda: F.gelu(gate) * widen,
-        "sigmoid": lambda: gate.sigmoid() * widen,
-        "relu": lambda: F.relu(gate) * widen,
-        "tanh": lambda: gate.tanh() * widen,
-        "none": lambda: gate * widen,
-        "both": lambda: F.silu(gate) * F.silu(widen),
-        "after": lambda: F.silu(gate * widen),
-        "sum": lambda: F.silu(gate) + widen,
-        "alone": lambda: F.silu(gate),
-    }[kind or "silu"]()
+    if kind == "after":
+        return F.silu(gate * widen)
+    if kind in ("both", "sum", "alone"):
+        gate = F.silu(gate)
+        return {"both": gate * F.silu(widen), "sum": gate + widen, "alone": gate}[kind]
+    return ACTIVATIONS[kind or "silu"](gate) * widen
 
 
 # Queries, keys and values
@@ -89,10 +97,10 @@ def normalized(block: Weights, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
         if name in form.qk_normed:
             if kind == "all heads":
                 B, H, T, D = x.shape
-                x = normalize(x.transpose(1, 2).reshape(B, T, -1), "rms", form.norm_eps)
+                x = normalize(x.transpose(1, 2).reshape(B, T, -1), "rms")
                 x = x.view(B, T, H, D).transpose(1, 2)
             else:
-                x = normalize(x, "l2" if kind == "l2 and a factor" else kind, form.norm_eps)
+                x = normalize(x, "l2" if kind == "l2 and a factor" else kind)
             x = x * gains[number] if gains else x
             x = x + gains[number + 2] if len(gains) == 4 else x
         made.append(x)
@@ -172,20 +180,10 @@ def opened(block: Weights, x: torch.Tensor, function: Any = torch.sigmoid) -> to
     return function(made.unflatten(-1, block["head_gate"].shape[:2]).transpose(1, 2))
 
 
-GATES = {
-    "tanh": torch.tanh,
-    "silu": F.silu,
-    "relu": F.relu,
-    "none": lambda z: z,
-    "softmax": lambda z: z.softmax(dim=-1),
-    "twice": lambda z: 2 * z.sigmoid(),
-    "open": torch.ones_like,
-}
-
-
 def gate(block: Weights, y: torch.Tensor, x: torch.Tensor, form: Form) -> torch.Tensor:
     """What attention gives (B, H, T, D), or its values, with the gate that x (B, T, C) opens."""
-    open_ = opened(block, x, GATES.get(form.gate, torch.sigmoid))
+    other = {"softmax": lambda z: z.softmax(dim=-1), "twice": lambda z: 2 * z.sigmoid(), "open": torch.ones_like}
+    open_ = opened(block, x, (ACTIVATIONS | other).get(form.gate, torch.sigmoid))
     return y + open_ if form.gate == "added" else y * open_
 
 

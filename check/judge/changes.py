@@ -32,10 +32,8 @@ SETTINGS = {  # change → the field of Config that it adds, by its names
     "n_local_heads kv_heads",
     "sliding_window": "window window_size sliding_window sliding_window_size attention_window local_window",
 }
-MIXES = dict(
-    zip(["half", "sum", "share", "added"], (0, 0, 1, 1), strict=True)
-)  # how values are mixed → by how many numbers
-MIXES |= {"other share": 1, "two": 2, "two exchanged": 2}
+# How values are mixed → by how many numbers.
+MIXES = {"half": 0, "sum": 0, "share": 1, "added": 1, "other share": 1, "two": 2, "two exchanged": 2}
 RIGHT: dict[str, list[dict[str, Any]]] = {  # what differs from task 9's form
     "rmsnorm": [{"norm_kind": "rms"}, {"norm_kind": "rms", "gain_offset": 1.0}],
     "swiglu": [{"gated": "silu"}],
@@ -59,7 +57,7 @@ SHIFTED = "Which earlier position is each share for, and is the position itself 
 SLOPES = "What is the slope of the first head of four, and what is it multiplied by?"
 BUGS: dict[str, list[Bug]] = {
     "rmsnorm": [
-        ("with the mean subtracted, as in LayerNorm", NORM, {"norm_kind": "centred"}),
+        ("with the mean subtracted, as in LayerNorm", NORM, {"norm_kind": "layer"}),
         ("with norms divided by the root of the sum of squares, not of their mean", NORM, {"norm_kind": "l2"}),
         ("with norms divided by the mean of the squares, without the root", NORM, {"norm_kind": "no root"}),
         ("with norms divided by the mean of the absolute values", NORM, {"norm_kind": "absolute"}),
@@ -184,12 +182,8 @@ def extras(task: Task, names: Sequence[str], owners: Sequence[str], shapes: Sequ
         return [i for i, n in enumerate(numbers) if n <= 2 * sizes.L]
     if task.change == "convolutions":
         kernel = re.compile(r"conv|kernel|share|canon|taps|shift", re.IGNORECASE)
-        near = (f"{owner} {name}" for owner, name in zip(owners, names, strict=True))
-        return [
-            i
-            for i, said in enumerate(near)
-            if kernel.search(said) and numbers[i] in range(sizes.C, 6 * sizes.C, sizes.C)
-        ]
+        named = [kernel.search(f"{owner} {name}") for owner, name in zip(owners, names, strict=True)]
+        return [i for i, n in enumerate(numbers) if named[i] and n in range(sizes.C, 6 * sizes.C, sizes.C)]
     return []
 
 
@@ -203,9 +197,8 @@ def place(task: Task, made: Weights, inner: list[list], outer: list, sizes: Size
             vectors = [value.flatten() for values in own for value in values]
             gains = [vector for vector in vectors if len(vector) == sizes.D]
             block["gains"] = gains if len(gains) != 4 else [gains[0], gains[2], gains[1], gains[3]]  # then biases
-            block["factor"] = next(
-                (v.view(-1, 1, 1) for v in vectors if len(v) in (1, sizes.H) and len(v) < sizes.D), 1
-            )
+            factors = [v.view(-1, 1, 1) for v in vectors if len(v) in (1, sizes.H) and len(v) < sizes.D]
+            block["factor"] = factors[0] if factors else 1
     if task.change == "value_residual":
         _mixes(made["blocks"], inner, [value.flatten() for values in outer for value in values])
     if task.change == "convolutions":

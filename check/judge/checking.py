@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from check.judge import partial, unknown
+from check.judge import partial
 from check.judge.learner_file import LearnerFile
 from check.judge.process import LearnerProcess
 from check.judge.reference import TASKS
 from check.judge.result import Broken, Failure, NotStarted, Result, Undecided
-from check.judge.suites import stages_of
+from check.judge.suites import change, stages_of
 from check.judge.zygote import Zygote
 
 import torch
@@ -68,7 +68,7 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             yield result
             continue
         tried = True
-        found = unknown.recognized(learner, result, like)
+        found = change.recognized(learner, result, like)
         if found:
             found.notes.clear()  # they come again with its stages
             for each in _stages(found, everything, done=passed - {"interface", "logits"}):
@@ -77,8 +77,8 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             if not found.failed:
                 yield Result("training", "pass", detail="not compared: there is no documented run with this change")
             return
-        if unknown.is_unknown(learner, result):
-            yield from unknown.without_verdict(learner, result, _look, like)
+        if change.is_unknown(learner, result):
+            yield from change.without_verdict(learner, result, _look, like)
             return
         yield result
 
@@ -101,7 +101,7 @@ def _stages(learner: LearnerFile, everything: bool, done: Set[str] = frozenset()
         if result.status == "pass":
             continue
         learner.failed.add(name)
-        if not everything or result.status == "error" or not learner.process.lives() or not _goes_on(learner, name):
+        if not everything or result.status == "error" or learner.process.ended or not _goes_on(learner, name):
             return
         if name == "interface":
             skipped.add("generation")
@@ -112,7 +112,7 @@ def _stages(learner: LearnerFile, everything: bool, done: Set[str] = frozenset()
 def _goes_on(learner: LearnerFile, failed: str) -> bool:
     """Whether later stages can still be tested after a stage that fails."""
     if failed == "identity":
-        return bool(learner.defined)
+        return bool(learner.found.get("names"))
     if failed == "interface":
         try:
             return learner.name in TASKS and bool(learner.small_model())
@@ -134,26 +134,13 @@ def _look(stage, learner: LearnerFile) -> Result:
     except Broken as broken:
         return Result(name, "error", detail=str(broken))
     except Failure as failure:
-        return _failed(name, failure, learner)
+        learner.failure, say = failure, learner.in_its_words
+        said = {part: say(getattr(failure, part)) for part in ("what", "expected", "got", "hint")}
+        said["got"] = failure.got if failure.source else said["got"]
+        said |= {"sizes": say(learner.sizes_used), "source": failure.source, "example": failure.example}
+        return Result(name, "fail", shapes=failure.shapes, output=learner.process.printed(), notes=[], **said)
     except Exception as error:  # an answer that is none, say, from a process that was tampered with
         return Result(name, "error", detail=f"the check cannot read what came back: {type(error).__name__}: {error}")
-
-
-def _failed(name: str, failure: Failure, learner: LearnerFile) -> Result:
-    say, learner.failure = learner.in_its_words, failure
-    return Result(
-        name,
-        "fail",
-        what=say(failure.what),
-        expected=say(failure.expected),
-        got=failure.got if failure.source else say(failure.got),
-        hint=say(failure.hint),
-        sizes=say(learner.sizes_used),
-        shapes=failure.shapes,
-        source=failure.source,
-        output=learner.process.printed(),
-        example=failure.example,
-    )
 
 
 def verdict(results: list[Result]) -> str:

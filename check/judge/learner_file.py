@@ -41,40 +41,30 @@ class Model:
     values: list[torch.Tensor]
     shared: list[list[str]]  # names of one module
 
-    @property
-    def shapes(self) -> list[torch.Size]:
-        return [value.shape for value in self.first_values]
-
     def count(self) -> int:
         return sum(value.numel() for value in self.first_values)
 
 
+@dataclass(eq=False)
 class LearnerFile:
     """A task or piece, the learner's file for it, and a seed for all that the check draws."""
 
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        process: LearnerProcess,
-        seed: int = 0,
-        official_too: bool = False,
-        graded: bool = False,
-    ):
-        self.name, self.path, self.process, self.seed = name, path, process, seed
-        self.official_too, self.graded = official_too, graded
-        self.fields: list[str] = []
-        self.defined: list[str] = []
-        self.like_gpt: list[str] = []  # classes that could be the model
+    name: str
+    path: Path
+    process: LearnerProcess
+    seed: int = 0
+    official_too: bool = False
+    graded: bool = False
+
+    def __post_init__(self) -> None:
+        self.found: dict[str, list[str]] = {}  # names, fields of its Config, and classes like a GPT
         self.small: Model | None = None
         self.arrangement: Arrangement | None = None
         self.form = Form()
         self.structures: dict[tuple[int, int], Structure] = {}  # heads and layers → structure
         self.hook: bool | None = None  # whether there is an official_weights
         self.hooks: dict[int, dict[str, torch.Tensor] | None] = {}
-        self.projects = False  # whether one head has a projection, which a course may leave out
-        self.squares = False  # whether its MLP is task 9's, with ReLU²
-        self.numbers = 0  # of a block, that only a change of task 9 has
+        self.chosen: dict[str, Any] = {}  # of what its task leaves open: fields of Task
         self.sizes_used = ""
         self.notes: list[str] = []  # what is right, and other than in the lesson
         self.failed: set[str] = set()  # stages that did not hold
@@ -83,11 +73,7 @@ class LearnerFile:
 
     @property
     def task(self) -> Task:
-        if self.squares:
-            return replace(TASKS[self.name], gated=False, activation="relu²")
-        if self.numbers:
-            return replace(TASKS[self.name], numbers=self.numbers)
-        return replace(TASKS[self.name], projection=True) if self.projects else TASKS[self.name]
+        return replace(TASKS[self.name], **self.chosen)
 
     @property
     def is_one_head(self) -> bool:
@@ -111,10 +97,6 @@ class LearnerFile:
     def note(self, text: str) -> None:
         """Remember what is right, and other than in the lesson."""
         self.notes += [text] * (text not in self.notes)
-
-    def know(self, found: dict) -> None:
-        """Note what the file defines."""
-        self.fields, self.defined, self.like_gpt = found["fields"] or [], found["names"], found["like_gpt"]
 
     def adopt(self, how: Arrangement, form: Form) -> None:
         """Compare with the lesson's model with a named bug from here on, where it is known at all sizes."""
@@ -156,13 +138,10 @@ class LearnerFile:
         """What a change of task 9 adds to Config, by the file's name for it."""
         names = SETTINGS.get(self.task.change, "").split()
         value = {"grouped_queries": sizes.K, "sliding_window": sizes.window}.get(self.task.change)
-        return {next((name for name in names if name in self.fields), names[0]): value} if names else {}
+        own = [name for name in names if name in self.found.get("fields", [])] or names
+        return dict.fromkeys(own[:1], value)
 
-    def shifts_targets(self) -> bool:
-        """Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T]."""
-        return re.search(rb"\+ ?1 ?:", source_of(self.path)) is not None
-
-    def build(self, sizes: Sizes, seed: int = 0, **changes: Any) -> Model:
+    def build(self, sizes: Sizes, **changes: Any) -> Model:
         """A model with its own initial values."""
         if self.is_one_head:  # as wide as the vectors
             sizes = replace(sizes, H=1, D=sizes.C)
@@ -173,7 +152,7 @@ class LearnerFile:
             config = {WORDS.get(name, name): value for name, value in config.items()}
             config = {"causal": True, "n_head": sizes.H} | config
         piece = self.name if self.name in CLASSES else ""
-        answer = self.process.ask("build", sizes=config, vocab_size=sizes.V, seed=seed + self.seed, piece=piece)
+        answer = self.process.ask("build", sizes=config, vocab_size=sizes.V, seed=self.seed, piece=piece)
         values = answer["values"]
         return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values, answer["shared"])
 
@@ -213,6 +192,10 @@ class LearnerFile:
             self.small = self.fill(self.build(self.small_sizes), soft)
         return self.small
 
+    def variant(self, loud: float = 1.0, **changes: int) -> Model:
+        """A model of other small sizes, with random values."""
+        return self.fill(self.build(replace(self.small_sizes, **changes)), loud)
+
     @property
     def small_sizes(self) -> Sizes:
         """Sizes that tell axes apart."""
@@ -230,6 +213,10 @@ class LearnerFile:
                 hint="Does forward return the logits, (B, T, V)?",
             )
         return logits.float()
+
+    def gradients(self, model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor | None]:
+        """Of each parameter the gradient of the cross-entropy of targets."""
+        return self.process.ask("gradients", model=model.number, tokens=tokens, targets=targets)["gradients"]
 
     def tokens(self, rows: int, length: int, vocab_size: int, salt: int = 5) -> torch.Tensor:
         """Random tokens (rows, length)."""
@@ -251,9 +238,8 @@ class LearnerFile:
             self.structures[heads_and_layers] = matching.read(self.task, names, owners, shapes, twin.sizes)
         found, names = self.structures[heads_and_layers], list(self.places(model) or model.names)
         if names != found.names:
-            other = next(
-                (name for name in [*names, *found.names] if (name in names) != (name in found.names)), names[0]
-            )
+            odd = {*names} ^ {*found.names}
+            other = next((name for name in [*names, *found.names] if name in odd), names[0])
             raise Unreadable(f"at n_embd = {model.sizes.C} it has others than at other sizes ({other})")
         return found
 
@@ -289,10 +275,9 @@ class LearnerFile:
         total, before = model.count(), model.values
         order = torch.randperm(total, generator=self.generator(77))
         parts = (order + 1).float().split([value.numel() for value in before])
-        self.set(model, [part.view(value.shape) for part, value in zip(parts, before, strict=True)])
-        named = self.process.ask("official_weights", model=model.number)
-        self.set(model, before)
-        if named is None:
+        with self.with_values(model, [part.view_as(value) for part, value in zip(parts, before, strict=True)]):
+            named = self.process.ask("official_weights", model=model.number)
+        if named is None:  # the only function of a file was taken for it
             return None
         inverse = order.argsort()
         once = {tuple(value.flatten().tolist()): name for name, value in reversed(named.items())}  # tied weights

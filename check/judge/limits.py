@@ -6,12 +6,13 @@ Kaiming's initialization starts with large logits; only for such starts is the l
 Losses are in nats per character.
 """
 
+import functools
 import json
 from importlib import import_module
 
 from check.judge import arrangements, matching
 from check.judge.reference import TASKS, Form
-from check.judge.stages.training import LIMITS, short_run, training_sizes
+from check.judge.stages.learning import LIMITS, short_run, training_sizes
 from common.machine import describe
 from common.optim import branch_ends
 from common.run import progress, run
@@ -23,11 +24,11 @@ SEEDS = 20
 MARGIN = 0.1
 
 
-def normal(model: nn.Module, std: float = 0.02) -> None:
+def normal(model: nn.Module) -> None:
     """GPT-2's: normal weights, zero biases."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std)
+            nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
@@ -76,15 +77,9 @@ def measure(name: str, initialize, seed: int) -> tuple[float, float]:
     names, values = zip(*((key, value.detach()) for key, value in model.named_parameters()), strict=True)
     shapes = [value.shape for value in values]
     structure = matching.read(task, names, ["Linear"] * len(names), shapes, sizes)
-    how = arrangements.official(task, structure, sizes)
-    first, last, _ = short_run(
-        task,
-        list(values),
-        lambda leaves: arrangements.weights(task, structure, leaves, sizes, how),
-        Form(scale="√C"),
-        seed,
-    )
-    return first, last
+    how = next(arrangements.arrangements(task, structure, sizes))  # the official files'
+    weights = functools.partial(arrangements.weights, task, structure, sizes=sizes, how=how)
+    return short_run(task, list(values), weights, Form(scale="√C"), seed)[:2]
 
 
 def limits(ranges: dict[str, tuple[float, float, float, float]]) -> dict[str, list]:
@@ -112,11 +107,8 @@ def main() -> None:
             runs = [measure(name, initialize, seed) for seed in range(SEEDS)]
             firsts, lasts = zip(*runs, strict=True)
             ranges[kind] = (min(firsts), max(firsts), min(lasts), max(lasts))
-            print(
-                f"{name:12} {kind:34} first {min(firsts):.3f} to {max(firsts):.3f}, "
-                f"last {min(lasts):.3f} to {max(lasts):.3f}",
-                flush=True,
-            )
+            first, last = (f"{min(each):.3f} to {max(each):.3f}" for each in (firsts, lasts))
+            print(f"{name:12} {kind:34} first {first}, last {last}", flush=True)
         bands[name] = limits(ranges)
     LIMITS.write_text(json.dumps(bands, indent=2) + "\n", encoding="utf-8")
     print(f"# {SEEDS} seeds each, {describe()}")

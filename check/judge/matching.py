@@ -82,6 +82,10 @@ class Block:
     norms: list[Unit] = field(default_factory=list)
     bias: int | None = None  # a vector by itself: of the layer that reads the heads' outputs
 
+    @property
+    def wholes(self) -> list[Unit]:
+        return [unit for unit in self.attention if unit.kind == "whole"]
+
 
 @dataclass
 class Structure:
@@ -196,15 +200,7 @@ def _extras_by_block(indices: list[int], names, owners, count: int) -> tuple[lis
     lists: dict[str, list[int]] = {}
     for i in indices:
         lists.setdefault(_owner(names[i]) if owners[i] == "ParameterList" else names[i], []).append(i)
-    alike: dict[str, list[str]] = {}
-    for name in lists:
-        alike.setdefault(re.sub(r"\d+", "#", name), []).append(name)
-    blocks: list[list[list[int]]] = [[] for _ in range(count)]
-    outer: list[list[int]] = []
-    for members in alike.values():
-        for name, number in zip(members, _block_numbers(members, count), strict=True):
-            (outer if number is None else blocks[number]).append(lists[name])
-    return blocks, outer
+    return _sorted_by_block([*lists.values()], [(name, ()) for name in lists], count)
 
 
 def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]:
@@ -220,7 +216,7 @@ def differences(task: Task, structure: Structure) -> tuple[list[str], list[str]]
         biases = sum(unit.vector is not None for unit in block.wide)
         norms += _counted(biases, 2, "layer", f" of the MLP with a bias in {each}")
     elif task.feed_forward:
-        biases = sum(unit.vector is not None for unit in block.attention if unit.kind == "whole")
+        biases = sum(unit.vector is not None for unit in block.wholes)
         norms += _counted(min(biases + (block.bias is not None), 1), 1, "bias", f" in the feed-forward layer of {each}")
     others = _counted(len(structure.tables), 2 - task.tied, "(V, C) table")
     others += _counted(len(structure.positions), int(not task.rotary), "position table")
@@ -325,17 +321,22 @@ def _by_block(units: list[Unit], count: int) -> tuple[list[list[Unit]], list[Uni
     if count <= 1:
         outside = _apart(units) if count else []
         return [[unit for unit in units if unit not in outside]], outside
-    groups: list[list[Unit]] = [[] for _ in range(count)]
-    outside = []
-    alike: dict[tuple, list[Unit]] = {}
-    for unit in units:
-        alike.setdefault((re.sub(r"\d+", "#", unit.name), unit.shape), []).append(unit)
-    for members in alike.values():
-        for unit, number in zip(members, _block_numbers([unit.name for unit in members], count), strict=True):
-            (outside if number is None else groups[number]).append(unit)
+    groups, outside = _sorted_by_block(units, [(unit.name, unit.shape) for unit in units], count)
     if all(unit.kind in ("norm", "vector") for unit in outside):
-        return [sorted(group, key=lambda unit: unit.matrix) for group in groups], outside
+        return groups, outside
     return _by_creation(units, count)
+
+
+def _sorted_by_block(items: list, known: list[tuple], count: int) -> tuple[list[list], list]:
+    """The items of each block, and those of none, by their names and shapes: of one kind, all but numbers is alike."""
+    alike: dict[tuple, list[int]] = {}
+    for i, (name, shape) in enumerate(known):
+        alike.setdefault((re.sub(r"\d+", "#", name), shape), []).append(i)
+    of: dict[int, int | None] = {}
+    for members in alike.values():
+        of |= zip(members, _block_numbers([known[i][0] for i in members], count), strict=True)
+    groups = [[item for i, item in enumerate(items) if of[i] == number] for number in range(count)]
+    return groups, [item for i, item in enumerate(items) if of[i] is None]
 
 
 def _block_numbers(names: list[str], count: int) -> Sequence[int | None]:

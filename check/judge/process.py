@@ -76,7 +76,7 @@ class LearnerProcess:
         self.seconds = WORK_SECONDS
         self.requests: Any = None
         self.answers: Any = None
-        self.ended = False
+        self.ended = False  # then nothing more can be asked
         self.run_from_text: list[str] = []  # lines that run code which is not a line of a file
         self.asked, self.idle = 0.0, IDLE_SECONDS
         self.before: Usage | None = None  # the clock of a question
@@ -96,9 +96,10 @@ class LearnerProcess:
         order = self.copy(self.zygote.folder)
         output: IO[bytes] = open(self.folder / ".output", "w+b")  # noqa: SIM115
         self.resources.callback(output.close)
-        self.requests, self.answers = map(self._timed, self.zygote.start(order, output))
+        streams = self.zygote.start(order, output)
+        self.requests, self.answers = (Timed(each, self._watch) if CAN_FORK else each for each in streams)
         self.resources.callback(self._close)
-        self._restart_clock(START_SECONDS)
+        self.asked, self.before, self.idle = time.monotonic(), None, START_SECONDS
         try:
             greeting = self._receive()
         except Failure as failure:  # nothing of the file has run yet
@@ -127,10 +128,6 @@ class LearnerProcess:
             paths.append(str(self.folder))  # for %%writefile
         return {"path": str(own), "package": package, "paths": paths}
 
-    def lives(self) -> bool:
-        """Whether questions can still be asked."""
-        return not self.ended
-
     def ask(self, question: str, **arguments: Any) -> Any:
         """The answer to a question of worker.py.
 
@@ -139,14 +136,19 @@ class LearnerProcess:
         Broken where the process ended through no fault of it.
         """
         identity = secrets.token_hex(8)
-        self._restart_clock(IDLE_SECONDS)
+        self.asked, self.before, self.idle = time.monotonic(), None, IDLE_SECONDS
         with contextlib.suppress(BrokenPipeError):  # how it ended is told below
             protocol.send(self.requests, {"id": identity, "question": question, "seconds": self.seconds, **arguments})
         answer = clean(self._receive())
         if answer.get("id") != identity:
             raise self._interference()
-        if answer.get("changed"):
-            raise changes(answer["changed"])
+        if name := answer.get("changed"):
+            raise Failure(
+                what="the file leaves the check and PyTorch as they are",
+                expected=f"{name} as it was",
+                got="another one",
+                hint=f"Which line assigns to {name}?",
+            )
         self.run_from_text = answer.get("run_from_text") or []
         if "error" in answer:
             self._explain(answer["error"], question)
@@ -167,13 +169,6 @@ class LearnerProcess:
         finally:
             clock.cancel()
         raise self._interference()
-
-    def _timed(self, stream: IO[bytes]) -> Any:
-        return Timed(stream, self._watch) if CAN_FORK else stream
-
-    def _restart_clock(self, idle: float) -> None:
-        assert self.zygote is not None
-        self.asked, self.before, self.idle = time.monotonic(), None, idle
 
     def _watch(self) -> None:
         """Raise Failure where the learner's processes use more than they may, or wait for what does not come."""
@@ -199,7 +194,7 @@ class LearnerProcess:
         """A failure, once the learner's processes are ended."""
         self._too_late()
         self._close()
-        return Failure(what="the code ends and returns", expected=expected, got=got, hint=hint)
+        return _no_end(expected, got, hint)
 
     def _too_late(self) -> None:
         self.late = True
@@ -216,23 +211,14 @@ class LearnerProcess:
 
     def _ended(self) -> None:
         """Say why the process is gone."""
-        assert self.zygote is not None
         code = self._close()
         if self.late or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
-            raise Failure(
-                what="the code ends and returns",
-                expected="an answer",
-                got=f"none after {self.seconds:.0f} seconds of processor time",
-                hint="Which loop does not end, or does far more work than it needs?",
-            )
+            hint = "Which loop does not end, or does far more work than it needs?"
+            raise _no_end("an answer", f"none after {self.seconds:.0f} seconds of processor time", hint)
         if code in (None, -signal.SIGKILL if hasattr(signal, "SIGKILL") else None):
             raise Broken("the process that runs your file was killed from outside, or by the system for lack of memory")
-        raise Failure(
-            what="the code ends and returns",
-            expected="an answer",
-            got=f"the program ended itself, with code {code}",
-            hint="What ends the whole program: exit(), os._exit(), a crash in a library?",
-        )
+        hint = "What ends the whole program: exit(), os._exit(), a crash in a library?"
+        raise _no_end("an answer", f"the program ended itself, with code {code}", hint)
 
     def _explain(self, error: dict, question: str) -> None:
         """Raise what an error in the learner's code means."""
@@ -266,6 +252,10 @@ class LearnerProcess:
         return ""
 
 
+def _no_end(expected: str, got: str, hint: str) -> Failure:
+    return Failure(what="the code ends and returns", expected=expected, got=got, hint=hint)
+
+
 def harmless(text: str) -> str:
     """Text without the codes that move a terminal's cursor or change its colours."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:500]
@@ -278,15 +268,6 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {harmless(str(key)): clean(item) for key, item in value.items()}
     return [clean(item) for item in value] if isinstance(value, list) else value
-
-
-def changes(name: str) -> Failure:
-    return Failure(
-        what="the file leaves the check and PyTorch as they are",
-        expected=f"{name} as it was",
-        got="another one",
-        hint=f"Which line assigns to {name}?",
-    )
 
 
 def missing(module: str, where: str) -> str:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from check.judge import changed
+from check.judge.changed import ACTIVATIONS, EPS
 from exercises.catalogue import EXERCISES
 
 import torch
@@ -70,7 +71,6 @@ class Form:
     positions: bool = True
     positions_end: bool = False  # they are counted from the end of the table
     token_scale: str = "1"
-    norm_eps: float = 1e-5
     # Of the changes of task 9 (changed.py)
     norm_kind: str = "layer"  # rms, or a wrong one
     gain_offset: float = 0.0  # added to a norm's gains
@@ -210,13 +210,13 @@ def _norm(block: Weights, number: int, x: torch.Tensor, form: Form) -> torch.Ten
 
 def _layer_norm(x: torch.Tensor, gain: torch.Tensor, bias: torch.Tensor, form: Form) -> torch.Tensor:
     if form.norm_kind != "layer" or form.gain_offset:
-        return changed.normalize(x, form.norm_kind, form.norm_eps) * (gain + form.gain_offset) + bias
+        return changed.normalize(x, form.norm_kind) * (gain + form.gain_offset) + bias
     if form.norm_axis == "channels" and not form.norm_correction:
-        return F.layer_norm(x, x.shape[-1:], gain, bias, form.norm_eps)
+        return F.layer_norm(x, x.shape[-1:], gain, bias, EPS)
     axis = {"channels": -1, "positions": -2}[form.norm_axis]
     correction = min(form.norm_correction, x.shape[axis] - 1)  # of one number the variance is 0
     variance = x.var(dim=axis, keepdim=True, correction=correction)
-    return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + form.norm_eps).sqrt() + bias
+    return gain * (x - x.mean(dim=axis, keepdim=True)) / (variance + EPS).sqrt() + bias
 
 
 def _attention(block: Weights, x: torch.Tensor, before: torch.Tensor, form: Form, gains: dict) -> torch.Tensor:
@@ -311,16 +311,8 @@ def scale(name: str | float, D: int, C: int) -> float:
     """The factor of the scores, which a form names by its divisor, or itself."""
     if not isinstance(name, str):
         return name
-    return {
-        "√D": D**-0.5,
-        "√C": C**-0.5,
-        "1": 1.0,
-        "D": 1 / D,
-        "C": 1 / C,
-        "1/√D": D**0.5,
-        "1/√C": C**0.5,
-        "√2": 0.5**0.5,
-    }[name]
+    factors = {"√D": D**-0.5, "√C": C**-0.5, "1": 1.0, "D": 1 / D, "C": 1 / C, "1/√D": D**0.5, "1/√C": C**0.5}
+    return factors[name]
 
 
 def _angles(T: int, D: int, C: int, form: Form) -> torch.Tensor:
@@ -349,20 +341,6 @@ def _rotate(x: torch.Tensor, angles: torch.Tensor, form: Form) -> torch.Tensor:
     return x * angles.cos() + turned * angles.sin()
 
 
-ACTIVATIONS = {
-    "relu": F.relu,
-    "none": lambda x: x,
-    "gelu": F.gelu,
-    "gelu (tanh)": lambda x: F.gelu(x, approximate="tanh"),
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "silu": F.silu,
-    "leaky relu": F.leaky_relu,
-    "elu": F.elu,
-    "relu²": lambda x: F.relu(x).square(),
-}
-
-
 def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, gains: dict) -> torch.Tensor:
     if form.activation_first:
         x = F.relu(x)
@@ -370,7 +348,8 @@ def _feed_forward(block: Weights, x: torch.Tensor, activation: str, form: Form, 
         gate, widen = (F.linear(x, block[name], block.get(f"{name}_bias")) for name in ("gate", "widen"))
         x = changed.join(gate, widen, form.gated) * gains.get("inside", 1.0)
     else:
-        x = ACTIVATIONS[activation](F.linear(x, block["widen"], block.get("widen_bias"))) * gains.get("inside", 1.0)
+        x = F.linear(x, block["widen"], block.get("widen_bias"))
+        x = ACTIVATIONS[activation](x) * gains.get("inside", 1.0)
     if "narrow" in block:
         x = F.linear(x, block["narrow"], block.get("narrow_bias"))
     if form.last_activation:

@@ -4,23 +4,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(kw_only=True, eq=False)
 class Failure(Exception):
     """A property that does not hold."""
 
-    def __init__(
-        self,
-        *,
-        what: str,
-        expected: object,
-        got: object,
-        hint: str,
-        shapes: dict | None = None,
-        source: str = "",
-        example: str = "",
-    ):
-        super().__init__(what)
-        self.what, self.expected, self.got, self.hint = what, str(expected), str(got), hint
-        self.shapes, self.source, self.example = shapes or {}, source, example
+    what: str
+    expected: Any
+    got: Any
+    hint: str
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    source: str = ""
+    example: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__(self.what)
+        self.expected, self.got = str(self.expected), str(self.got)
 
 
 class NotStarted(Exception):

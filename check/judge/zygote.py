@@ -11,16 +11,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from check.isolated import sandbox
 from check.judge.result import Broken
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120.0  # of wall time until PyTorch is there, on the busiest machine
-# Variables of the environment that a learner's process has, of all that there are.
 MOST_FILES = 100  # before it is started again: sandlock keeps a file descriptor for each process that was forked
+# Variables of the environment that a learner's process has, of all that there are, and those that are 1.
 KEPT = ("PATH", "SYSTEMROOT", "WINDIR", "PATHEXT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+ONES = ("PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE")
 END_SECONDS = 5.0  # of wall time until a process has ended that was asked to
 NO_NUMPY = "ignore:Failed to initialize NumPy:UserWarning"  # PyTorch says so where it is absent
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
@@ -70,39 +71,29 @@ class Zygote:
         self.control, theirs = socket.socketpair()
         self.said, self.ready, self.files = b"", False, 0
         with theirs:
-            self.server = self._popen([], self.folder, theirs, self.output)
+            self.server = self._popen([], self.folder, stdin=theirs, stdout=subprocess.DEVNULL, stderr=self.output)
 
-    def _popen(self, words: list[str], folder: Path, stdin, stderr, stdout=subprocess.DEVNULL) -> subprocess.Popen:
+    def _popen(self, words: list[str], folder: Path, **streams: Any) -> subprocess.Popen:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {
             "HOME": str(folder),
             "TMPDIR": str(folder),
             "USER": "learner",
             "PYTHONPATH": str(self.folder / "lib"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONIOENCODING": "utf-8:backslashreplace",
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
-            "TORCHDYNAMO_DISABLE": "1",
-            "TORCH_COMPILE_DISABLE": "1",
+            **dict.fromkeys(ONES, "1"),
         }
         python = [sys.executable, "-P", "-W", NO_NUMPY, "-m", "check.isolated.server", sandbox.kind(), str(self.folder)]
-        return subprocess.Popen(
-            [*sandbox.command(self.folder), *python, *words],
-            cwd=folder,
-            env=environment,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
+        command = [*sandbox.command(self.folder), *python, *words]
+        return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
 
     def start(self, order: dict, output: IO[bytes]) -> tuple[IO[bytes], IO[bytes]]:
         """Start a learner's process (see server.answer); the streams for requests and for answers, not buffered."""
         if not CAN_FORK:
             folder = Path(order["path"]).parent
-            self.server = self._popen([json.dumps(order)], folder, subprocess.PIPE, output, subprocess.PIPE)
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": output}
+            self.server = self._popen([json.dumps(order)], folder, **streams)
             return self.server.stdin, self.server.stdout  # type: ignore[return-value]
         if self.server is None:
             self._launch()

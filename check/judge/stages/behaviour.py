@@ -8,7 +8,7 @@ from collections import Counter
 from check.judge.learner_file import B, LearnerFile, Model, close, off
 from check.judge.result import Failure
 from check.judge.stages.logits import known_bug
-from check.judge.stages.reads import MODE, READ, leak, what_it_sees, where_not_finite
+from check.judge.stages.reads import MODE, READ, leak, reads, what_it_sees, where_not_finite
 from check.judge.stages.seen import side_by_side
 from check.judge.stages.wrongs import SEES_AHEAD
 
@@ -17,6 +17,7 @@ import torch
 # With these, scores of one block are some 100,000: a mask of -1e9 is enough then, one of -1e4 is not.
 LOUD, LOUD_NORMED = 16.0, 200.0
 LAST = "Does forward return the logits of all positions, with and without targets? generate picks the last by itself."
+ROWS = "Which axis is for rows, and which for positions? Does a layer expect positions first (batch_first)?"
 
 
 def shapes(learner: LearnerFile) -> str:
@@ -40,10 +41,7 @@ def shapes(learner: LearnerFile) -> str:
             elif got[1] != length:
                 hint = f"Where does the model use block_size ({longest}) instead of the length of its input?"
             raise Failure(
-                what=f"logits of {rows} × {length} tokens",
-                expected=(rows, length, model.sizes.V),
-                got=got,
-                hint=hint,
+                what=f"logits of {rows} × {length} tokens", expected=(rows, length, model.sizes.V), got=got, hint=hint
             )
     if learner.task.blocks:
         _follows_n_layer(learner, model)
@@ -85,7 +83,13 @@ def steadiness(learner: LearnerFile) -> str:
         )
     model = learner.fill(learner.build(small.sizes, dropout=0.5)) if learner.task.dropout else small
     batch = learner.tokens(9, small.sizes.T, small.sizes.V)
-    logits = _of_many_rows(learner, model, batch)
+    try:
+        logits = learner.logits(model, batch)
+    except Failure as failure:
+        learner.logits(model, batch[: small.sizes.T])
+        failure.got += f": {small.sizes.T} rows run, {len(batch)}, more than there are positions, do not"
+        failure.hint = ROWS
+        raise
     _finite(learner, logits, "evaluation")
     if not torch.equal(logits, learner.logits(model, batch)):
         raise Failure(
@@ -120,20 +124,6 @@ def steadiness(learner: LearnerFile) -> str:
     return "finite, deterministic, rows independent"
 
 
-ROWS = "Which axis is for rows, and which for positions? Does a layer expect positions first (batch_first)?"
-
-
-def _of_many_rows(learner: LearnerFile, model: Model, batch: torch.Tensor) -> torch.Tensor:
-    """The logits of more rows than a text has positions."""
-    try:
-        return learner.logits(model, batch)
-    except Failure as failure:
-        learner.logits(model, batch[: model.sizes.T])
-        failure.got += f": {model.sizes.T} rows run, {len(batch)}, more than there are positions, do not"
-        failure.hint = ROWS
-        raise
-
-
 def _other_in_training(learner: LearnerFile, model: Model, batch: torch.Tensor, trained: torch.Tensor) -> Failure:
     """Why logits are others in training mode: a mask in one mode, dropout at a rate of its own, or something else."""
     said, hint = off(trained, learner.logits(model, batch)), "What does the code do only if self.training?"
@@ -159,7 +149,7 @@ def _finite(learner: LearnerFile, logits: torch.Tensor, mode: str) -> None:
         said = f"{wrong} of {logits.numel()} infinite or not a number"
         hint = "What is the result if dropout multiplies a masked score, -inf, by zero?"
         if mode == "evaluation":
-            block = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=1)))
+            block = learner.variant(L=1)
             where, hint = where_not_finite(learner.logits(block, learner.tokens(B, block.sizes.T, block.sizes.V)))
             said += f", {where}" * bool(where)
         raise Failure(what=f"logits are finite in {mode} mode", expected="numbers", got=said, hint=hint)
@@ -169,8 +159,7 @@ def causality(learner: LearnerFile) -> str:
     """Later tokens change nothing, also where scores are large; earlier ones do."""
     small = learner.small_model()
     T = small.sizes.T
-    single = learner.build(dataclasses.replace(small.sizes, L=1))
-    loud = learner.fill(single, loud=LOUD_NORMED if learner.task.norms and not learner.is_free else LOUD)
+    loud = learner.variant(LOUD_NORMED if learner.task.norms and not learner.is_free else LOUD, L=1)
     for model, length in ((small, T), (small, 4), (loud, T)):
         found = leak(learner, model, length)
         if found:
@@ -222,54 +211,33 @@ HEADS = "One head alone is right: in which order are the axes when heads are spl
 
 
 def _with_one_head(learner: LearnerFile) -> Model:
-    sizes = dataclasses.replace(learner.small_sizes, H=1, D=learner.small_sizes.C, K=0)
-    return learner.fill(learner.build(sizes))
+    return learner.variant(H=1, D=learner.small_sizes.C, K=0)
 
 
-def _blind(learner: LearnerFile, model: Model) -> tuple[int, int] | None:
+def _blind(learner: LearnerFile, model: Model) -> list[int] | None:
     """A position, and an earlier one that changes nothing there."""
-    T, V = model.sizes.T, model.sizes.V
-    batch = learner.tokens(1, T, V)
-    pairs = [(t, past) for t in range(1, T) for past in range(t)]
-    changed = batch.repeat(len(pairs), 1)
-    for row, (_, past) in enumerate(pairs):
-        changed[row, past] = (changed[row, past] + 1) % V
-    before, after = learner.logits(model, batch)[0], learner.logits(model, changed)
-    return next((pair for row, pair in enumerate(pairs) if close(after[row, pair[0]], before[pair[0]], 1e-6)), None)
+    unread = (~reads(learner, model, model.sizes.T)).tril(-1).nonzero().tolist()
+    return unread[0] if unread else None
 
 
 def _what_is_read(learner: LearnerFile, model: Model) -> str:
     """Which positions read which, of three tokens, as an example."""
-    batch = learner.tokens(1, 3, model.sizes.V)
-    before = learner.logits(model, batch)[0]
-    changed = batch.repeat(3, 1)
-    changed[range(3), range(3)] = (batch[0] + 1) % model.sizes.V
-    change = (learner.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
-    read = (change > 1e-6 * before.abs().max()).T.float()
-    return side_by_side(READ, torch.ones(3, 3).tril(), read)
-
-
-def _reads_past(learner: LearnerFile, model: Model) -> bool:
-    """Whether the last logits depend on the first token."""
-    tokens = torch.zeros(2, model.sizes.T, dtype=torch.long)
-    tokens[1, 0] = 1
-    logits = learner.logits(model, tokens)[:, -1]
-    return not close(logits[0], logits[1], 1e-5)
+    return side_by_side(READ, torch.ones(3, 3).tril(), reads(learner, model, 3))
 
 
 def position(learner: LearnerFile) -> str:
     """The model knows the order of earlier tokens."""
     model = learner.small_model()
     if learner.is_free:  # the mask of a second layer shows the order by itself
-        single = learner.fill(learner.build(dataclasses.replace(model.sizes, L=1)))
-        model = single if _reads_past(learner, single) else model
+        single = learner.variant(L=1)
+        model = single if reads(learner, single, model.sizes.T)[-1, 0] else model
     T = model.sizes.T
     batch = learner.tokens(1, T, model.sizes.V)
     batch[0, 0], batch[0, 1] = 3, 4
     swapped = batch.clone()
     swapped[0, 0], swapped[0, 1] = 4, 3
-    answer = learner.process.ask("gradients", model=model.number, tokens=batch, targets=swapped)
-    unused = [name for name, slope in zip(model.names, answer["gradients"], strict=True) if slope is None]
+    slopes = learner.gradients(model, batch, swapped)
+    unused = [name for name, slope in zip(model.names, slopes, strict=True) if slope is None]
     same = close(learner.logits(model, batch)[:, -1], learner.logits(model, swapped)[:, -1], 1e-5)
     if same:
         raise Failure(

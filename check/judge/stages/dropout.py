@@ -99,26 +99,15 @@ def _nothing_dropped(task: Task, calls: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _elsewhere(task: Task, scores: bool = False, tokens_alone: bool = False) -> Failure:
+    expected, got = _listed(_places(task)), "somewhere else, or at another rate than config.dropout"
+    hint = "In which places is dropout, and at which rate?"
     if tokens_alone:
-        return Failure(
-            what=WHAT,
-            expected=_listed(_places(task)),
-            got="on the token embeddings, before positions are added",
-            hint="To which sum is dropout applied, and what has been added to it before?",
-        )
-    if scores and task.attention:
-        return Failure(
-            what=WHAT,
-            expected="on the attention weights, after the softmax",
-            got="something random, or scaled, in the scores",
-            hint="Is dropout applied to the weights, after the softmax, or to the scores before it?",
-        )
-    return Failure(
-        what=WHAT,
-        expected=_listed(_places(task)),
-        got="somewhere else, or at another rate than config.dropout",
-        hint="In which places is dropout, and at which rate?",
-    )
+        got = "on the token embeddings, before positions are added"
+        hint = "To which sum is dropout applied, and what has been added to it before?"
+    elif scores and task.attention:
+        expected, got = "on the attention weights, after the softmax", "something random, or scaled, in the scores"
+        hint = "Is dropout applied to the weights, after the softmax, or to the scores before it?"
+    return Failure(what=WHAT, expected=expected, got=got, hint=hint)
 
 
 def _cells(task: Task, layers: int) -> list[Cell]:
@@ -129,10 +118,9 @@ def _cells(task: Task, layers: int) -> list[Cell]:
 
 
 def _shape(place: str, sizes: Sizes) -> tuple[int, ...]:
-    T, C = sizes.T, sizes.C
-    return {"weights": (sizes.H, T, T), "values": (sizes.H, T, sizes.D), "inside": (T, sizes.W or 4 * C)}.get(
-        place, (T, C)
-    )
+    T, H = sizes.T, sizes.H
+    other = {"weights": (H, T, T), "values": (H, T, sizes.D), "inside": (T, sizes.W or 4 * sizes.C)}
+    return other.get(place, (T, sizes.C))
 
 
 def _even(cell: Cell, gains: torch.Tensor, sizes: Sizes) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from check.isolated.notebook import source_of
@@ -16,23 +17,113 @@ from torch.nn import functional as F
 DRAWS = 4000
 
 
+@dataclass
+class Writer:
+    """What writes in the learner's process. `ask`: its text for a prompt; `logits`: what it predicts, (B, T, V)."""
+
+    ask: Callable[..., dict]
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    T: int
+    V: int
+
+    def write(
+        self, prompt: torch.Tensor, count: int, temperature: float = 1.0, training: bool = False, seed: int = 0
+    ) -> dict:
+        """The text, and what else is known of it. Raises Failure where it is not the prompt and `count` tokens."""
+        made = self.ask(tokens=prompt, count=count, temperature=temperature, seed=seed, training=training)
+        (rows, length), text = prompt.shape, made["text"]
+        wanted = (rows, length + count)
+        is_right = isinstance(text, torch.Tensor) and tuple(text.shape) == wanted
+        if not is_right or not torch.equal(text[:, :length], prompt):
+            got, hint = _returned(text, prompt, count)
+            raise Failure(
+                what="generate appends to its prompt",
+                expected=f"the prompt and {count} tokens, {wanted}",
+                got=got,
+                hint=hint,
+            )
+        return made
+
+    def likeliest(self, made: dict, length: int, hint: str = "") -> None:
+        """Raise Failure where tokens at a temperature near 0, after a prompt of this length, are not the likeliest."""
+        text = made["text"]
+        new = text[:, length:]
+        for t in range(length, text.shape[1]):
+            logits = self.logits(text[:, max(0, t - self.T) : t])[:, -1]
+            written = logits.gather(1, text[:, t : t + 1])[:, 0]
+            if (logits.amax(dim=-1) - written).max() <= 1e-2:
+                continue
+            said = ""
+            if not hint and (new == new[0, 0]).all():
+                hint = RANKS
+            elif not hint:
+                said, hint = self._named(text[:1, :3])
+            raise Failure(
+                what="near temperature 0 each token is the likeliest",
+                expected=logits.argmax(dim=-1).tolist(),
+                got=f"{text[:, t].tolist()}" + f": tokens come {said}" * bool(said),
+                hint=hint,
+            )
+
+    def draws(self, prompt: torch.Tensor) -> None:
+        """Tokens come as often as the softmax says, with the global generator, all of them. `prompt`: (1, T)."""
+        drawn, logits = self._drawn(prompt, 1e5, seed=3), self.logits(prompt)[0, -1]
+        if not drawn.all():  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
+            said, hint = self._named(prompt) if drawn.max() == 1 else _left_out(logits, drawn)
+            raise Failure(
+                what="every token can be drawn",
+                expected=f"all {self.V} among {DRAWS} at a very high temperature",
+                got=said,
+                hint=hint,
+            )
+        for temperature in (1.0, 2.0, 0.5):
+            drawn, expected = self._drawn(prompt, temperature, seed=11), F.softmax(logits / temperature, dim=-1)
+            if ((drawn - expected).abs() > _most_by_chance(expected)).any():
+                said, hint = self._named(prompt)
+                furthest = int((drawn - expected).abs().argmax())
+                raise Failure(
+                    what=f"at temperature {temperature:g} tokens come as often as the softmax says",
+                    expected=f"token {furthest} in {expected[furthest]:.1%}",
+                    got=f"in {drawn[furthest]:.1%}" + f": tokens come {said}" * bool(said),
+                    hint=hint,
+                )
+        made, other = (self.write(prompt.expand(50, -1), 4, 1e3, seed=seed) for seed in (1, 2))
+        if torch.equal(made["next"], other["next"]) or torch.equal(made["text"], other["text"]):
+            raise Failure(
+                what="generate draws from PyTorch's global generator, and does not seed it",
+                expected="other texts after other seeds",
+                got="the same",
+                hint="Which line sets a seed, or makes its own generator?",
+            )
+
+    def _drawn(self, prompt: torch.Tensor, temperature: float, seed: int) -> torch.Tensor:
+        """How often each token comes after equal rows."""
+        text = self.write(prompt.expand(DRAWS, -1), 1, temperature, seed=seed)["text"]
+        return text[:, -1].bincount(minlength=self.V) / DRAWS
+
+    def _named(self, prompt: torch.Tensor) -> tuple[str, str]:
+        """What is drawn, and the hint that leads to why."""
+        return _named_draws(self.logits(prompt)[0], lambda temperature: self._drawn(prompt, temperature, seed=5))
+
+
 def generation(learner: LearnerFile) -> str:
     """generate appends what the model predicts from the last block_size tokens."""
     if learner.process.ask("cannot_write", model=learner.small_model().number) == "no such method":
         return "not compared: GPT has no generate yet"
-    sizes = learner.small_sizes
-    model = learner.fill(learner.build(sizes, dropout=0.9)) if learner.task.dropout else learner.small_model()
+    sizes, dropout = learner.small_sizes, learner.task.dropout
+    writer = _writer(learner, learner.fill(learner.build(sizes, dropout=0.9)) if dropout else learner.small_model())
     prompt = learner.tokens(B, sizes.T + 3, sizes.V)
-    made = _generate(learner, model, prompt, 8, temperature=1e-4, training=True)
+    made = writer.write(prompt, 8, temperature=1e-4, training=True)
     free = learner.name in WHOLE  # its document asks for no mode
     source = source_of(learner.path)
     as_called = free or _sets_mode(source)
     if as_called and made["trained"]:
         if free or not _by_print_sample(source):
             learner.note("generate writes in the mode in which it is called: in training mode with dropout")
-        made |= _generate(learner, model, prompt, 8, temperature=1e-4, training=False)
-    _likeliest(learner, model, made, prompt)
-    if made["trained"] and learner.task.dropout and not as_called:
+        made |= writer.write(prompt, 8, temperature=1e-4)
+    in_training = made["trained"] and dropout
+    writer.likeliest(made, prompt.shape[1], "Is dropout off while the model writes?" * in_training)
+    if in_training and not as_called:
         raise Failure(
             what="the model writes in evaluation mode",
             expected="model.training False while it writes",
@@ -48,11 +139,18 @@ def generation(learner: LearnerFile) -> str:
         )
     if made["gradients"]:
         learner.note("generate keeps gradients for every token")
-    for training in (True, False):
-        if _generate(learner, model, prompt, 2, temperature=1.0, training=training)["training"] != training:
-            learner.note(f"generate called in {MODES[training]} mode leaves the model in {MODES[not training]} mode")
-    _draws(learner)
+    modes = {True: "training", False: "evaluation"}
+    for training, mode in modes.items():
+        if writer.write(prompt, 2, training=training)["training"] != training:
+            learner.note(f"generate called in {mode} mode leaves the model in {modes[not training]} mode")
+    sizes = replace(sizes, V=65)
+    _writer(learner, learner.fill(learner.build(sizes), loud=0.7)).draws(learner.tokens(1, 3, sizes.V))
     return "crops, keeps its prompt, draws by temperature from all tokens, leaves random numbers alone"
+
+
+def _writer(learner: LearnerFile, model: Model) -> Writer:
+    ask = partial(learner.process.ask, "generate", model=model.number)
+    return Writer(ask, partial(learner.logits, model), model.sizes.T, model.sizes.V)
 
 
 def _by_print_sample(source: bytes) -> bool:
@@ -109,18 +207,18 @@ KNOWN: list[tuple[str, str, Callable]] = [  # logits (T, V), temperature → how
 ]
 
 
-def named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> tuple[str, str]:
+def _named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> tuple[str, str]:
     """What is drawn, and the hint that leads to why, for logits (T, V) and how often tokens come (V)."""
     drawn = {temperature: draw(temperature) for temperature in TOLD_BY}
-    often = drawn[TOLD_BY[0]]
-    if often.max() == 1 and often.argmax() == logits[-1].argmax():
+    wide = draw(HIGH)
+    alike = [each.argmax() for each in (*drawn.values(), wide) if each.max() == 1]  # one token in all rows
+    if len(alike) == 3 and all(token == logits[-1].argmax() for token in alike):
         return "always the likeliest", "Is the likeliest token taken, where each row should draw from the softmax?"
-    if often.max() == 1:
+    if len(alike) == 3:
         return "the same in all rows", (
             "Does each row draw its own number, and is the number a token, or its place in a sorted list?"
         )
-    wide = draw(HIGH)
-    some = (*left_out(logits[-1], wide), lambda z, t: (z[-1] / t).where(wide > 0, -math.inf).softmax(-1))
+    some = (*_left_out(logits[-1], wide), lambda z, t: (z[-1] / t).where(wide > 0, -math.inf).softmax(-1))
     known = [*KNOWN, some] if not wide.all() else KNOWN
     distances = [
         sum(float((each - expected(logits, temperature)).abs().sum()) for temperature, each in drawn.items())
@@ -130,7 +228,7 @@ def named_draws(logits: torch.Tensor, draw: Callable[[float], torch.Tensor]) -> 
     return (name, hint) if min(distances) < 0.3 * len(TOLD_BY) else ("", TEMPERATURE)
 
 
-def left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
+def _left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
     """Which tokens are never drawn, and the hint that leads to why, for logits (V) and how often each comes (V)."""
     missing, kept = (drawn == 0).nonzero()[:, 0].tolist(), int(drawn.count_nonzero())
     if logits[drawn > 0].min() >= logits.topk(kept).values[-1]:
@@ -141,7 +239,7 @@ def left_out(logits: torch.Tensor, drawn: torch.Tensor) -> tuple[str, str]:
     return said, "Which line leaves these tokens out: is one of them an end, or a mark?"
 
 
-def returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
+def _returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
     """What generate returned in place of the prompt and `count` tokens, and the hint that leads to why."""
     hint = "What does generate return: all tokens, or the new ones?"
     if not isinstance(text, torch.Tensor) or text.ndim != 2:
@@ -158,119 +256,6 @@ def returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
             else "Does it stop before it has written all tokens?"
         )
     return f"{got}{', not beginning with it' * (not begins)}", f"{hint} And how many?"
-
-
-def _named(learner: LearnerFile, model: Model, prompt: torch.Tensor) -> tuple[str, str]:
-    """What is drawn after a short prompt."""
-    short = prompt[:, :3]
-
-    def draw(temperature: float) -> torch.Tensor:
-        text = _generate(learner, model, short.expand(DRAWS, -1), 1, temperature, training=False, seed=5)["text"]
-        return text[:, -1].bincount(minlength=model.sizes.V) / DRAWS
-
-    return named_draws(learner.logits(model, short)[0], draw)
-
-
-MODES = {True: "training", False: "evaluation"}
-
-
-def _likeliest(learner: LearnerFile, model: Model, made: dict, prompt: torch.Tensor) -> None:
-    """Raise Failure where tokens at a temperature near 0 are not the likeliest."""
-    T, text = model.sizes.T, made["text"]
-    new = text[:, prompt.shape[1] :]
-    for t in range(prompt.shape[1], text.shape[1]):
-        logits = learner.logits(model, text[:, t - T : t])[:, -1]
-        likeliest = logits.gather(1, text[:, t : t + 1])[:, 0]
-        if (logits.amax(dim=-1) - likeliest).max() <= 1e-2:
-            continue
-        said, hint = _named(learner, model, prompt[:1])
-        if learner.task.dropout and made["trained"]:
-            said, hint = "", "Is dropout off while the model writes?"
-        elif (new == new[0, 0]).all():
-            said, hint = "", RANKS
-        raise Failure(
-            what="near temperature 0 each token is the likeliest",
-            expected=logits.argmax(dim=-1).tolist(),
-            got=f"{text[:, t].tolist()}" + f": tokens come {said}" * bool(said),
-            hint=hint,
-        )
-
-
-def _generate(
-    learner: LearnerFile,
-    model: Model,
-    prompt: torch.Tensor,
-    count: int,
-    temperature: float,
-    training: bool,
-    seed: int = 0,
-) -> dict:
-    made = learner.process.ask(
-        "generate",
-        model=model.number,
-        tokens=prompt,
-        count=count,
-        temperature=temperature,
-        seed=seed,
-        training=training,
-    )
-    text = made["text"]
-    wanted = (len(prompt), prompt.shape[1] + count)
-    if (
-        not isinstance(text, torch.Tensor)
-        or tuple(text.shape) != wanted
-        or not torch.equal(text[:, : prompt.shape[1]], prompt)
-    ):
-        got, hint = returned(text, prompt, count)
-        raise Failure(
-            what="generate appends to its prompt",
-            expected=f"the prompt and {count} tokens, {wanted}",
-            got=got,
-            hint=hint,
-        )
-    return made
-
-
-def _draws(learner: LearnerFile) -> None:
-    """Tokens come as often as the softmax says, with the global generator, all of them."""
-    sizes = replace(learner.small_sizes, V=65)
-    model = learner.fill(learner.build(sizes), loud=0.7)
-    prompt = learner.tokens(1, 3, sizes.V)
-    text = _generate(learner, model, torch.zeros(DRAWS, 1, dtype=torch.long), 1, 1e5, training=False, seed=3)["text"]
-    drawn = text[:, 1:].flatten().bincount(minlength=sizes.V) / DRAWS
-    if not drawn.all():  # each token is expected 62 times; by chance one is missing in 7 of 10²⁶ calls
-        said, hint = left_out(learner.logits(model, torch.zeros(1, 1, dtype=torch.long))[0, -1], drawn)
-        if drawn.max() == 1:
-            said, hint = _named(learner, model, prompt)
-        raise Failure(
-            what="every token can be drawn",
-            expected=f"all {sizes.V} among {DRAWS} at a very high temperature",
-            got=said,
-            hint=hint,
-        )
-    expected_logits = learner.logits(model, prompt)[0, -1]
-    rows = prompt.expand(DRAWS, -1)
-    for temperature in (1.0, 2.0, 0.5):
-        text = _generate(learner, model, rows, 1, temperature, training=False, seed=11)["text"]
-        drawn = text[:, -1].bincount(minlength=sizes.V) / DRAWS
-        expected = F.softmax(expected_logits / temperature, dim=-1)
-        if ((drawn - expected).abs() > _most_by_chance(expected)).any():
-            said, hint = _named(learner, model, prompt)
-            furthest = int((drawn - expected).abs().argmax())
-            raise Failure(
-                what=f"at temperature {temperature:g} tokens come as often as the softmax says",
-                expected=f"token {furthest} in {expected[furthest]:.1%}",
-                got=f"in {drawn[furthest]:.1%}" + f": tokens come {said}" * bool(said),
-                hint=hint,
-            )
-    made = [_generate(learner, model, rows[:50], 4, 1e3, training=False, seed=seed) for seed in (1, 2)]
-    if torch.equal(made[0]["next"], made[1]["next"]) or torch.equal(made[0]["text"], made[1]["text"]):
-        raise Failure(
-            what="generate draws from PyTorch's global generator, and does not seed it",
-            expected="other texts after other seeds",
-            got="the same",
-            hint="Which line sets a seed, or makes its own generator?",
-        )
 
 
 def _most_by_chance(p: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,17 @@
 """With the same weights, the logits of the lesson's model."""
 
 import dataclasses
+import functools
 
 from check.judge import arrangements, reference
 from check.judge.arrangements import Arrangement
-from check.judge.learner_file import B, LearnerFile, Model, close, off
+from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.matching import Sizes, Unreadable
-from check.judge.reference import Form
+from check.judge.reference import Form, Weights
 from check.judge.result import Failure
-from check.judge.stages import naming, scores, seen
-from check.judge.stages.wrongs import right_forms, right_parts
+from check.judge.stages import naming
+from check.judge.stages.seen import Named, Reading, Seen
+from check.judge.stages.wrongs import right_forms
 
 import torch
 
@@ -29,91 +31,77 @@ def matched(learner: LearnerFile) -> bool:
 
 def _logits(learner: LearnerFile, explaining: bool) -> str:
     """What the stage says, or "" where it should not explain."""
-    model = learner.small_model()
+    model, task = learner.small_model(), learner.task
     T, V = model.sizes.T, model.sizes.V
     learner.sizes_used = f"T = {T}, V = {V}, n_embd = {model.sizes.C}, heads = {model.sizes.H}"
-    alone, batch = learner.tokens(6, 1, V), learner.tokens(B, T, V)
-    got_alone, got = learner.logits(model, alone), learner.logits(model, batch)
+    seen = Seen(learner, model, learner.tokens(6, 1, V), learner.tokens(B, T, V))
     fitting: list[Arrangement] = []
     others = False
-    parts, forms = right_parts(learner), list(right_forms(learner))
-    for how in arrangements.arrangements(learner.task, learner.structure(model), model.sizes):
+    arranged = functools.partial(arrangements.arrangements, task, learner.structure(model), model.sizes)
+    forms = list(right_forms(learner))
+    for how in arranged():
         try:
-            weights = learner.weights(model, how=how)
+            reading = Reading(how, learner.weights(model, how=how))
         except Unreadable:  # a matrix whose vector another order does not fit
             continue
-        expected = [reference.logits(learner.task, weights, alone, form) for form in parts]
-        if not any(close(got_alone, each) for each in expected):
+        if not any(seen.agrees(reading, form) for form in seen.parts):
             others = True
             continue
         fitting.append(how)
-        for form in forms:
-            if _agrees(learner, model, how, form, batch, got):
-                learner.arrangement, learner.form = how, _nearest(learner, model, how, form, batch, got)
-                _zero_scores(learner, model, batch)
-                _note(learner, model)
-                return "equal to the lesson's" + (f"; scores divided by {form.scale}" if learner.task.attention else "")
+        form = next((form for form in forms if seen.agrees(reading, form, longer=True)), None)
+        if form:
+            learner.arrangement, learner.form = how, _nearest(seen, reading, form)
+            _zero_scores(seen, reading, learner.form)
+            _note(learner, reading.weights["blocks"][0])
+            return "equal to the lesson's" + (f"; scores divided by {form.scale}" if task.attention else "")
     if not explaining:
         return ""
     if not fitting and not others:
         raise Unreadable("no order of axes fits the shapes of all")
-    hows = list(arrangements.arrangements(learner.task, learner.structure(model), model.sizes))
-    raise naming.explain(seen.Seen(learner, model, alone, got_alone, batch, got), hows, fitting)
+    raise naming.explain(seen, [*arranged()], fitting)
 
 
-def _note(learner: LearnerFile, model: Model) -> None:
+def _note(learner: LearnerFile, block: Weights) -> None:
     """Note what makes a task's log another one than the documented."""
-    biased = [
-        name for name in ("queries", "keys", "values") if f"{name[0]}_bias" in learner.weights(model)["blocks"][0]
-    ]
-    if biased and learner.name.startswith("task"):
+    if not learner.name.startswith("task"):
+        return
+    biased = [name for name in ("queries", "keys", "values") if f"{name[0]}_bias" in block]
+    if biased:
         learner.note(f"biases in {', '.join(biased)}")
     documented = learner.task.documented_scale
     names = {"√D": "√head_size", "√C": "√n_embd"}
-    if learner.name.startswith("task") and learner.form.scale != documented:
-        scale = str(learner.form.scale)
-        learner.note(f"scores divided by {names[scale]}, in the documented runs by {names[documented]}")
+    if learner.form.scale != documented:
+        scale = names[str(learner.form.scale)]
+        learner.note(f"scores divided by {scale}, in the documented runs by {names[documented]}")
 
 
-def known_bug(learner: LearnerFile) -> seen.Named | None:
+def known_bug(learner: LearnerFile) -> Named | None:
     """A bug that explains all logits, where an earlier stage would name a consequence of it."""
     try:
         logits(learner)
-    except seen.Named as bug:
+    except Named as bug:
         return bug
     except (Failure, Unreadable, RuntimeError, LookupError):
         pass
     return None
 
 
-def _agrees(
-    learner: LearnerFile, model: Model, how: Arrangement, form: Form, tokens: torch.Tensor, got: torch.Tensor
-) -> bool:
-    """Whether an arrangement and a form of the reference give these logits."""
-    try:
-        return close(got, reference.logits(learner.task, learner.weights(model, how=how), tokens, form))
-    except (KeyError, RuntimeError):  # a wrong form that this task cannot have
-        return False
-
-
-def _nearest(learner: LearnerFile, model: Model, how: Arrangement, form: Form, tokens, got: torch.Tensor) -> Form:
+def _nearest(seen: Seen, reading: Reading, form: Form) -> Form:
     """Of the activations that are right, and nearly alike, the one that fits best."""
-    weights = learner.weights(model, how=how)
-    forms = [dataclasses.replace(form, activation=part.activation) for part in right_parts(learner)]
-    return min(forms, key=lambda each: (reference.logits(learner.task, weights, tokens, each) - got).abs().max())
+    forms = [dataclasses.replace(form, activation=part.activation) for part in seen.parts]
+    return min(forms, key=lambda each: (seen.expected(reading, each, longer=True) - seen.got).abs().max())
 
 
-def _zero_scores(learner: LearnerFile, model: Model, batch: torch.Tensor) -> None:
+def _zero_scores(seen: Seen, reading: Reading, form: Form) -> None:
     """Scores of exactly zero are scores like others."""
-    if not learner.task.attention:
+    if not seen.learner.task.attention:
         return
-    got, expected = scores.with_queries_of_zero(learner, model, batch, learner.arrangement, learner.form)
+    got, expected = seen.with_queries_of_zero(reading, form)
     if not close(got, expected):
-        shown = "not a number" if not got.isfinite().all() else off(got, expected)
         raise Failure(
             what="scores of exactly 0 are treated like other scores",
             expected="an even average of the past if all queries are 0",
-            got=shown,
+            got="not a number" if not got.isfinite().all() else off(got, expected),
             hint="Does the mask hide by position, or does it hide whatever is 0?",
         )
 

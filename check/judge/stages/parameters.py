@@ -1,6 +1,5 @@
 """How many parameters a model has, and whether they can be told apart."""
 
-import contextlib
 import dataclasses
 import re
 
@@ -13,57 +12,44 @@ from check.judge.stages.seen import Named
 from common.exercises import CLASSES, WHOLE
 
 CHOSEN = re.compile(r"bias|one \(V, C\) table")  # what newer models leave out
+SEPARATE = "Is each of them made separately, or is one used several times, as by [module] * n?"
 
 
 def parameters(learner: LearnerFile) -> str:
     """As many as in the lesson's model, except for biases that do not matter."""
-    model = learner.small_model()
-    if learner.task.change:
-        return _of_change(learner, model)
-    expected, got = count(learner, model.sizes), model.count()
-    allowed = got - expected in allowed_differences(learner.task, model.sizes)
+    model, task = learner.small_model(), learner.task
+    expected, got, shared = count(learner, model.sizes), model.count(), shared_modules(model)
+    # Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared.
+    allowed = bool(task.change) or got - expected in allowed_differences(task, model.sizes)
     named: list[str] = []
     others: list[str] = []
     reason = ""
     try:
-        named, others = matching.differences(learner.task, learner.structure(model))
+        named, others = matching.differences(task, learner.structure(model))
     except Unreadable as unreadable:
-        if allowed:
+        if allowed and not (task.change and shared):
             raise
         reason = f"{unreadable.reason}; "
-    if named or not allowed:
-        shared = shared_modules(model)
-        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
-        lacking = got < expected and any(not CHOSEN.search(each) for each in named)
-        raise (Named if shared or lacking else Failure)(  # more than the lesson has may be a change
-            what="the number of parameters",
-            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
-            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
-            hint="Is each of them made separately, or is one used several times, as by [module] * n?"
-            if shared
-            else _question_of_norms(named) or _question_of_count(learner, model.sizes, got - expected),
-        )
-    if others:
-        raise Unreadable("; ".join(others))
-    return f"{got:,} at the check's sizes"
-
-
-def _of_change(learner: LearnerFile, model: Model) -> str:
-    """Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared."""
-    shared = shared_modules(model)
-    named: list[str] = []
-    with contextlib.suppress(Unreadable) if shared else contextlib.nullcontext():
-        named, others = matching.differences(learner.task, learner.structure(model))
-    if shared or named:
+    if task.change and (shared or named):
         raise Failure(
             what="the parts of the model",
             expected="task 9's, but for the change, each made separately",
             got="; ".join([*shared, *named]),
             hint="Is each block made separately?" if shared else _question_of_norms(named) or "Which is too many?",
         )
+    if named or not allowed:
+        difference = f", {abs(got - expected)} {'more' if got > expected else 'fewer'}" * (not allowed)
+        lacking = got < expected and any(not CHOSEN.search(each) for each in named)
+        hint = _question_of_norms(named) or _question_of_count(learner, model.sizes, got - expected)
+        raise (Named if shared or lacking else Failure)(  # more than the lesson has may be a change
+            what="the number of parameters",
+            expected=f"{expected} for V = {model.sizes.V}, n_embd = {model.sizes.C}",
+            got=f"{got}{difference}: {'; '.join([*shared, *named, *others]) or reason + _parts(learner, model)}",
+            hint=SEPARATE if shared else hint,
+        )
     if others:
         raise Unreadable("; ".join(others))
-    return f"{model.count():,} at the check's sizes"
+    return f"{got:,} at the check's sizes"
 
 
 def shared_modules(model: Model) -> list[str]:
@@ -83,15 +69,14 @@ def allowed_differences(task: Task, sizes: Sizes) -> set[int]:
 
 def _parts(learner: LearnerFile, model: Model) -> str:
     """How many parameters each layer has, those that differ in numbers alone together."""
-    parts: dict[str, list[int]] = {}
+    own = "module." if learner.name in CLASSES and learner.name not in WHOLE else ""  # else the check's own layers
     sizes: dict[str, int] = {}
     for name, value in zip(model.names, model.first_values, strict=True):
-        part = name.rpartition(".")[0] or name
-        if learner.name in CLASSES and learner.name not in WHOLE:
-            if not part.startswith("module"):  # the check's own embeddings and output layer
-                continue
-            part = part.removeprefix("module.")
-        sizes[part] = sizes.get(part, 0) + value.numel()
+        if name.startswith(own):
+            name = name.removeprefix(own)
+            part = name.rpartition(".")[0] or name
+            sizes[part] = sizes.get(part, 0) + value.numel()
+    parts: dict[str, list[int]] = {}
     for part, size in sizes.items():
         parts.setdefault(re.sub(r"\d+", "#", part), []).append(size)
     return ", ".join(f"{name} {f'{len(all_)} × ' * (len(all_) > 1)}{all_[0]}" for name, all_ in parts.items())
@@ -106,7 +91,8 @@ def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> s
     """The hint that leads to what is missing or too many."""
     V, C = sizes.V, sizes.C
     biases = {extra * sizes.L * C for extra in range(4)}
-    if learner.task.rotary and difference != 0 and sizes.T * C in _numbers(learner):
+    numbers = [value.numel() for value in learner.small_model().first_values]
+    if learner.task.rotary and difference != 0 and sizes.T * C in numbers:
         return "Does your model have another feature than rotary positions? There is no check for it."
     if learner.task.tied and difference in {V * C + more for more in biases | {V}}:
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
@@ -116,10 +102,6 @@ def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> s
         if fewer and -difference in {fewer - more for more in biases}:
             return f"Is each {what} made separately, or is one of them used several times, as by [{what}] * n?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
-
-
-def _numbers(learner: LearnerFile) -> list[int]:
-    return [value.numel() for value in learner.small_model().first_values]
 
 
 def _shared(learner: LearnerFile, sizes: Sizes) -> dict[str, int]:

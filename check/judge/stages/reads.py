@@ -1,9 +1,5 @@
 """Which positions read which, by how much, and what that says of a mask, a softmax and their axes."""
 
-import dataclasses
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-
 from check.judge.learner_file import B, LearnerFile, Model, close
 from check.judge.stages.wrongs import AXIS, MINUS_INFINITY, OPEN
 from common.exercises import CLASSES
@@ -33,6 +29,16 @@ def leak(learner: LearnerFile, model: Model, length: int, training: bool = False
     return None
 
 
+def reads(learner: LearnerFile, model: Model, length: int) -> torch.Tensor:
+    """Which positions (rows) depend on which (columns), in a text of this length."""
+    batch = learner.tokens(1, length, model.sizes.V)
+    changed = batch.repeat(length, 1)
+    changed[range(length), range(length)] = (batch[0] + 1) % model.sizes.V
+    before = learner.logits(model, batch)[0]  # (T, V)
+    change = (learner.logits(model, changed) - before).abs().amax(dim=-1)  # (changed position, position)
+    return (change > 1e-6 * before.abs().amax(dim=-1).clamp(min=1.0)).T
+
+
 def influence(learner: LearnerFile, model: Model, length: int) -> torch.Tensor:
     """By how much the logits of each position (row) change with the token at another (column), on average."""
     batch = learner.tokens(TEXTS, length, model.sizes.V)
@@ -49,19 +55,28 @@ def what_it_sees(learner: LearnerFile) -> tuple[str, str]:
     """What one block sees of later positions, and the hint that leads to why: of any attention."""
     if learner.name in CLASSES and learner.takes("causal") and (said := _flag(learner)):
         return said
-    model = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=1)))
+    model = learner.variant(L=1)
     length = model.sizes.T
     if not leak(learner, model, length):
         return "a single block hides later positions, several do not", "Which of the blocks get the mask, or its flag?"
     seen = (influence(learner, model, length) > 1e-6).float() + torch.eye(length) > 0
-    for name, hint, pattern in _patterns(length):
-        if torch.equal(seen, pattern):
-            return name, hint
-    slopes = _of_one_token(learner, model)
-    gains = [bool((first == 1).all()) and first.numel() == model.sizes.C for first in model.first_values]
-    if any(gains) and all(_idle(slope) for slope, is_gain in zip(slopes, gains, strict=True) if is_gain):
+    if torch.equal(seen, torch.ones_like(seen).triu()):
+        return "the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}"
+    for ahead in range(1, length - 1):
+        if torch.equal(seen, torch.ones_like(seen).tril(ahead)):
+            return f"position t sees all up to t + {ahead}", DIAGONAL
+    tokens = torch.arange(model.sizes.V)[:, None]  # texts of one token
+    slopes = [*zip(model.first_values, learner.gradients(model, tokens, tokens.flip(0)), strict=True)]
+    gains = [slope for first, slope in slopes if bool((first == 1).all()) and first.numel() == model.sizes.C]
+    if gains and all(slope is not None and bool((slope.abs() < 1e-9).all()) for slope in gains):
         return "norms average over the positions, with later ones", "Over which axis does each norm average?"
-    with _without_scores(learner, model, slopes):
+    # All scores are 0: what has no part in texts of one token, queries and keys, is 0.
+    tables = {model.sizes.V, model.sizes.T}
+    values = [
+        value if slope is None or tables & {*value.shape} else torch.where(slope.abs() > 1e-9, value, 0.0)
+        for value, (_, slope) in zip(model.values, slopes, strict=True)
+    ]
+    with learner.with_values(model, values):
         if not leak(learner, model, length):
             return _by_weights(influence(learner, model, length))
         said = _by_values(influence(learner, model, length), influence(learner, model, 2))
@@ -79,33 +94,6 @@ def _flag(learner: LearnerFile) -> tuple[str, str] | None:
     if not leak(learner, models[1], sizes.T):
         return "causal=False hides later positions, causal=True does not", VALUE
     return None
-
-
-def _patterns(length: int) -> Iterator[tuple[str, str, torch.Tensor]]:
-    whole = torch.ones(length, length, dtype=torch.bool)
-    for ahead in range(1, length - 1):
-        yield f"position t sees all up to t + {ahead}", DIAGONAL, whole.tril(ahead)
-    yield "the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}", whole.triu()
-
-
-def _of_one_token(learner: LearnerFile, model: Model) -> list[torch.Tensor | None]:
-    """The gradients that texts of one token give."""
-    tokens = torch.arange(model.sizes.V)[:, None]
-    return learner.process.ask("gradients", model=model.number, tokens=tokens, targets=tokens.flip(0))["gradients"]
-
-
-def _idle(gradient: torch.Tensor | None) -> bool:
-    return gradient is not None and bool((gradient.abs() < 1e-9).all())
-
-
-def _without_scores(learner: LearnerFile, model: Model, slopes: list) -> AbstractContextManager[None]:
-    """All scores are 0: what has no part in texts of one token, queries and keys, is 0."""
-    V, T = model.sizes.V, model.sizes.T
-    values = [
-        value if grad is None or {V, T} & {*value.shape} else torch.where(grad.abs() > 1e-9, value, 0.0)
-        for value, grad in zip(model.values, slopes, strict=True)
-    ]
-    return learner.with_values(model, values)
 
 
 def _by_weights(influence: torch.Tensor) -> tuple[str, str]:

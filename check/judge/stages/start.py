@@ -6,6 +6,8 @@ import difflib
 from check.isolated.notebook import executed
 from check.judge.learner_file import B, LearnerFile
 from check.judge.result import Failure
+from common.exercises import PARAMETERS
+from exercises.build import official_signature
 
 SHOWN = 3  # of the lines that were left out
 
@@ -16,25 +18,21 @@ def identity(learner: LearnerFile) -> str:
     try:
         found = learner.process.ask("load", script=not learner.name.startswith("task"))
     except Failure:
-        if learner.process.lives():
-            learner.know(learner.process.ask("defined"))  # what the file defined before it failed
+        if not learner.process.ended:
+            learner.found = learner.process.ask("defined")  # what the file defined before it failed
         raise
-    if learner.process.run_from_text:
-        _runs_text(learner, ", ".join(learner.process.run_from_text))
-    learner.know(found)
-    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
-
-
-def _runs_text(learner: LearnerFile, lines: str) -> None:
-    """Note that a file runs code which nobody can read in it. Raises Failure where it is graded."""
-    if learner.graded:
+    lines = ", ".join(learner.process.run_from_text)  # which run code that nobody can read in the file
+    if lines and learner.graded:
         raise Failure(
             what="the code can be read in the file",
             expected="definitions",
             got=f"it runs code from a string ({lines})",
             hint="Can this code be in the file itself?",
         )
-    learner.note(f"{lines} runs code from a string: graded, that fails")
+    if lines:
+        learner.note(f"{lines} runs code from a string: graded, that fails")
+    learner.found = found
+    return f"{learner.path.name}, SHA-256 {digest}{left_out(learner, found)}"
 
 
 def left_out(learner: LearnerFile, found: dict) -> str:
@@ -47,22 +45,21 @@ def left_out(learner: LearnerFile, found: dict) -> str:
 def interface(learner: LearnerFile) -> str:
     """Config with the task's sizes, GPT(config, vocab_size), and its generate."""
     for name in ("Config", "GPT"):
-        if name not in learner.defined:
+        if name not in learner.found["names"]:
             raise Failure(
-                what=f"the file defines {name}",
-                expected=name,
-                got="no such name",
-                hint=_called(learner, name),
+                what=f"the file defines {name}", expected=name, got="no such name", hint=_called(learner, name)
             )
     sizes = learner.small_sizes
-    needed = [name for name in learner.config(sizes) if _is_needed(learner, name)]
-    missing = [name for name in needed if name not in learner.fields]
+    optional = {"n_layer": learner.task.blocks, "dropout": learner.task.dropout}
+    needed = [name for name in learner.config(sizes) if optional.get(name, True)]
+    fields = learner.found["fields"] or []
+    missing = [name for name in needed if name not in fields]
     if missing:
         raise Failure(
             what="Config has the task's sizes",
             expected=", ".join(sorted(needed)),
             got=f"no {', '.join(sorted(missing))}",
-            hint=_meant(missing, learner.fields),
+            hint=_meant(missing, fields),
         )
     model = learner.build(sizes)
     prompt = learner.tokens(B, 3, sizes.V)
@@ -78,19 +75,15 @@ def interface(learner: LearnerFile) -> str:
     return "Config, GPT, forward and generate are there"
 
 
-def _is_needed(learner: LearnerFile, name: str) -> bool:
-    task = learner.task
-    return {"n_layer": task.blocks, "dropout": task.dropout}.get(name, True)
-
-
 def _called(learner: LearnerFile, name: str) -> str:
     """The hint for a class that is not there."""
-    if name == "GPT" and learner.like_gpt:
-        return f"Is {learner.like_gpt[-1]} the model? The check looks for the name GPT: GPT = {learner.like_gpt[-1]}"
-    like_config = [found for found in learner.defined if "config" in found.lower()]
+    names, like_gpt = learner.found["names"], learner.found["like_gpt"]
+    if name == "GPT" and like_gpt:
+        return f"Is {like_gpt[-1]} the model? The check looks for the name GPT: GPT = {like_gpt[-1]}"
+    like_config = [found for found in names if "config" in found.lower()]
     if name == "Config" and like_config:
         return f"Does {like_config[-1]} set the sizes? The check looks for the name Config: Config = {like_config[-1]}"
-    sizes = [size for size in learner.config(learner.small_sizes) if size in learner.defined]
+    sizes = [size for size in learner.config(learner.small_sizes) if size in names]
     if name == "Config" and sizes:
         return f"Are the globals {', '.join(sizes)} the sizes? The check sets its own: GPT(Config(…), vocab_size)."
     return f"What is the class called that is {name}?"
@@ -103,3 +96,37 @@ def _meant(missing: list[str], fields: list[str]) -> str:
     if likely:
         return f"Did you mean {', '.join(likely)}? The check sets the sizes by the lesson's names."
     return "Which sizes does your model take from elsewhere than Config?"
+
+
+# The pieces
+
+
+def only(learner: LearnerFile, found: list[str], name: str, signature: str, kind: str = "function") -> str:
+    """The learner's name for a function or class. Raises Failure where there is none, or several could be it."""
+    if len(found) != 1:
+        several, names = f"several that could be it: {', '.join(found)}", ", ".join(learner.found["names"][-8:])
+        raise Failure(
+            what=f"the file defines {name}",
+            expected=signature,
+            got=several if found else f"no such {kind} among {names}",
+            hint=f"Which of these is {name}?" if found else f"What is the {kind} called that is {name}?",
+        )
+    return found[0]
+
+
+def contract(learner: LearnerFile, *names: str) -> str:
+    """The functions are there, by their names or others, and take their arguments; what they answer is for later."""
+    said = []
+    for name in names:
+        signature = f"{name}{official_signature(learner.name, name)}"
+        found = only(learner, learner.process.ask("functions", function=name), name, signature)
+        problem = learner.process.ask("takes", function=name) if name in PARAMETERS else ""
+        if problem:
+            raise Failure(
+                what=f"{name} takes its arguments",
+                expected=signature,
+                got=problem,
+                hint="Which arguments does it take, and in which order?",
+            )
+        said.append(name if found == name else f"{found}, which is {name} here")
+    return f"{' and '.join(said)}: there"

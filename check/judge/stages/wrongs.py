@@ -23,12 +23,7 @@ def right_forms(learner: LearnerFile) -> Iterator[Form]:
         layouts += [("neighbours", 1), ("halves", -1), ("neighbours", -1)]
     activations = RIGHT_ACTIVATIONS[learner.task.activation]
     for right, before, activation, (layout, direction), swapped, scale in itertools.product(
-        changes.right(learner.task),
-        _named_before(learner),
-        activations,
-        layouts,
-        (False, True),
-        learner.task.scales,
+        changes.right(learner.task), _named_before(learner), activations, layouts, (False, True), learner.task.scales
     ):
         form = Form(scale=scale, layout=layout, direction=direction, swapped=swapped, activation=activation, **right)
         yield dataclasses.replace(form, **before)

@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 from check.judge import reference
-from check.judge.learner_file import LearnerFile, close, off
+from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.reference import Form
 from check.judge.result import Failure, NotStarted
 from check.judge.stages.reads import where_not_finite
+from check.judge.stages.start import contract, identity
 from check.judge.stages.wrongs import OPEN, WRONG_MASKS, WRONG_SCORES
-from check.judge.suites.pieces import B, H, T, contract, registry
 
 import torch
 from torch.nn import functional as F
 
+H, T = 4, 7
 D, E = 6, 5  # widths of keys and of values
 USES = {
     "mask": "attention takes a mask",
@@ -20,19 +21,14 @@ USES = {
     "causal": "attention makes its own causal mask",
     "none": "attention takes no mask and makes none: the check does not compare how the two work together",
 }
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
     found = contract(learner, "causal_mask", "attention")
     missing = []
-    tries = {
-        "causal_mask": lambda: _mask(learner, T),
-        "attention": lambda: _attend(learner, _vectors(learner), _past()),
-    }
-    for name, try_it in tries.items():
+    mask, attend = lambda: _mask(learner, T), lambda: _attend(learner, _vectors(learner), _past())
+    for name, try_it in (("causal_mask", mask), ("attention", attend)):
         try:
             try_it()
         except NotStarted:
@@ -42,12 +38,10 @@ def interface(learner: LearnerFile) -> str:
     if missing == ["attention"]:
         _is_causal(learner)
     if missing:
-        other = " (1 of 2 is written)" if len(missing) == 1 else ""
-        raise NotStarted(f"write {' and '.join(missing)}{other}")
+        raise NotStarted(f"write {' and '.join(missing)}" + " (1 of 2 is written)" * (len(missing) == 1))
     return f"{found}; {USES[_used(learner)]}"
 
 
-@stage
 def shapes(learner: LearnerFile) -> str:
     """Vectors (…, T, D), (…, T, D), (…, T, E) → (…, T, E); mask (T, T)."""
     for length in (1, 3, T):
@@ -71,7 +65,6 @@ def shapes(learner: LearnerFile) -> str:
     return f"any axes in front, T from 1 to {T}, values with another width than keys"
 
 
-@stage
 def steadiness(learner: LearnerFile) -> str:
     """All numbers are finite, rows of the batch do not influence each other, and arguments are not changed."""
     vectors = _vectors(learner, scale=30.0)
@@ -104,7 +97,6 @@ def steadiness(learner: LearnerFile) -> str:
     return "finite, rows independent, arguments untouched"
 
 
-@stage
 def causality(learner: LearnerFile) -> str:
     """The mask separates past and future, and attention follows it, also if scores are large."""
     _is_causal(learner)
@@ -117,10 +109,10 @@ def causality(learner: LearnerFile) -> str:
             later = torch.arange(T)[:, None] >= t  # (T, 1)
             got = _masked(learner, _past(), *(torch.where(later, -x, x) for x in vectors))
             if not close(got[:, :t], before[:, :t]):
-                hint = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
-                bug = _bug(before, _past(), *vectors) if scale == 1 else None
-                if scale > 1:
-                    hint = "Do masked scores become -inf before the softmax, or just small?"
+                bug, hint = None, "Do masked scores become -inf before the softmax, or just small?"
+                if scale == 1:
+                    bug = _bug(before, _past(), *vectors)
+                    hint = "Is the mask applied to scores or to weights, and along which axis does the softmax go?"
                 raise Failure(
                     what="outputs do not depend on later vectors",
                     expected=f"positions before {t} do not see the rest",
@@ -168,24 +160,21 @@ def _triangle(learner: LearnerFile, mask: torch.Tensor) -> tuple[str, str]:
     diagonal = next((n for n in range(-1, 3) if torch.equal(later, torch.ones_like(later).triu(n))), None)
     if diagonal is None:
         return "", "Which columns may the row of query t look at: from where, up to where?"
-    if diagonal == 0 and _looks_ahead(learner):
+    if diagonal == 0 and _looks_ahead(learner, _mask(learner, T)):
         return ": the past is hidden, and the future is visible", f"Which triangle is hidden? {OPEN}"
     meant = {0: "each position is hidden from itself", 2: "the next position is visible, too"}
     said = meant.get(diagonal, f"the triangle begins at diagonal {diagonal}")
     return f": {said}", "At which diagonal does the mask begin?"
 
 
-def _looks_ahead(learner: LearnerFile) -> bool:
-    """Whether the first position sees later ones, with the learner's own mask."""
-    vectors, mask = _vectors(learner), _mask(learner, T)
-    later = torch.arange(T)[:, None] >= 1  # (T, 1)
-    before, after = (
-        _attend(learner, each, mask)["value"][:, 0] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
-    )
+def _looks_ahead(learner: LearnerFile, mask: torch.Tensor | None) -> bool:
+    """Whether the first position sees later ones, with this mask."""
+    vectors = _vectors(learner)
+    others = [torch.where(torch.arange(T)[:, None] >= 1, -x, x) for x in vectors]
+    before, after = (_attend(learner, each, mask)["value"][:, 0] for each in (vectors, others))
     return not close(before, after)
 
 
-@stage
 def formula(learner: LearnerFile) -> str:
     """What PyTorch's own function computes, for the causal mask and for another, also for scores of exactly 0."""
     for what, pattern in _patterns(_used(learner)).items():
@@ -222,7 +211,6 @@ def _bug(got: torch.Tensor, pattern: torch.Tensor | None, q: torch.Tensor, k: to
 ATTENDED = {"scale", "mask", "softmax", "transposed", "weights_scaled"}
 
 
-@stage
 def gradients(learner: LearnerFile) -> str:
     """Queries, keys and values learn."""
     mask = _mask(learner, T)
@@ -263,12 +251,7 @@ def _used(learner: LearnerFile) -> str:
     how = learner.process.ask("how_masked")
     if how != "nothing":
         return how
-    vectors = _vectors(learner)
-    later = torch.arange(T)[:, None] >= 1  # (T, 1)
-    before, after = (
-        _attend(learner, each)["value"] for each in (vectors, [torch.where(later, -x, x) for x in vectors])
-    )
-    return "causal" if close(before[:, 0], after[:, 0]) else "none"
+    return "none" if _looks_ahead(learner, None) else "causal"
 
 
 def _mask(learner: LearnerFile, length: int) -> torch.Tensor:
@@ -287,3 +270,6 @@ def _masked(learner: LearnerFile, pattern: torch.Tensor | None, q, k, v) -> torc
         values = own.reshape(T, T)
         mask = torch.where(pattern, values[-1, 0], values[0, -1]).reshape(own.shape)
     return _attend(learner, [q, k, v], mask)["value"]
+
+
+STAGES = [identity, interface, shapes, steadiness, causality, formula, gradients]

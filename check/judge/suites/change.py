@@ -1,13 +1,35 @@
-"""A change of task 9, whole or as short as in variants/: the stages of task 9, with the change in the reference."""
+"""A change of task 9: its stages, as long or short as in variants/; which one a file is, or that none is like it."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.matching import Unreadable
-from check.judge.result import Failure
-from check.judge.stages.start import interface
+from check.judge.result import Failure, NotStarted, Result, Undecided
+from check.judge.stages import logits, wrongs
+from check.judge.stages.generation import generation
+from check.judge.stages.parameters import count, parameters
+from check.judge.stages.seen import Named
+from check.judge.stages.start import identity, interface
 from check.judge.suites import task
+from check.judge.suites.encoder import layers
+from exercises.catalogue import CHANGES
+
+UNKNOWN = "unknown change"
+LATE = ("position", "parameters", "logits")  # stages at which a change is seen
+NO_EFFECT = {"", "none", "open"}  # of a change's part, in the form of a bug
+# What the check can name, and what people choose: another activation, attention and MLP side by side
+# (https://arxiv.org/abs/2204.02311), norms of the branches' outputs (https://arxiv.org/abs/2501.00656),
+# slower rotations (https://arxiv.org/abs/2309.16039).
+CHOICES: dict[str, Callable[[Any], bool]] = {
+    "activation": lambda kind: kind in wrongs.OTHER_ACTIVATIONS,
+    "parallel": lambda found: found,
+    "norm": lambda kind: kind == "after",
+    "base": lambda number: number > 20_000,
+}
 
 
 def interface_of_change(learner: LearnerFile) -> str:
@@ -16,7 +38,8 @@ def interface_of_change(learner: LearnerFile) -> str:
     model, change = learner.small_model(), learner.task.change
     if change == "swiglu":
         wide = sum(value.numel() == 4 * model.sizes.C**2 for value in model.first_values)
-        learner.squares = wide == 2 * model.sizes.L
+        if wide == 2 * model.sizes.L:
+            learner.chosen |= {"gated": False, "activation": "relu²"}
     own = _own(learner)
     if change == "convolutions" and own == []:
         raise Failure(
@@ -27,10 +50,10 @@ def interface_of_change(learner: LearnerFile) -> str:
         )
     if change == "value_residual":
         total = sum(own or [])
-        learner.numbers = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
+        learner.chosen["numbers"] = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
     if change == "qk_norm":
-        learner.numbers = sum(size in (1, model.sizes.H) for size in own or [])
-    learner.note(f"task 9 with {'ReLU²' if learner.squares else changes.NAMES[change]}")
+        learner.chosen["numbers"] = sum(size in (1, model.sizes.H) for size in own or [])
+    learner.note(f"task 9 with {'ReLU²' if 'activation' in learner.chosen else changes.NAMES[change]}")
     return said
 
 
@@ -46,3 +69,82 @@ def _own(learner: LearnerFile) -> list[int] | None:
 
 interface_of_change.__name__ = "interface"
 STAGES = [interface_of_change if stage is interface else stage for stage in task.STAGES if stage.__name__ != "training"]
+
+
+# Which change it is
+
+
+def recognized(first: LearnerFile, failed: Result, like: Callable[[str], LearnerFile]) -> LearnerFile | None:
+    """The learner's file under the change that explains it; None where none does.
+
+    `first`: the file as task 9, which `failed`; `like`: the file as another exercise. A change that explains all
+    comes before a bug of task 9, and that before a bug of a change.
+    """
+    from_task09 = failed.stage == "identity" and "it imports" in failed.got  # as short a file as those of variants/
+    if first.process.ended or not (from_task09 or failed.stage in (*LATE, "sizes")):
+        return None
+    candidates = []
+    for name in CHANGES:
+        learner = like(name)
+        with contextlib.suppress(Failure, Undecided, NotStarted):
+            if from_task09:
+                identity(learner)
+            if _fits(learner, interface_of_change):
+                return learner
+            candidates += [learner] * ("activation" not in learner.chosen)  # task 9's own MLP
+    if isinstance(first.failure, Named):
+        return None
+    for each in candidates:
+        bug = logits.known_bug(each)
+        if bug and bug.explains_all and (from_task09 or _shows(each, bug)):
+            return each
+    return None
+
+
+def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
+    """Whether a file computes what an exercise asks for, whose interface stage is `begins`. Raises as stages do."""
+    learner.found = learner.process.ask("defined")
+    begins(learner)
+    parameters(learner)
+    return logits.matched(learner)
+
+
+def _shows(learner: LearnerFile, bug: Named) -> bool:
+    """Whether a bug of a change shows that change: one without its effect is task 9, but for parameters of its own."""
+    model = learner.small_model()
+    more = model.count() > count(learner, model.sizes)
+    return more or not NO_EFFECT & {*map(str, bug.changes.values())}
+
+
+def is_unknown(learner: LearnerFile, failed: Result) -> bool:
+    """Whether no bug that is known explains a file that fails as task 9."""
+    explained = isinstance(learner.failure, Named) and not is_choice(learner.failure)
+    return failed.stage in LATE and failed.status in ("fail", "undecided") and not explained
+
+
+def is_choice(failure: Failure | None) -> bool:
+    """Whether what explains all logits is not a bug in task 9, but a choice."""
+    if not isinstance(failure, Named) or not failure.explains_all:
+        return False
+    chosen = [name in CHOICES and CHOICES[name](value) for name, value in failure.changes.items()]
+    return bool(chosen) and all(chosen)
+
+
+def without_verdict(
+    learner: LearnerFile, failed: Result, look: Callable[..., Result], like: Callable[[str], LearnerFile]
+) -> Iterator[Result]:
+    """What is said of an unknown change: no verdict, unless it cannot write or cannot learn."""
+    for stage in (generation, layers):
+        result = look(stage, learner)
+        if result.status != "pass":
+            yield replace(result, stage="gradients" if stage is layers else result.stage)
+            return
+    known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
+    what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        seventh = like("task07")
+        if _fits(seventh, interface) and logits.sizes(seventh):
+            what = "the model is task 7's, and how it trains and writes is not compared"
+    detail = f"{UNKNOWN}: {what}; no verdict. "
+    detail += "`python -m check run FILE` compares its loss with task 9's"
+    yield Result(failed.stage, "undecided", detail=detail)

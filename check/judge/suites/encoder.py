@@ -3,50 +3,30 @@
 Norms, activations, parameters and the scale of scores are free; the check tests what the model does.
 """
 
-import dataclasses
-import math
-
-from check.judge.learner_file import LearnerFile, close
+from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.stages.training import adamw
+from check.judge.stages.learning import adamw
+from check.judge.stages.reads import reads
 from check.judge.suites import modules, task
-from common.exercises import ORDER
-from exercises.catalogue import EXERCISES
 
 import torch
 
 STEPS = 120
 
 
-def interface(learner: LearnerFile) -> str:
-    """The class, its arguments, and a forward pass."""
-    kind = EXERCISES[learner.name].kind
-    signature = f"{kind}({', '.join(ORDER[learner.name])})"
-    found = modules.find(learner, kind, signature)
-    modules.try_out(learner, learner.build(learner.small_sizes))
-    return modules.built(learner, found)
-
-
 def bidirectional(learner: LearnerFile) -> str:
     """With causal=False every position sees every other."""
     if not learner.takes("causal"):
         return "not compared: the class has no argument causal, and is a language model whatever is asked"
-    sizes = learner.small_sizes
-    model = learner.fill(learner.build(sizes, causal=False))
-    batch = learner.tokens(1, sizes.T, sizes.V)
-    before = learner.logits(model, batch)[0]
-    for place in range(sizes.T):
-        changed = batch.clone()
-        changed[0, place] = (changed[0, place] + 1) % sizes.V
-        after = learner.logits(model, changed)[0]
-        blind = [t for t in range(sizes.T) if close(after[t], before[t], 1e-6)]
-        if blind:
-            raise Failure(
-                what="with causal=False every position sees every other",
-                expected=f"all positions see position {place}",
-                got=f"position {blind[0]} does not",
-                hint="Is causal passed on to each layer, and is there no mask if it is False?",
-            )
+    model = learner.fill(learner.build(learner.small_sizes, causal=False))
+    unread = (~reads(learner, model, model.sizes.T)).T.nonzero().tolist()
+    if unread:
+        raise Failure(
+            what="with causal=False every position sees every other",
+            expected=f"all positions see position {unread[0][0]}",
+            got=f"position {unread[0][1]} does not",
+            hint="Is causal passed on to each layer, and is there no mask if it is False?",
+        )
     return "every position sees every other where causal is False"
 
 
@@ -77,9 +57,9 @@ def layers(learner: LearnerFile) -> str:
 
 def _used(learner: LearnerFile, layers: int) -> tuple[int, list[str], int]:
     """How many parameters get a gradient; which matrices get none, or half of one; how many parameters there are."""
-    model = learner.fill(learner.build(dataclasses.replace(learner.small_sizes, L=layers)))
+    model = learner.variant(L=layers)
     tokens = learner.tokens(64, model.sizes.T, model.sizes.V)
-    got = learner.process.ask("gradients", model=model.number, tokens=tokens, targets=tokens)["gradients"]
+    got = learner.gradients(model, tokens, tokens)
     idle = []
     for name, gradient, value in zip(model.names, got, model.first_values, strict=True):
         is_table = bool({model.sizes.V, model.sizes.T} & {*value.shape})  # rows that a text leaves out have none
@@ -96,13 +76,13 @@ def learning(learner: LearnerFile) -> str:
     step = adamw(leaves, lr=1e-2)
     start = torch.arange(8)[:, None] % sizes.V
     rows = (start + torch.arange(sizes.T + 1) * (1 + start % 3)) % sizes.V  # (8, T + 1), steps of 1, 2 or 3
-    first = last = math.inf
-    for number in range(STEPS):
+    losses = []
+    for _ in range(STEPS):
         learner.set(model, [leaf.detach() for leaf in leaves])
         got = learner.process.ask("gradients", model=model.number, tokens=rows[:, :-1], targets=rows[:, 1:])
-        last = got["loss"]
-        first = last if number == 0 else first
+        losses.append(got["loss"])
         step(got["gradients"])
+    first, last = losses[0], losses[-1]
     if not last < 0.6 * first:
         raise Failure(
             what=f"{STEPS} steps learn a pattern",
@@ -115,7 +95,7 @@ def learning(learner: LearnerFile) -> str:
 
 STAGES = [
     task.identity,
-    interface,
+    modules.interface,
     task.shapes,
     task.steadiness,
     task.causality,

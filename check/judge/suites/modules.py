@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable
 
 from check.judge import reference
-from check.judge.learner_file import B, LearnerFile, Model, close, off
+from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.matching import Sizes
 from check.judge.result import Failure
-from check.judge.stages.gradients import loss_is_right
+from check.judge.stages.learning import loss_is_right
 from check.judge.stages.parameters import count
+from check.judge.stages.start import only
 from check.judge.suites import optimizers, task
 from common.exercises import WHOLE
 from exercises import build
@@ -36,77 +37,33 @@ def stages(name: str) -> list[Callable[[LearnerFile], str]]:
     return [*found, task.gradients]
 
 
-def official_signature(name: str) -> str:
-    """A piece's class and its arguments, as its official file has them."""
-    kind = EXERCISES[name].kind
-    return f"{kind}{build.official_signature(name, kind)}"
-
-
-def find(learner: LearnerFile, name: str, signature: str) -> str:
-    """The name that the learner gave to a piece's class. Raises Failure where there is none, or several could be."""
-    found = learner.process.ask("piece_classes", piece=learner.name)
-    if len(found) != 1:
-        raise Failure(
-            what=f"the file defines {name}",
-            expected=signature,
-            got=f"several that could be it: {', '.join(found)}"
-            if found
-            else f"no such class among {', '.join(learner.defined[-8:])}",
-            hint=f"Which of these is {name}?" if found else f"What is the class called that is {name}?",
-        )
-    return found[0]
-
-
-def try_out(learner: LearnerFile, model: Model) -> None:
-    """A forward pass, to find what is not written yet; of what is wrong in it a later stage says more."""
-    with contextlib.suppress(Failure):
-        learner.process.ask("logits", model=model.number, tokens=learner.tokens(B, 3, model.sizes.V))
-
-
 def interface(learner: LearnerFile) -> str:
     """The class, its arguments, and a forward pass."""
-    name, signature = learner.name, official_signature(learner.name)
-    found = find(learner, EXERCISES[name].kind, signature)
+    kind, process = EXERCISES[learner.name].kind, learner.process
+    signature = f"{kind}{build.official_signature(learner.name, kind)}"
+    found = only(learner, process.ask("piece_classes", piece=learner.name), kind, signature, "class")
+
+    def refused(got: str, hint: str, what: str = f"{kind} takes its arguments") -> Failure:
+        return Failure(what=what, expected=signature, got=got, hint=hint)
+
     try:
         model = learner.build(learner.small_sizes)
-        arguments_fit(learner, model, signature)
     except Failure as failure:
         if "TypeError" not in failure.got and "KeyError" not in failure.got:
             raise
-        raise Failure(
-            what=f"{EXERCISES[name].kind} takes its arguments",
-            expected=signature,
-            got=failure.got,
-            hint="Which arguments does the exercise have, and in which order?",
-        ) from None
-    try_out(learner, model)
-    return built(learner, found)
-
-
-def built(learner: LearnerFile, found: str) -> str:
-    """What the interface of a class that is there is: its arguments, by the learner's names for them."""
-    return f"{found}: is built with {', '.join(learner.process.ask('built_with')) or 'no arguments'}"
-
-
-def arguments_fit(learner: LearnerFile, model: Model, signature: str) -> None:
-    """Several heads are asked for, or one head's projection is noted; and the exercises' dropout is there."""
-    if learner.task.feed_forward and not learner.takes("dropout"):
-        raise Failure(
-            what=f"{EXERCISES[learner.name].kind} takes its arguments",
-            expected=signature,
-            got="no argument dropout",
-            hint="Where does the exercise have dropout?",
-        )
-    if learner.task.heads_alone and not learner.takes("n_head"):
-        raise Failure(
-            what="attention has several heads",
-            expected=signature,
-            got="no argument for their number",
-            hint="How many heads? A single head is the exercise before: python -m check self_attention FILE",
-        )
-    C = model.sizes.C
-    extra = model.count() - count(learner, model.sizes)
-    learner.projects = learner.is_one_head and C * C <= extra <= C * C + 4 * C
+        raise refused(failure.got, "Which arguments does the exercise have, and in which order?") from None
+    if not learner.is_free:
+        if learner.task.feed_forward and not learner.takes("dropout"):
+            raise refused("no argument dropout", "Where does the exercise have dropout?")
+        if learner.task.heads_alone and not learner.takes("n_head"):
+            hint = "How many heads? A single head is the exercise before: python -m check self_attention FILE"
+            raise refused("no argument for their number", hint, "attention has several heads")
+        C, extra = model.sizes.C, model.count() - count(learner, model.sizes)
+        if learner.is_one_head and C * C <= extra <= C * C + 4 * C:  # which a course may leave out
+            learner.chosen["projection"] = True
+    with contextlib.suppress(Failure):  # to find what is not written yet; of what is wrong a later stage says more
+        process.ask("logits", model=model.number, tokens=learner.tokens(B, 3, model.sizes.V))
+    return f"{found}: is built with {', '.join(process.ask('built_with')) or 'no arguments'}"
 
 
 def shapes(learner: LearnerFile) -> str:
@@ -157,38 +114,35 @@ def loss(learner: LearnerFile) -> str:
     logits = learner.logits(model, x)
     got = next((part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0), None)
     if not isinstance(output, list) or got is None:
+        parts = output if isinstance(output, list) else []
+        shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in parts]
         raise Failure(
             what="forward(x, y) returns (logits, loss)",
             expected="two tensors: (N, T, V) and a number",
-            got=[tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in output]
-            if isinstance(output, list)
-            else f"one tensor {tuple(output.shape)}",
+            got=shapes if isinstance(output, list) else f"one tensor {tuple(output.shape)}",
             hint="What does forward return?",
         )
     loss_is_right(learner, got, logits, y)
     return "(logits, loss), the mean cross-entropy"
 
 
+ROOT = "What is under the root: is it 0.02 / √(2 · n_layer)?"
+
+
 def _deviation(values: torch.Tensor, sizes: Sizes) -> tuple[str, str]:
     """Where the deviation of initial weights comes from, and the hint that leads there."""
-    layers = "Which layers does the initialization reach, and which have another standard deviation?"
     std, L = float(values.std()), sizes.L
     known = {
         "0.02, as other layers have": (0.02, "Which layers' deviation is divided by √(2 · n_layer)?"),
         "0.02 / √(2 · n_layer)": (0.02 / math.sqrt(2 * L), "Which layers should have that?"),
         "1, as nn.Embedding draws": (1.0, "Which layers does the initialization leave as PyTorch draws them?"),
-        **{
-            name: (value, "What is under the root: is it 0.02 / √(2 · n_layer)?")
-            for name, value in {
-                "0.02 / √2 · n_layer": 0.02 / math.sqrt(2) * L,
-                "0.02 / √n_layer": 0.02 / math.sqrt(L),
-                "0.02 / (2 · n_layer)": 0.02 / (2 * L),
-                "0.02 / n_layer": 0.02 / L,
-                "0.02 / √2": 0.02 / math.sqrt(2),
-                "0.02 · √(2 · n_layer)": 0.02 * math.sqrt(2 * L),
-                "1 / √(2 · n_layer)": 1 / math.sqrt(2 * L),
-            }.items()
-        },
+        "0.02 / √2 · n_layer": (0.02 / math.sqrt(2) * L, ROOT),
+        "0.02 / √n_layer": (0.02 / math.sqrt(L), ROOT),
+        "0.02 / (2 · n_layer)": (0.02 / (2 * L), ROOT),
+        "0.02 / n_layer": (0.02 / L, ROOT),
+        "0.02 / √2": (0.02 / math.sqrt(2), ROOT),
+        "0.02 · √(2 · n_layer)": (0.02 * math.sqrt(2 * L), ROOT),
+        "1 / √(2 · n_layer)": (1 / math.sqrt(2 * L), ROOT),
         "√0.02": (math.sqrt(0.02), "Is 0.02 the variance, or the deviation, which normal_ takes?"),
     }
     if values.abs().max() < 1.8 * std:  # √3 of uniform numbers
@@ -196,41 +150,29 @@ def _deviation(values: torch.Tensor, sizes: Sizes) -> tuple[str, str]:
     name = min(known, key=lambda name: abs(math.log(std / known[name][0]))) if std else ""
     if name and abs(std / known[name][0] - 1) < 0.05:
         return f", which is {name}", known[name][1]
-    return "", layers
+    return "", "Which layers does the initialization reach, and which have another standard deviation?"
 
 
 def initialization(learner: LearnerFile) -> str:
     """Normal weights of standard deviation 0.02, smaller at the end of each MLP, zero biases."""
     sizes = Sizes(V=65, C=64, H=4, D=16, T=64, L=8)
-    model = learner.build(sizes)
-    weights = learner.weights(model)
-    small = 0.02 / math.sqrt(2 * sizes.L)
-    wanted: dict[str, tuple[float, ...]] = {"token": (0.02,), "position": (0.02,)}
-    found = {name: weights[name] for name in wanted}
-    inside = {
-        "q": (0.02,),
-        "k": (0.02,),
-        "v": (0.02,),
-        "projection": (0.02,),
-        "widen": (0.02,),
-        "narrow": (small,),
-    }
-    for name, stds in inside.items():
-        wanted[name] = stds
-        found[name] = torch.stack([block[name] for block in weights["blocks"]])
+    weights = learner.weights(learner.build(sizes))
+    blocks, small = weights["blocks"], 0.02 / math.sqrt(2 * sizes.L)
+    inside = ("q", "k", "v", "projection", "widen", "narrow")
+    found = {name: weights[name] for name in ("token", "position")}
+    found |= {name: torch.stack([block[name] for block in blocks]) for name in inside}
     names = {"narrow": "the MLPs' output layers", "widen": "the MLPs' first layers", "projection": "the projections"}
     for name, values in found.items():
-        std, mean = float(values.std()), float(values.mean())
-        if not any(abs(std / right - 1) < 0.1 for right in wanted[name]) or abs(mean) > 0.1 * std:
+        std, mean, wanted = float(values.std()), float(values.mean()), small if name == "narrow" else 0.02
+        if not abs(std / wanted - 1) < 0.1 or abs(mean) > 0.1 * std:
             said, hint = _deviation(values, sizes)
             raise Failure(
                 what="weights are drawn from a normal distribution",
-                expected=f"{names.get(name, name)}: mean 0, deviation {wanted[name][0]:.4f} at n_layer = {sizes.L}",
+                expected=f"{names.get(name, name)}: mean 0, deviation {wanted:.4f} at n_layer = {sizes.L}",
                 got=f"mean {mean:.4f}, deviation {std:.4f}{said}",
                 hint=hint,
             )
-    biases = [(name, block[name]) for block in weights["blocks"] for name in block if name.endswith("bias")]
-    wrong = [name for name, values in biases if values.abs().max() > 0]
+    wrong = [name for block in blocks for name in block if name.endswith("bias") and block[name].any()]
     if wrong:
         raise Failure(
             what="biases start at zero",

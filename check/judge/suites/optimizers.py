@@ -2,34 +2,30 @@
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.suites.pieces import C, D, H, T, V, contract, registry
+from check.judge.stages.start import contract, identity
 
+SIZES = {"V": 11, "C": 24, "H": 4, "D": 6, "T": 7}
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """configure_optimizers(model, weight_decay, learning_rate, betas)."""
     return contract(learner, "configure_optimizers")
 
 
-@stage
 def parameters(learner: LearnerFile) -> str:
     """Every parameter, each once."""
     made = _made(learner)
     axes, held = made["axes"], [name for group in made["groups"] for name in group["names"]]
     for name in axes:
-        times = held.count(name)
-        if times != 1:
-            hint = "Which parameters are in no group? One group may take what the other leaves."
-            if times:
-                hint = "What happens to a weight that two layers share, or that fits both groups?"
+        if held.count(name) > 1:
+            raise _twice(f"{name} {held.count(name)} times")
+        if name not in held:
             raise Failure(
                 what="every parameter is in one group",
                 expected="each once",
-                got=f"{name} {times} times",
-                hint=hint,
+                got=f"{name} 0 times",
+                hint="Which parameters are in no group? One group may take what the other leaves.",
             )
     if len(held) != len(axes):
         raise Failure(
@@ -42,7 +38,6 @@ def parameters(learner: LearnerFile) -> str:
     return f"all {len(held)} parameters {whose}, each once"
 
 
-@stage
 def decay(learner: LearnerFile) -> str:
     """Weight decay for two and more axes, none for the rest."""
     made = _made(learner)
@@ -66,7 +61,6 @@ def decay(learner: LearnerFile) -> str:
     return "two and more axes decay, one axis does not"
 
 
-@stage
 def settings(learner: LearnerFile) -> str:
     """AdamW, with the learning rate and betas that were asked for."""
     made = _made(learner)
@@ -90,13 +84,16 @@ def settings(learner: LearnerFile) -> str:
 
 def _made(learner: LearnerFile) -> dict:
     try:
-        return learner.process.ask("optimizer", settings=SETTINGS, sizes={"V": V, "C": C, "H": H, "D": D, "T": T})
+        return learner.process.ask("optimizer", settings=SETTINGS, sizes=SIZES)
     except Failure as failure:
         if "more than one parameter group" not in failure.got:
             raise
-        raise Failure(  # PyTorch's own complaint
-            what="every parameter is in one group",
-            expected="each once",
-            got=failure.got,
-            hint="What happens to a weight that two layers share, or that fits both groups?",
-        ) from None
+        raise _twice(failure.got) from None  # PyTorch's own complaint
+
+
+def _twice(got: str) -> Failure:
+    hint = "What happens to a weight that two layers share, or that fits both groups?"
+    return Failure(what="every parameter is in one group", expected="each once", got=got, hint=hint)
+
+
+STAGES = [identity, interface, parameters, decay, settings]

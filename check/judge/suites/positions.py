@@ -5,15 +5,13 @@ import math
 
 from check.judge.learner_file import LearnerFile, close, off
 from check.judge.result import Failure
-from check.judge.suites.pieces import C, T, contract, registry
+from check.judge.stages.start import contract, identity
 
 import torch
 
-LONG = 1000
-STAGES, stage = registry()
+C, T, LONG = 24, 7, 1000
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """positional_encoding(T, C), as a function or a module, of sinusoids or learned."""
     found = contract(learner, "positional_encoding")
@@ -22,7 +20,6 @@ def interface(learner: LearnerFile) -> str:
     return found
 
 
-@stage
 def shapes(learner: LearnerFile) -> str:
     """(T, C) of floats."""
     for length, width in ((1, C), (T, C), (40, 8), (LONG, C), (64, 512)):
@@ -37,7 +34,6 @@ def shapes(learner: LearnerFile) -> str:
     return f"(T, C), T from 1 to {LONG}, C up to 512"
 
 
-@stage
 def steadiness(learner: LearnerFile) -> str:
     """Fixed numbers; a position's row does not depend on how many positions there are."""
     answer = _answer(learner, 40, C)
@@ -66,7 +62,6 @@ def steadiness(learner: LearnerFile) -> str:
     return "fixed, finite, the same row for a position whatever T"
 
 
-@stage
 def position(learner: LearnerFile) -> str:
     """Positions have different rows."""
     rows = _rows(learner, 64, C).double()
@@ -81,10 +76,9 @@ def position(learner: LearnerFile) -> str:
     return "rows differ"
 
 
-@stage
 def formula(learner: LearnerFile) -> str:
     """The paper's formula, interleaved or half by half, sines or cosines first."""
-    if _learned(learner):
+    if _answer(learner, T, C)["learned"]:
         return "learned rows, one a position: there is no formula to compare them with"
     for length in (64, LONG):
         rows = _rows(learner, length, C).double()
@@ -130,20 +124,17 @@ def _wrong(rows: torch.Tensor) -> Failure:
     layouts, early = _layouts(len(rows)), rows[:16]
     expected = min(layouts.values(), key=lambda each: float((each - rows).abs().mean()))
     norms = early.square().sum(dim=-1)
-    hint, named = "Which base, and which exponents, for the pair at columns 2i and 2i + 1?", ""
-    for name, (known, speeds, start) in KNOWN.items():
-        if any(close(early, each, 1e-2) for each in _layouts(len(early), speeds, start).values()):
-            hint, named = known, f"; {name}"
+    hint, named = "Which base, and which exponents, for the pair at columns 2i and 2i + 1?", _exponents(early)
     first = torch.tensor([0.0, 1.0], dtype=torch.float64).repeat(C // 2)
-    if named:
-        pass
-    elif not close(rows[0].sort().values, first.sort().values):
+    if not close(rows[0].sort().values, first.sort().values):
         hint = "What are sine and cosine at position 0, and is 0 the first position?"
     elif any(close(early, layout[:16], 2e-3) for layout in layouts.values()):
         hint = "What happens at later positions: is the table cut, repeated or rounded?"
     elif norms.max() - norms.min() > 1e-3 * C:
         hint = "Do the sine and the cosine of a pair have the same angle, with exponent 2i / C?"
-    named = named or _exponents(early)
+    for name, (known, speeds, start) in KNOWN.items():
+        if any(close(early, each, 1e-2) for each in _layouts(len(early), speeds, start).values()):
+            hint, named = known, f"; {name}"
     row, column = ((rows - expected).abs() > 2e-3).nonzero()[0].tolist()
     return Failure(
         what="sin and cos of t / 10000^(2i/C)",
@@ -173,11 +164,9 @@ def _rows(learner: LearnerFile, length: int, width: int) -> torch.Tensor:
     return _answer(learner, length, width)["value"]
 
 
-def _learned(learner: LearnerFile) -> bool:
-    """Whether the rows are parameters."""
-    return _answer(learner, T, C)["learned"]
-
-
 def _shown(row: torch.Tensor, column: int) -> str:
     """Four numbers of a row."""
     return "[" + ", ".join(f"{number:.3g}" for number in row[column : column + 4].tolist()) + ", …]"
+
+
+STAGES = [identity, interface, shapes, steadiness, position, formula]

@@ -5,18 +5,12 @@ import math
 
 from check.judge.learner_file import LearnerFile
 from check.judge.result import Failure
-from check.judge.suites.pieces import contract, registry
+from check.judge.stages.start import contract, identity
 
-RUNS = [  # peak, warmup_iters, decay_iters, minimum
-    (0.4, 4, 14, 0.1),
-    (2.0, 1, 8, 0.0),
-    (0.5, 0, 7, 0.25),
-    (6e-4, 2000, 6000, 6e-5),
-]
-STAGES, stage = registry()
+# Peak, warmup_iters, decay_iters, minimum.
+RUNS = [(0.4, 4, 14, 0.1), (2.0, 1, 8, 0.0), (0.5, 0, 7, 0.25), (6e-4, 2000, 6000, 6e-5)]
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """get_lr(iteration, learning_rate, warmup_iters, decay_iters, min_lr)."""
     found = contract(learner, "get_lr")
@@ -28,7 +22,6 @@ def interface(learner: LearnerFile) -> str:
     return found
 
 
-@stage
 def rise(learner: LearnerFile) -> str:
     """Equal steps up to the peak, which comes at iteration warmup_iters."""
     for run in RUNS:
@@ -63,7 +56,6 @@ def _meeting(got: float, run: tuple) -> Failure:
     )
 
 
-@stage
 def fall(learner: LearnerFile) -> str:
     """From the peak down, to the minimum at decay_iters and not before, and no further."""
     for run in RUNS:
@@ -89,7 +81,6 @@ def fall(learner: LearnerFile) -> str:
     return "down to the minimum at decay_iters, and it stays there"
 
 
-@stage
 def formula(learner: LearnerFile) -> str:
     """Half a wave of the cosine."""
     for run in RUNS:
@@ -133,3 +124,6 @@ def _equal(got: list[float], expected: list[float]) -> bool:
 def _listed(rates: list[float]) -> str:
     shown = ", ".join(f"{rate:.4g}" for rate in rates[:6])
     return f"{shown}, …" if len(rates) > 6 else shown
+
+
+STAGES = [identity, interface, rise, fall, formula]

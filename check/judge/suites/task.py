@@ -7,11 +7,10 @@ from check.judge.reference import TASKS
 from check.judge.stages.behaviour import causality, position, shapes, steadiness
 from check.judge.stages.dropout import dropout
 from check.judge.stages.generation import generation
-from check.judge.stages.gradients import gradients
+from check.judge.stages.learning import gradients, training
 from check.judge.stages.logits import logits, sizes
 from check.judge.stages.parameters import parameters
 from check.judge.stages.start import identity, interface
-from check.judge.stages.training import training
 
 STAGES = [
     identity,

@@ -5,7 +5,7 @@ import re
 
 from check.judge.learner_file import LearnerFile, close, off
 from check.judge.result import Failure
-from check.judge.suites.pieces import registry
+from check.judge.stages.start import identity
 from exercises.build import official_signature
 
 import torch
@@ -15,12 +15,11 @@ V, N, T = 8, 3, 5
 MAX_ITERS, EVAL_ITERS, LOG_INTERVAL, ACCUMULATION = SETTINGS = [14, 3, 4, 2]
 NUMBER = re.compile(r"(?<![\w.])\d+\.?\d*(?:[eE][+-]?\d+)?")
 FREE = 1e9  # a clip that does nothing
+RATES = [0.5 + 0.1 * n for n in range(MAX_ITERS + 3)]
 LOSSES = [3.0, 2.0, 2.5, 1.0, 1.5, 1.7, 1.6, 1.8]  # what each evaluation gives
 STAND_INS = "run with the check's own model, optimizer, get_batch, get_lr and estimate_loss"
-STAGES, stage = registry()
 
 
-@stage
 def interface(learner: LearnerFile) -> str:
     """The loop, as a function with any of train's arguments (the rest are globals), or as lines of a script."""
     found = learner.process.ask("loop")
@@ -47,7 +46,6 @@ def interface(learner: LearnerFile) -> str:
     return f"{f'{names[0]}()' if names else 'the loop of the script'}, {STAND_INS}"
 
 
-@stage
 def length(learner: LearnerFile) -> str:
     """max_iters updates, of that many batches each."""
     events = _events(learner)
@@ -62,7 +60,6 @@ def length(learner: LearnerFile) -> str:
     return f"{MAX_ITERS} updates of {ACCUMULATION} batches"
 
 
-@stage
 def mode(learner: LearnerFile) -> str:
     """Training mode in updates, evaluation mode in evaluations."""
     for event in _events(learner):
@@ -78,16 +75,14 @@ def mode(learner: LearnerFile) -> str:
     return f"updates in training mode, evaluations in evaluation mode{itself}"
 
 
-@stage
 def schedule(learner: LearnerFile) -> str:
     """Each update has its own learning rate, in every group."""
-    steps = [event for event in _events(learner) if event["kind"] == "step"]
-    for n, event in enumerate(steps):
-        if any(abs(rate - _rates()[n]) > 1e-9 for rate in event["lr"]):
+    for n, event in enumerate(_steps(learner)):
+        if any(abs(rate - RATES[n]) > 1e-9 for rate in event["lr"]):
             said, hint = _set_rate(event["lr"], n)
             raise Failure(
                 what="the learning rate of an update is get_lr of its iteration",
-                expected=f"{_rates()[n]:.4g} in iteration {n}, in every group",
+                expected=f"{RATES[n]:.4g} in iteration {n}, in every group",
                 got=", ".join(f"{rate:.4g}" for rate in event["lr"]) + said,
                 hint=hint,
             )
@@ -96,26 +91,21 @@ def schedule(learner: LearnerFile) -> str:
 
 def _set_rate(got: list[float], n: int) -> tuple[str, str]:
     """What wrong rates of iteration n are, and the hint for it."""
-    expected, first = _rates()[n], 1e-9
+    expected, first = RATES[n], 1e-9
     if all(abs(rate - expected * first) < 1e-3 * expected * first for rate in got):
-        said = f": get_lr times {first:g}, the rate that the optimizer began with"
-        return (
-            said,
-            "LambdaLR multiplies the optimizer's own rate: is that rate 1, or do you set the rate in param_groups?",
-        )
-    if all(abs(rate - _rates()[n + 1]) < 1e-9 for rate in got):
+        hint = "LambdaLR multiplies the optimizer's own rate: is that rate 1, or do you set the rate in param_groups?"
+        return f": get_lr times {first:g}, the rate that the optimizer began with", hint
+    if all(abs(rate - RATES[n + 1]) < 1e-9 for rate in got):
         return f", that of iteration {n + 1}", "From where is the iteration counted?"
     if any(abs(rate - expected) < 1e-9 for rate in got):
         return "", "For which of the optimizer's groups is the rate set?"
     return "", "When is the rate set, for which groups, and from where is the iteration counted?"
 
 
-@stage
 def accumulation(learner: LearnerFile) -> str:
     """Several batches give the gradient of one large batch."""
-    steps = [event for event in _events(learner) if event["kind"] == "step"]
     before = torch.zeros(V, V)
-    for n, (event, expected) in enumerate(zip(steps, _gradients(FREE), strict=True)):
+    for n, (event, (expected, _)) in enumerate(zip(_steps(learner), _run(FREE), strict=True)):
         got = event["gradient"]
         if not close(got, expected, 1e-4):
             said, hint = _accumulated(got, expected, before)
@@ -131,7 +121,7 @@ def accumulation(learner: LearnerFile) -> str:
 
 def _accumulated(got: torch.Tensor, expected: torch.Tensor, before: torch.Tensor) -> tuple[str, str]:
     """What a wrong gradient is, by `before`, that of the iteration before, and the hint for it."""
-    parts = [_slope(torch.zeros(V, V), *batch) / ACCUMULATION for batch in _batches()[:ACCUMULATION]]
+    parts = [slope / ACCUMULATION for slope in _learned(torch.zeros(V, V), 0)[1]]
     zero = "Where does the gradient begin at zero: once an iteration, before its first batch?"
     known = [
         (f", exactly {ACCUMULATION} times as much", expected * ACCUMULATION, "By what is each batch's loss divided?"),
@@ -144,12 +134,10 @@ def _accumulated(got: torch.Tensor, expected: torch.Tensor, before: torch.Tensor
     return next(((said, hint) for said, each, hint in known if close(got, each, 1e-4)), undecided)
 
 
-@stage
 def clipping(learner: LearnerFile) -> str:
     """The norm of the accumulated gradient is clipped."""
     limit = 0.1
-    steps = [event for event in _events(learner, limit) if event["kind"] == "step"]
-    for n, (event, expected) in enumerate(zip(steps, _gradients(limit), strict=True)):
+    for n, (event, (expected, _)) in enumerate(zip(_steps(learner, limit), _run(limit), strict=True)):
         got = event["gradient"]
         if not close(got, expected, 2e-3):
             said, hint = _clipped(learner)
@@ -165,30 +153,27 @@ def clipping(learner: LearnerFile) -> str:
 def _clipped(learner: LearnerFile) -> tuple[str, str]:
     """How the first gradient is clipped, to a limit that acts on single numbers, too, and the hint for it."""
     limit = 0.01
-    got = next(event["gradient"] for event in _events(learner, limit) if event["kind"] == "step")
-    parts = [_slope(torch.zeros(V, V), *batch) / ACCUMULATION for batch in _batches()[:ACCUMULATION]]
+    got = _steps(learner, limit)[0]["gradient"]
+    parts = [slope / ACCUMULATION for slope in _learned(torch.zeros(V, V), 0)[1]]
     whole = sum(parts, torch.zeros(V, V))
     one_by_one = torch.zeros(V, V)  # each time all that there is so far
     for part in parts:
         one_by_one = _cut(one_by_one + part, limit)
-    known = {
-        "as it is without clipping": (whole, "Is the gradient clipped between the last backward() and step()?"),
-        "clipped number by number": (whole.clamp(-limit, limit), "Is it clipped by its norm: clip_grad_norm_?"),
-        "clipped after each batch": (one_by_one, "Is it clipped once, after all batches?"),
-        "only the last batch's part": (_cut(parts[-1], limit), "Does the gradient of all batches add up?"),
-        "always of the norm grad_clip": (whole * limit / whole.norm(), "Is a small gradient left as it is?"),
-    }
-    return next(
-        ((name, hint) for name, (each, hint) in known.items() if close(got, each, 2e-3)),
-        ("", "What is clipped, when, and by its norm or its values?"),
-    )
+    known = [
+        ("as it is without clipping", whole, "Is the gradient clipped between the last backward() and step()?"),
+        ("clipped number by number", whole.clamp(-limit, limit), "Is it clipped by its norm: clip_grad_norm_?"),
+        ("clipped after each batch", one_by_one, "Is it clipped once, after all batches?"),
+        ("only the last batch's part", _cut(parts[-1], limit), "Does the gradient of all batches add up?"),
+        ("always of the norm grad_clip", whole * limit / whole.norm(), "Is a small gradient left as it is?"),
+    ]
+    undecided = ("", "What is clipped, when, and by its norm or its values?")
+    return next(((name, hint) for name, each, hint in known if close(got, each, 2e-3)), undecided)
 
 
 def _cut(gradient: torch.Tensor, limit: float) -> torch.Tensor:
     return gradient * min(1.0, limit / float(gradient.norm()))
 
 
-@stage
 def logging(learner: LearnerFile) -> str:
     """The iteration, its loss and its learning rate, every log_interval iterations."""
     logs, how = _logs(_events(learner))
@@ -206,7 +191,7 @@ def logging(learner: LearnerFile) -> str:
         )
     which = set()
     for n, losses, rates in logs:
-        batches = _losses()[n]
+        batches = _run(FREE)[n][1]
         right = {"of the whole batch": sum(batches) / len(batches), "of its last batch": batches[-1]}
         fitting = {name for name, loss in right.items() if any(_near(each, loss) for each in losses)}
         if not fitting:
@@ -217,10 +202,10 @@ def logging(learner: LearnerFile) -> str:
                 hint="Is the loss that is logged the divided one, or an earlier iteration's?",
             )
         which |= fitting if len(fitting) == 1 else set()
-        if not any(_near(each, _rates()[n]) for each in rates):
+        if not any(_near(each, RATES[n]) for each in rates):
             raise Failure(
                 what="the log has the learning rate",
-                expected=f"{_rates()[n]:.4g} in iteration {n}",
+                expected=f"{RATES[n]:.4g} in iteration {n}",
                 got=", ".join(rates),
                 hint="Which rate did the update of this iteration use?",
             )
@@ -244,7 +229,7 @@ def _logs(events: list[dict]) -> tuple[list[tuple[int, list[str], list[str]]], s
         done += event["kind"] == "step"
         if event["kind"] == "print" and done:
             printed.append((done - 1, NUMBER.findall(event["text"])))
-    losses = _losses()
+    losses = [losses for _, losses in _run(FREE)]
     logs = [
         (n, numbers, numbers)
         for n, numbers in printed
@@ -253,7 +238,6 @@ def _logs(events: list[dict]) -> tuple[list[tuple[int, list[str], list[str]]], s
     return logs or [(n, numbers, numbers) for n, numbers in printed], "printed"
 
 
-@stage
 def evaluation(learner: LearnerFile) -> str:
     """estimate_loss every eval_iters iterations."""
     done, got = 0, []
@@ -273,7 +257,6 @@ def evaluation(learner: LearnerFile) -> str:
     return f"every {EVAL_ITERS} iterations"
 
 
-@stage
 def checkpoint(learner: LearnerFile) -> str:
     """save where the validation loss is the lowest so far."""
     events = _events(learner)
@@ -296,9 +279,12 @@ def checkpoint(learner: LearnerFile) -> str:
 
 
 def _events(learner: LearnerFile, grad_clip: float = FREE) -> list[dict]:
-    return learner.process.ask(
-        "train", batches=_batches(), rates=_rates(), losses=LOSSES, settings=SETTINGS, grad_clip=grad_clip
-    )
+    how = {"rates": RATES, "losses": LOSSES, "settings": SETTINGS, "grad_clip": grad_clip}
+    return learner.process.ask("train", batches=_batches(), **how)
+
+
+def _steps(learner: LearnerFile, grad_clip: float = FREE) -> list[dict]:
+    return [event for event in _events(learner, grad_clip) if event["kind"] == "step"]
 
 
 def _batches() -> list[list[torch.Tensor]]:
@@ -308,33 +294,27 @@ def _batches() -> list[list[torch.Tensor]]:
     return [[torch.randint(V, (N, T), generator=generator) for _ in range(2)] for _ in range(count)]
 
 
-def _rates() -> list[float]:
-    return [0.5 + 0.1 * n for n in range(MAX_ITERS + 3)]
-
-
 def _run(grad_clip: float) -> list[tuple[torch.Tensor, list[float]]]:
     """Each iteration's gradient, clipped, and the losses of its batches."""
-    table, batches, made = torch.zeros(V, V), _batches(), []
+    table, made = torch.zeros(V, V), []
     for n in range(MAX_ITERS):
-        leaf, losses = table.clone().requires_grad_(), []
-        for x, y in batches[n * ACCUMULATION : (n + 1) * ACCUMULATION]:
-            losses.append(F.cross_entropy(leaf[x].flatten(0, 1), y.flatten()))
-        (gradient,) = torch.autograd.grad(torch.stack(losses).mean(), [leaf])
-        gradient = _cut(gradient, grad_clip)
-        table = table - _rates()[n] * gradient
-        made.append((gradient, [loss.item() for loss in losses]))
+        losses, slopes = _learned(table, n)
+        gradient = _cut(torch.stack(slopes).mean(dim=0), grad_clip)
+        table = table - RATES[n] * gradient
+        made.append((gradient, losses))
     return made
 
 
-def _slope(table: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The gradient of a batch's loss."""
-    leaf = table.clone().requires_grad_()
-    return torch.autograd.grad(F.cross_entropy(leaf[x].flatten(0, 1), y.flatten()), [leaf])[0]
+def _learned(table: torch.Tensor, n: int) -> tuple[list[float], list[torch.Tensor]]:
+    """The losses of iteration n's batches, and their gradients."""
+    losses: list[float] = []
+    slopes: list[torch.Tensor] = []
+    for x, y in _batches()[n * ACCUMULATION : (n + 1) * ACCUMULATION]:
+        leaf = table.clone().requires_grad_()
+        loss = F.cross_entropy(leaf[x].flatten(0, 1), y.flatten())
+        losses.append(loss.item())
+        slopes += torch.autograd.grad(loss, [leaf])
+    return losses, slopes
 
 
-def _gradients(grad_clip: float) -> list[torch.Tensor]:
-    return [gradient for gradient, _ in _run(grad_clip)]
-
-
-def _losses() -> list[list[float]]:
-    return [losses for _, losses in _run(FREE)]
+STAGES = [identity, interface, length, mode, schedule, accumulation, clipping, logging, evaluation, checkpoint]

@@ -10,7 +10,7 @@ import math
 from check.judge.learner_file import LearnerFile, close
 from check.judge.matching import Sizes
 from check.judge.result import Failure
-from check.judge.suites import encoder, task
+from check.judge.suites import encoder, modules, task
 
 import torch
 from torch.nn import functional as F
@@ -86,8 +86,7 @@ def _stalls(found: list[float]) -> bool:
 
 def _is_relative(learner: LearnerFile) -> bool:
     """Whether one block cannot tell at which position a token is when all are equal."""
-    sizes = dataclasses.replace(learner.small_sizes, L=1)
-    logits = learner.logits(learner.fill(learner.build(sizes)), torch.full((1, sizes.T), 3))[0]  # (T, V)
+    logits = learner.logits(learner.variant(L=1), torch.full((1, learner.small_sizes.T), 3))[0]  # (T, V)
     return close(logits, logits[:1].expand_as(logits), 1e-5)
 
 
@@ -100,7 +99,7 @@ def _judged(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
 
 STAGES = [
     task.identity,
-    encoder.interface,
+    modules.interface,
     task.shapes,
     task.steadiness,
     task.causality,
