@@ -34,7 +34,7 @@ def train(
     precision = low_precision(options.device)
     model.train()
     with session(model, optimizers, corpus, config, options) as run:  # resumes, saves, tracks
-        trained = parallel.wrap(model, options.device)
+        trained = parallel.wrap(model)
         for step in training_steps(config.max_steps, run.first):
             if is_logged(step, config):
                 with precision:

@@ -168,16 +168,6 @@ def test_two_signals_at_once_are_one(monkeypatch):
     assert heard == [2, 2]
 
 
-def test_windows_processes_get_no_signal_0(tmp_path, monkeypatch):
-    (tmp_path / f".run.pt.{os.getpid()}-abcd.saving").write_bytes(b"")
-    killed = []
-    monkeypatch.setattr(checkpoint.os, "kill", lambda *how: killed.append(how))
-    monkeypatch.setattr(checkpoint.os, "name", "nt")
-    checkpoint._remove_leftovers(tmp_path / "run.pt")
-    monkeypatch.undo()
-    assert killed == [] and list(tmp_path.iterdir()) == []
-
-
 def test_a_file_that_a_scanner_holds_is_tried_again(tmp_path, monkeypatch):
     real, tries = os.replace, []
 

@@ -169,7 +169,7 @@ def test_task_8_reads_task_7s_and_6s_checkpoints_and_no_others(blocks, tmp_path)
     for module in (task06, task07):
         config = dataclasses.replace(module.Config(), **sizes)
         saved = module.GPT(config, 65)
-        checkpoint.save_model(tmp_path / "run.pt", saved, blocks, config)
+        checkpoint.save_run(tmp_path / "run.pt", saved, [], blocks, config, config.max_steps)
         model, vocabulary = stream.load_model(tmp_path / "run.pt", *read)
         assert torch.equal(model.lm_head.weight, saved.lm_head.weight)
         assert not model.training and vocabulary == blocks.vocabulary
