@@ -47,7 +47,7 @@ def estimate_score(model: nn.Module, corpus: Tokens, split: str, batches: int, b
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts the next character, on average over `characters` of them."""
+    """How well a model predicts the next character, on average over `characters` of them, in nats or bits for each."""
 
     nats: float
     accuracy: float
@@ -55,7 +55,6 @@ class Score:
 
     @property
     def bits(self) -> float:
-        """Bits per character."""
         return self.nats / math.log(2)
 
     @property

@@ -21,10 +21,7 @@ DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
 
 def parse_options(
-    description: str | None,
-    config_class: Any,
-    presets: dict[str, dict] = PRESETS,
-    add_flags: Callable[[argparse.ArgumentParser], None] | None = None,
+    description: str | None, config_class: Any, presets: dict[str, dict] = PRESETS, add_flags: Callable | None = None
 ) -> argparse.Namespace:
     """Read the command line and set the number of threads.
 
@@ -32,7 +29,7 @@ def parse_options(
     (torch.device), `data` (Path), `threads` (int ≥ 1), `save` (Path or None) and `last_step` (int; None for the
     documented run of tasks 1 to 5, whose log has no line for it). For a TrainingConfig (from task 7 on) --preset
     chooses one of the `presets` (name → changes to the config's defaults), and the namespace has `resume` (Path or
-    None) and `save_every` (int). `add_flags` may add a script's own flags.
+    None) and `save_every` (int). `add_flags` may add a script's own flags to the parser.
     Raises UserError where a value is unusable.
     """
     trains_long = issubclass(config_class, TrainingConfig)

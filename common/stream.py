@@ -42,7 +42,7 @@ def parse_options(description: str | None) -> argparse.Namespace:
     count("--seed", type=whole_number(0, MOST_SEED), help=seed)
     count("--tokens", type=whole_number(0), default=sys.maxsize, help="stop after N characters (default: never)")
     speed = "at most that many characters a second; 30 is a pleasant reading speed (default: no limit)"
-    parser.add_argument("--speed", type=number(0.1, 1e6), metavar="CPS", help=speed)
+    parser.add_argument("--speed", type=number(0.1, 10**6), metavar="CPS", help=speed)
     weights = "a file that task 7 or 6 wrote with `--save` (default: weights/shakespeare.pt)"
     parser.add_argument("--weights", type=path, default=WEIGHTS, metavar="PATH", help=weights)
     options = parser.parse_args()

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import task07
 from check.isolated import sandbox
 from check.judge.zygote import Zygote
-from common import progress as told
 from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
@@ -153,7 +152,7 @@ def line(monkeypatch):
     """What the progress line showed, in order."""
     shown = []
     monkeypatch.setattr(terminal.status, "show", shown.append)
-    monkeypatch.setattr(told, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     return shown
 
 

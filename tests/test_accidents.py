@@ -365,7 +365,7 @@ def test_what_is_tracked_has_a_number_for_each_curve(corpus, monkeypatch):
         assert (kind, name, settings["n_embd"]) == ("tensorboard", "task07 seed 42", 24)
         yield lambda step, numbers: noted.append((step, numbers))
 
-    monkeypatch.setattr(session, "start_tracking", tracker)
+    monkeypatch.setattr(session.track, "run", tracker)
     config = dataclasses.replace(CONFIG, eval_interval=2)
     torch.manual_seed(42)
     model = task07.GPT(config, len(corpus.vocabulary))
