@@ -65,19 +65,13 @@ class Score:
 
 @torch.no_grad()
 def score_split(
-    model: nn.Module,
-    corpus: Tokens,
-    split: str,
-    stride: int | None = None,
-    at_once: int = SCORES_AT_ONCE,
-    every: int = 1,
+    model: nn.Module, corpus: Tokens, split: str, stride: int = 0, at_once: int = SCORES_AT_ONCE, every: int = 1
 ) -> Score:
     """Predict every character of the validation text (but its first) once; of the training text, as many.
 
-    By default in blocks that do not overlap, so that a block's first characters have little context.
-    With a stride, blocks overlap and only the last `stride` characters of each count: with half a
-    block, every character has at least half a block of context (save at the text's start).
-    `every` takes each n-th block only: an estimate in less time.
+    By default in blocks side by side, so that a block's first characters have little context. With a stride, blocks
+    overlap and only the last `stride` characters of each count: with half a block, every character has at least half
+    a block of context (save at the text's start). `every` takes each n-th block only: an estimate in less time.
     `at_once` bounds a forward pass, in B · T · T; a large vocabulary's logits may need it smaller.
     """
     text = corpus.splits[split][: len(corpus.splits["val"])]

@@ -34,7 +34,8 @@ def parse_options(
     """
     trains_long = issubclass(config_class, TrainingConfig)
     parser = Parser(description=description)
-    count, file = (partial(parser.add_argument, metavar=metavar) for metavar in ("N", "PATH"))
+    count = partial(parser.add_argument, metavar="N")
+    file = partial(parser.add_argument, metavar="PATH")
     steps = "the preset’s" if trains_long else config_class.max_steps
     count("--steps", "--epochs", type=whole_number(1), help=f"updates of the weights (default: {steps})")
     seed = whole_number(0, MOST_SEED)
@@ -44,7 +45,8 @@ def parse_options(
     file("--data", type=path, default=DEFAULT_TEXT, help="your own text, UTF-8 (default: input.txt)")
     # One by default for the small models: a second thread gains a tenth on an idle machine, and on a busy one it
     # makes a run many times as long.
-    threads, cores = torch.get_num_threads() if trains_long else 1, whole_number(1, os.cpu_count() or 1)
+    threads = torch.get_num_threads() if trains_long else 1
+    cores = whole_number(1, os.cpu_count() or 1)
     count("--threads", type=cores, default=threads, help="processor threads (default: %(default)s)")
     saved = "save checkpoints here, also at Ctrl-C" if trains_long else "save the weights here at the end"
     file("--save", type=_file_to_write, help=saved)

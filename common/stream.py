@@ -30,7 +30,8 @@ def parse_options(description: str | None) -> argparse.Namespace:
     and `sampling` (temperature, top_k and top_p). Raises UserError if a value is unusable.
     """
     parser = Parser(description=description)
-    count, quantity = (partial(parser.add_argument, metavar=metavar) for metavar in ("N", "X"))
+    count = partial(parser.add_argument, metavar="N")
+    quantity = partial(parser.add_argument, metavar="X")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text (default: a new line)")
     temperature = "0 always takes the likeliest character, 1 draws as the model predicts (default: %(default)s)"
     quantity("--temperature", type=number(0, 100), default=0.8, help=temperature)
