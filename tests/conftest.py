@@ -27,14 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def signals_as_before():
-    """A script that ends ignores Ctrl-C; the programs that the next test starts would do so, too."""
-    yield
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.fixture(scope="session")
 def corpus():
     """Tiny Shakespeare in the blocks of tasks 1 to 6."""
