@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
@@ -62,19 +62,19 @@ def find_classes(module: Any, piece: str) -> list[str]:
     Of a file without such a name, all modules. A class that another of these is made of is not meant: the whole model
     comes before its parts.
     """
-    classes = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
+    classes = {name: each for name, each in _own(module).items() if inspect.isclass(each)}
     names, sound = CLASSES[piece]
     known = [name for name in names if name in classes]
     found = known or [name for name in classes if re.search(sound, name, re.IGNORECASE)]
     found = found or [name for name, each in classes.items() if issubclass(each, nn.Module)]
-    used = {used for name in found for used in _names_in(classes[name]) if used != name}
+    used = {used for name in found for used in global_names(classes[name]) if used != name}
     left = [name for name in found if name not in used] or found
     return left[:1] if known else left
 
 
 def find_functions(module: Any, function: str) -> list[str]:
     """The names of the functions of a file's module that may be one of FUNCTIONS, or classes for positions."""
-    things = own_functions(module)
+    things = _own(module)
     if function in things:
         return [function]
     sound = re.compile(FUNCTIONS.get(function, function), re.IGNORECASE)
@@ -83,41 +83,36 @@ def find_functions(module: Any, function: str) -> list[str]:
 
 def own_functions(module: Any) -> list[str]:
     """The names of the functions and classes of a file's module that are not PyTorch's."""
-    return [name for name, each in vars(module).items() if _is_own(each)]
+    return list(_own(module))
 
 
 def find_method(module: Any, function: str) -> type | None:
     """The class of a file's module that has a method of that name: the one that no other contains."""
-    kinds = {name: each for name, each in vars(module).items() if inspect.isclass(each) and not _is_torchs(each)}
-    having = [name for name, kind in kinds.items() if not _is_torchs(getattr(kind, function, nn.Module.train))]
-    used = {used for name in having for used in _names_in(kinds[name])}
-    return next((kinds[name] for name in having if name not in used), None)
+    having = {
+        name: each
+        for name, each in _own(module).items()
+        if inspect.isclass(each) and not _is_torchs(getattr(each, function, nn.Module.train))
+    }
+    used = {used for each in having.values() for used in global_names(each)}
+    return next((each for name, each in having.items() if name not in used), None)
 
 
-def global_names(function: Callable) -> set[str]:
-    """The names of globals and attributes that a function's code uses."""
-    return set(_names_of(function.__code__))
+def global_names(thing: Callable) -> set[str]:
+    """The names of globals and attributes that the code of a function uses, or of a class's methods."""
+    functions = filter(inspect.isfunction, vars(thing).values()) if inspect.isclass(thing) else [thing]
+    codes = [function.__code__ for function in functions]
+    for code in codes:
+        codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+    return {name for code in codes for name in code.co_names}
 
 
-def _is_own(thing: Any) -> bool:
-    return (inspect.isfunction(thing) or inspect.isclass(thing)) and not _is_torchs(thing)
+def _own(module: Any) -> dict[str, Any]:
+    things = {name: each for name, each in vars(module).items() if inspect.isfunction(each) or inspect.isclass(each)}
+    return {name: each for name, each in things.items() if not _is_torchs(each)}
 
 
 def _is_torchs(thing: Any) -> bool:
     return (getattr(thing, "__module__", "") or "").partition(".")[0] == "torch"
-
-
-def _names_in(kind: type) -> Iterator[str]:
-    for part in vars(kind).values():
-        if inspect.isfunction(part):
-            yield from _names_of(part.__code__)
-
-
-def _names_of(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _names_of(inner)
 
 
 def arguments(function: Callable, values: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Text → characters → tokens → random batches."""
 
 import hashlib
-import sys
 from pathlib import Path
 
 from common import pytorch  # noqa: F401
@@ -30,10 +29,9 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: not UTF-8 text: byte 0x{byte:02x} at offset {error.start}") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    if not text:
-        raise UserError(f"{path}: the file is empty")
-    return text
+    if text := text.removeprefix("\ufeff").replace("\r\n", "\n"):
+        return text
+    raise UserError(f"{path}: the file is empty")
 
 
 def tokenize(text: str) -> tuple[str, torch.Tensor]:
@@ -44,10 +42,8 @@ def tokenize(text: str) -> tuple[str, torch.Tensor]:
     vocabulary = "".join(sorted(set(text)))
     symbols = _codes(vocabulary)  # (V)
     small = torch.uint8 if len(symbols) <= 2**8 else torch.int16 if len(symbols) <= 2**15 else torch.int32
-    table = torch.zeros(sys.maxunicode + 1, dtype=small)
-    table[symbols] = torch.arange(len(symbols)).to(small)
-    starts = range(0, len(text), CODES_AT_ONCE)
-    return vocabulary, torch.cat([table[_codes(text[i : i + CODES_AT_ONCE])] for i in starts])
+    pieces = (text[i : i + CODES_AT_ONCE] for i in range(0, len(text), CODES_AT_ONCE))
+    return vocabulary, torch.cat([torch.searchsorted(symbols, _codes(piece)).to(small) for piece in pieces])
 
 
 def _codes(text: str) -> torch.Tensor:

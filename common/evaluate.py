@@ -47,7 +47,7 @@ def estimate_score(model: nn.Module, corpus: Tokens, split: str, batches: int, b
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts the next character, on average over `characters` of them."""
+    """How well a model predicts the next character, on average over `characters` of them, in nats or bits for each."""
 
     nats: float
     accuracy: float
@@ -55,7 +55,6 @@ class Score:
 
     @property
     def bits(self) -> float:
-        """Bits per character."""
         return self.nats / math.log(2)
 
     @property
@@ -66,19 +65,13 @@ class Score:
 
 @torch.no_grad()
 def score_split(
-    model: nn.Module,
-    corpus: Tokens,
-    split: str,
-    stride: int | None = None,
-    at_once: int = SCORES_AT_ONCE,
-    every: int = 1,
+    model: nn.Module, corpus: Tokens, split: str, stride: int = 0, at_once: int = SCORES_AT_ONCE, every: int = 1
 ) -> Score:
     """Predict every character of the validation text (but its first) once; of the training text, as many.
 
-    By default in blocks that do not overlap, so that a block's first characters have little context.
-    With a stride, blocks overlap and only the last `stride` characters of each count: with half a
-    block, every character has at least half a block of context (save at the text's start).
-    `every` takes each n-th block only: an estimate in less time.
+    By default in blocks side by side, so that a block's first characters have little context. With a stride, blocks
+    overlap and only the last `stride` characters of each count: with half a block, every character has at least half
+    a block of context (save at the text's start). `every` takes each n-th block only: an estimate in less time.
     `at_once` bounds a forward pass, in B · T · T; a large vocabulary's logits may need it smaller.
     """
     text = corpus.splits[split][: len(corpus.splits["val"])]

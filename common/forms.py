@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from common.courses import in_order, make, meaning
@@ -39,36 +39,34 @@ def masks_scores(function: Callable) -> bool:
 
 def how_masked(function: Callable) -> str:
     """What tells an attention to look at the past alone: a mask, a flag, or nothing."""
-    for name, parameter in list(inspect.signature(function).parameters.items())[3:]:
-        if "causal" in name.lower() or isinstance(parameter.default, bool):
-            return "flag"
-        if "mask" in name.lower() or (parameter.default is parameter.empty and not meaning(name, _rest(torch.ones(1)))):
-            return "mask"
-    return "nothing"
+    return next((role for _, role in _roles(function, _rest(1)) if role in ("mask", "flag")), "nothing")
 
 
 def attend(function: Callable, vectors: list[torch.Tensor], mask: torch.Tensor | None) -> torch.Tensor:
     """attention(q, k, v), with a mask where it takes one, or a flag for one; of (output, weights) the output."""
-    more = {}
-    for name, parameter in list(inspect.signature(function).parameters.items())[3:]:
-        meant = meaning(name, _rest(vectors[0]))
-        if meant and parameter.default is None:  # a module or a number: it is left out
-            continue
-        if meant:
-            more[name] = _rest(vectors[0])[meant]
-        elif "causal" in name.lower() or isinstance(parameter.default, bool):
-            more[name] = mask is not None
-        elif "mask" in name.lower() or parameter.default is parameter.empty:
-            more[name] = mask
-    output = function(*vectors, **more)
+    rest = _rest(vectors[0].shape[-1])
+    values = rest | {"flag": mask is not None, "mask": mask}
+    output = function(*vectors, **{name: values[role] for name, role in _roles(function, rest)})
     output = output[0] if isinstance(output, tuple | list) else output
     while mask is not None and mask.ndim >= output.ndim > vectors[0].ndim and len(output) == 1:
         output = output[0]  # a mask (1, T, T) puts its first axis before those of vectors that have none
     return output
 
 
-def _rest(q: torch.Tensor) -> dict[str, Any]:
-    return {"dropout": 0.0, "head_size": q.shape[-1]}
+def _roles(function: Callable, rest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names of the arguments after q, k and v, each with what it is: "flag", "mask", or a name of the rest."""
+    for name, parameter in list(inspect.signature(function).parameters.items())[3:]:
+        if meant := meaning(name, rest):
+            if parameter.default is not None:  # else a module or a number: it is left out
+                yield name, meant
+        elif "causal" in name.lower() or isinstance(parameter.default, bool):
+            yield name, "flag"
+        elif "mask" in name.lower() or parameter.default is parameter.empty:
+            yield name, "mask"
+
+
+def _rest(head_size: int) -> dict[str, Any]:
+    return {"dropout": 0.0, "head_size": head_size}
 
 
 def position_rows(form: Any, length: int, width: int, longest: int) -> torch.Tensor:
@@ -99,10 +97,9 @@ def _rows(value: Any) -> torch.Tensor:
 
 def holds(does: Callable[[Any], Any], function: Any) -> bool:
     """Whether a function does what it should; one that is not written yet does not."""
-    try:
+    with contextlib.suppress(Exception):
         return bool(does(function))
-    except Exception:
-        return False
+    return False
 
 
 _VECTORS = [torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), torch.zeros(2, 3, 5)]

@@ -81,11 +81,6 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     return x.mT if tall else x
 
 
-def block_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The weight matrices of a model's `blocks`: what Muon trains."""
-    return [parameter for parameter in model.get_submodule("blocks").parameters() if parameter.ndim == 2]
-
-
 def branch_ends(model: nn.Module) -> list[nn.Linear]:
     """The layers that add to the stream: the last linear layer of each branch of each of a model's `blocks`."""
     branches = [branch for block in model.get_submodule("blocks").children() for branch in block.children()]
@@ -117,9 +112,9 @@ def configure_optimizers(
     """
     if config.optimizer not in ("adamw", "muon"):
         raise UserError(f"optimizer: expected adamw or muon, got {config.optimizer!r}")
-    muon: list[nn.Parameter] = []
-    if config.optimizer == "muon":
-        muon = block_matrices(model) if matrices is None else matrices
+    if matrices is None and config.optimizer == "muon":
+        matrices = [p for p in model.get_submodule("blocks").parameters() if p.ndim == 2]
+    muon = matrices if matrices and config.optimizer == "muon" else []
     taken = set(map(id, muon))
     rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]  # tied weights come once
     groups = [
@@ -128,8 +123,7 @@ def configure_optimizers(
     ]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)]
     if muon:
-        lr, decay = config.muon_learning_rate, config.weight_decay
-        optimizers.append(Muon(muon, lr=lr, weight_decay=decay, momentum=0.95))
+        optimizers.append(Muon(muon, lr=config.muon_learning_rate, weight_decay=config.weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

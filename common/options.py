@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from common.data import Corpus
 from common.parser import MOST_SEED, Parser, path, whole_number
 from common.precision import product_dtype
 from common.progress import hint
-from common.run import UserError
 
 import torch
 from torch import nn
@@ -21,10 +21,7 @@ DEFAULT_TEXT = Path(__file__).resolve().parent.parent / "input.txt"
 
 
 def parse_options(
-    description: str | None,
-    config_class: Any,
-    presets: dict[str, dict] = PRESETS,
-    add_flags: Callable[[argparse.ArgumentParser], None] | None = None,
+    description: str | None, config_class: Any, presets: dict[str, dict] = PRESETS, add_flags: Callable | None = None
 ) -> argparse.Namespace:
     """Read the command line and set the number of threads.
 
@@ -32,63 +29,45 @@ def parse_options(
     (torch.device), `data` (Path), `threads` (int ≥ 1), `save` (Path or None) and `last_step` (int; None for the
     documented run of tasks 1 to 5, whose log has no line for it). For a TrainingConfig (from task 7 on) --preset
     chooses one of the `presets` (name → changes to the config's defaults), and the namespace has `resume` (Path or
-    None) and `save_every` (int). `add_flags` may add a script's own flags.
+    None) and `save_every` (int). `add_flags` may add a script's own flags to the parser.
     Raises UserError where a value is unusable.
     """
     trains_long = issubclass(config_class, TrainingConfig)
     parser = Parser(description=description)
-    parser.add_argument(
-        "--steps",
-        "--epochs",
-        type=whole_number(1),
-        metavar="N",
-        help=f"updates of the weights (default: {'the preset’s' if trains_long else config_class.max_steps})",
-    )
-    parser.add_argument(
-        "--seed",
-        type=whole_number(0, MOST_SEED),
-        default=42,
-        metavar="N",
-        help="seed of all random numbers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--device",
-        type=_device,
-        default="auto",
-        metavar="NAME",
-        help="auto, cuda, mps or cpu (default: %(default)s, the first of the other three that this machine has)",
-    )
-    parser.add_argument(
-        "--data",
-        type=path,
-        default=DEFAULT_TEXT,
-        metavar="PATH",
-        help="your own text, UTF-8 (default: input.txt)",
-    )
+    count = partial(parser.add_argument, metavar="N")
+    file = partial(parser.add_argument, metavar="PATH")
+    steps = "the preset’s" if trains_long else config_class.max_steps
+    count("--steps", "--epochs", type=whole_number(1), help=f"updates of the weights (default: {steps})")
+    seed = whole_number(0, MOST_SEED)
+    count("--seed", type=seed, default=42, help="seed of all random numbers (default: %(default)s)")
+    devices = "auto, cuda, mps or cpu (default: %(default)s, the first of the other three that this machine has)"
+    parser.add_argument("--device", type=_device, default="auto", metavar="NAME", help=devices)
+    file("--data", type=path, default=DEFAULT_TEXT, help="your own text, UTF-8 (default: input.txt)")
     # One by default for the small models: a second thread gains a tenth on an idle machine, and on a busy one it
     # makes a run many times as long.
-    parser.add_argument(
-        "--threads",
-        type=whole_number(1, os.cpu_count() or 1),
-        default=torch.get_num_threads() if trains_long else 1,
-        metavar="N",
-        help="processor threads (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--save",
-        type=_file_to_write,
-        metavar="PATH",
-        help="save checkpoints here, also at Ctrl-C" if trains_long else "save the weights here at the end",
-    )
+    threads = torch.get_num_threads() if trains_long else 1
+    cores = whole_number(1, os.cpu_count() or 1)
+    count("--threads", type=cores, default=threads, help="processor threads (default: %(default)s)")
+    saved = "save checkpoints here, also at Ctrl-C" if trains_long else "save the weights here at the end"
+    file("--save", type=_file_to_write, help=saved)
     if trains_long:
-        _add_training_flags(parser, presets)
+        from common import track
+
+        default = "laptop on a CPU, documented elsewhere" if "documented" in presets else "laptop"
+        parser.add_argument("--preset", choices=presets, help=f"the size of the run (default: {default})")
+        count("--save-every", type=whole_number(1), default=100, help="steps between them (default: %(default)s)")
+        tracked = "also log the losses, perplexity and accuracy there"
+        parser.add_argument("--track", choices=track.KINDS, help=tracked)
+        file("--resume", type=path, help="continue from a checkpoint")
     if add_flags:
         add_flags(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    changes = _start_training(options, presets) if trains_long else {}
     if options.save and not trains_long:
-        _check_free(options.save, None, "remove it")
+        from common.checkpoint import check_place  # here: the first lessons import nothing of later ones
+
+        check_place(options.save, None, "remove it")
+    changes = _start_training(options, presets) if trains_long else {}
     if options.steps:
         changes = changes | {"max_steps": options.steps}
     options.config = dataclasses.replace(config_class(), **changes)
@@ -102,34 +81,25 @@ def parse_options(
 def save_weights(model: nn.Module, corpus: Corpus, options: argparse.Namespace) -> None:
     """Save a trained model to the file of --save, if there is one. Raises OSError if that fails."""
     if options.save:
-        from common.checkpoint import save_model
+        from common.checkpoint import save_run
 
-        save_model(options.save, model, corpus, options.config)
+        save_run(options.save, model, [], corpus, options.config, options.config.max_steps, options.seed)
 
 
 def _start_training(options: argparse.Namespace, presets: dict[str, dict]) -> dict:
     """Join other processes, look at the places of checkpoints, choose a preset; what it changes in a Config."""
     from common import parallel
+    from common.checkpoint import check_place
 
     options.device = parallel.start(options.device)
     if options.save and parallel.restarted():
-        if options.save.exists():
-            options.resume = options.save
+        options.resume = options.save if options.save.exists() else options.resume
     elif options.save and parallel.rank() == 0:
-        _check_free(options.save, options.resume, "--resume it, remove it")
+        check_place(options.save, options.resume, "--resume it, remove it")
         parallel.begin()
     for_gpu = options.device.type != "cpu" and "documented" in presets
     options.preset = options.preset or ("documented" if for_gpu else "laptop")
     return presets[options.preset]
-
-
-def _check_free(place: Path, resumed: Path | None, remedy: str) -> None:
-    """Raise UserError if the file cannot be written, or if another run's checkpoint would be lost."""
-    from common.checkpoint import check_place
-
-    check_place(place)
-    if place.exists() and place.stat().st_size and not _same(place, resumed):
-        raise UserError(f"{place}: a checkpoint is there already; {remedy}, or save elsewhere")
 
 
 def _say_what_begins(options: argparse.Namespace) -> None:
@@ -139,26 +109,6 @@ def _say_what_begins(options: argparse.Namespace) -> None:
     every = "every block" if config.eval_every == 1 else f"one in {config.eval_every} blocks"
     sample = f"{every} of the validation text" if config.whole_split else "random batches"
     hint(f"Preset {options.preset}: {config.max_steps} steps. Products in {products}. Losses over {sample}.")
-
-
-def _same(one: Path, other: Path | None) -> bool:
-    return other is not None and other.exists() and one.resolve() == other.resolve()
-
-
-def _add_training_flags(parser: argparse.ArgumentParser, presets: dict[str, dict]) -> None:
-    from common import track
-
-    default = "laptop on a CPU, documented elsewhere" if "documented" in presets else "laptop"
-    parser.add_argument("--preset", choices=presets, help=f"the size of the run (default: {default})")
-    parser.add_argument(
-        "--save-every",
-        type=whole_number(1),
-        default=100,
-        metavar="N",
-        help="steps between them (default: %(default)s)",
-    )
-    parser.add_argument("--track", choices=track.KINDS, help="also log the losses, perplexity and accuracy there")
-    parser.add_argument("--resume", type=path, metavar="PATH", help="continue from a checkpoint")
 
 
 def _file_to_write(name: str) -> Path:

@@ -8,6 +8,7 @@ saves. If one dies, torchrun (`--max-restarts`) starts all again, and they go on
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from common import pytorch  # noqa: F401
 from common.run import UserError
@@ -16,26 +17,21 @@ from common.terminal import in_torchrun
 import torch
 from torch import distributed, nn
 
-_store: "distributed.Store | None" = None  # torchrun's, which outlives a restart
+ATTEMPT = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+_store: Any = None  # torchrun's, which outlives a restart
 
 
 def start(device: torch.device) -> torch.device:
-    """Join the run that torchrun started, if it did; the device this process is to use.
-
-    CPU processes talk through gloo, GPU processes (each its own GPU) through NCCL.
-    """
+    """Join the run that torchrun started, if it did; the device this process is to use: of the GPUs, its own."""
     if not in_torchrun() or distributed.is_initialized():
         return device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    torchrun_serves = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     global _store
-    _store = distributed.TCPStore(*address, size, is_master=rank == 0 and not torchrun_serves)
-    # torchrun's store outlives a restart: under the same names, processes would find the addresses of dead ones.
-    store = distributed.PrefixStore(f"restart {_restarts()}", _store)
+    _store, rank, size = next(distributed.rendezvous("env://"))
+    # Under the same names as before a restart, processes would find the addresses of dead ones.
+    store = distributed.PrefixStore(f"attempt {ATTEMPT}", _store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     return device
@@ -48,6 +44,17 @@ def finish() -> None:
         distributed.destroy_process_group()
 
 
+def begin() -> None:
+    """Tell a later restart that this run's checkpoint may be written from now on."""
+    if _store is not None:
+        _store.compare_set("begun", "", ATTEMPT)
+
+
+def restarted() -> bool:
+    """Whether torchrun started this process again, after one of a run that had begun (see `begin`) had died."""
+    return _store is not None and _store.check(["begun"]) and _store.get("begun").decode() != ATTEMPT
+
+
 def rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
@@ -58,26 +65,9 @@ def size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def restarted() -> bool:
-    """Whether torchrun started this process again, after one of a run that had begun (see `begin`) had died."""
-    return _store is not None and any(_store.check([f"begun {count}"]) for count in range(_restarts()))
-
-
-def begin() -> None:
-    """Tell a later restart that this run's checkpoint may be written from now on."""
-    if _store is not None:
-        _store.set(f"begun {_restarts()}", "yes")
-
-
-def _restarts() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-
-
-def wrap(model: nn.Module, device: torch.device) -> nn.Module:
+def wrap(model: nn.Module) -> nn.Module:
     """The model whose backward pass averages gradients over all processes; alone, the model itself."""
-    if size() == 1:
-        return model
-    return nn.parallel.DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+    return nn.parallel.DistributedDataParallel(model) if size() > 1 else model
 
 
 def share(rows: torch.Tensor) -> torch.Tensor:
@@ -89,21 +79,17 @@ def share(rows: torch.Tensor) -> torch.Tensor:
 
 def total(*numbers: float) -> list[float]:
     """Each number's sum over all processes."""
-    if size() == 1:
-        return list(numbers)
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
-    distributed.all_reduce(sums)
+    sums = torch.tensor(numbers, dtype=torch.float64)
+    if size() > 1:
+        sums = sums.to("cuda" if distributed.get_backend() == "nccl" else "cpu")
+        distributed.all_reduce(sums)
     return sums.tolist()
 
 
 @contextlib.contextmanager
 def own_noise() -> Iterator[None]:
     """Dropout of its own for each process, while the numbers that draw the batches stay common to all."""
-    if size() == 1:
+    with torch.random.fork_rng(devices=[], enabled=size() > 1):
+        if size() > 1:
+            torch.manual_seed(int(torch.randint(2**62, ())) + rank())
         yield
-        return
-    common = torch.get_rng_state()
-    torch.manual_seed(int(torch.randint(2**62, ())) + rank())
-    yield
-    torch.set_rng_state(common)

@@ -1,12 +1,13 @@
 """argparse as every command here uses it. It does not import PyTorch, so that commands can do without it."""
 
 import argparse
+import contextlib
 import difflib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common.run import UserError
 from common.terminal import fold, paragraphs
@@ -45,27 +46,18 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """A type for argparse: a whole number in a range."""
-
-    def parse(text: str) -> int:
-        if text.isascii() and text.isdecimal() and len(text) <= 20 and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got '{_short(text)}'")
-
-    return parse
+    """A type for argparse: a whole number in a range, of ASCII digits alone."""
+    return number(least, most, lambda text: int(text) if text.isascii() and text.isdecimal() else None, "whole number")
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
+def number(least: Any, most: Any, read: Callable[[str], Any] = float, kind: str = "number") -> Callable[[str], Any]:
     """A type for argparse: a number in a range."""
 
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got '{_short(text)}'")
-        return value
+    def parse(text: str) -> Any:
+        with contextlib.suppress(ValueError, TypeError):
+            if least <= read(text) <= most:
+                return read(text)
+        raise argparse.ArgumentTypeError(f"expected a {kind} from {least} to {most}, got '{_short(text)}'")
 
     return parse
 

@@ -14,7 +14,6 @@ from common.terminal import has_codes, is_terminal, status, wrapped
 
 import torch
 
-REFRESH_SECONDS = 0.2
 BAR = 20  # columns
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
@@ -27,15 +26,14 @@ class Clock:
         self.started = time.monotonic()
         self.evaluated: dict[int, float] = {}  # step → seconds in evaluations before it
 
-    def seconds_a_step(self) -> float | None:
-        """None before the first step is done."""
+    def seconds_a_step(self) -> float:
         seconds = time.monotonic() - self.started - sum(self.evaluated.values())
-        return seconds / (self.step - self.first) if self.step > self.first else None
+        return seconds / max(1, self.step - self.first)
 
     def left(self) -> float:
         """Seconds left; evaluations count from the second one on, because that one shows how often they come."""
         left = self.total - self.step
-        seconds = left * (self.seconds_a_step() or 0.0)
+        seconds = left * self.seconds_a_step()
         if len(self.evaluated) > 1:
             before, last = list(self.evaluated)[-2:]
             seconds += left // (last - before) * sum(self.evaluated.values()) / len(self.evaluated)
@@ -44,46 +42,41 @@ class Clock:
     def __str__(self) -> str:
         done = BAR * self.step // self.total
         said = f"Step {self.step}/{self.total} {'━' * done}{'─' * (BAR - done)}"
-        each = self.seconds_a_step()
-        if each is None:
+        if self.step == self.first:
             return said
-        return f"{said} {speed(each, 'step')}, {duration(self.left())} left"
+        return f"{said} {speed(self.seconds_a_step(), 'step')}, {duration(self.left())} left"
 
 
-class _Now:
-    """The run whose steps are counted, if any, and when the line was last written."""
-
-    clock: Clock | None = None
-    shown_at = 0.0
+_clock: Clock | None = None  # of the run whose steps are counted, if any
 
 
 def training_steps(total: int, first: int = 0) -> Iterator[int]:
     """Count the steps first … total - 1, and show on a terminal's stderr how long they take and how long is left."""
-    clock = _Now.clock = Clock(total, first)
+    global _clock
+    clock = _clock = Clock(total, first)
     try:
-        _show(str(clock))
+        status.show(str(clock))
         for step in range(first, total):
             progress.where = f"at step {step} of {total}"
             yield step
             clock.step = step + 1
-            if _is_due() or clock.step in (first + 1, total):
-                _show(str(clock))
+            if status.is_due() or clock.step in (first + 1, total):
+                status.show(str(clock))
         status.leave()
     finally:
-        _Now.clock = None
+        _clock = None
     progress.where = f"after all {total} steps"
 
 
 def evaluation_parts(parts: range) -> Iterator[int]:
     """The parts of an evaluation, counted on the same line while they are more than one."""
-    start, count = time.monotonic(), len(parts)
-    clock = _Now.clock
+    start, count, clock = time.monotonic(), len(parts), _clock
     before = f"Step {clock.step}/{clock.total}: " if clock else ""
     for done, part in enumerate(parts):
-        if count > 1 and (done < 2 or _is_due()):
+        if count > 1 and (done < 2 or status.is_due()):
             each = (time.monotonic() - start) / max(1, done)
             left = f", {speed(each, 'part')}, {duration((count - done) * each)} left" if done else ""
-            _show(f"{before}Evaluating {done} of {count}{left}")
+            status.show(f"{before}Evaluating {done} of {count}{left}")
         yield part
     if clock:
         clock.evaluated[clock.step] = clock.evaluated.get(clock.step, 0.0) + time.monotonic() - start
@@ -100,15 +93,6 @@ def speed(seconds: float, unit: str) -> str:
 
 def duration(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
-
-
-def _is_due() -> bool:
-    return time.monotonic() - _Now.shown_at > REFRESH_SECONDS
-
-
-def _show(text: str) -> None:
-    status.show(text)
-    _Now.shown_at = time.monotonic()
 
 
 def log_losses(step: int, train_loss: float, val_loss: float) -> None:

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from common.terminal import ERASE, has_codes, is_interactive, is_silent, is_terminal, script, status, wrapped
@@ -18,7 +18,10 @@ EXIT_OS_ERROR = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+SIGNALS = [signal.SIGINT, *ENDING]
 TOGETHER = 1.0  # seconds in which two signals count as one
+_last_signal = -TOGETHER  # when it came
+progress = SimpleNamespace(where="before the first step")  # how far a run got, for the line that Ctrl-C prints
 
 
 class UserError(Exception):
@@ -38,15 +41,12 @@ def run(main: Callable[[], Any]) -> Any:
     prints the same line and returns what `main` returned, if it came to its end, and leaves signals as they were; an
     error other than `UserError` is the session's.
     """
-    before = handle([signal.SIGINT, *ENDING], _once(_terminate))
-    if before and not is_interactive():
-        atexit.register(_ignore_signals)  # no traceback while the interpreter shuts down
-    try:
-        return _run(main)
-    finally:
-        if is_interactive():
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    if is_interactive():
+        with handling(_terminate):
+            return _run(main)
+    if handle(_terminate):
+        atexit.register(handle, signal.SIG_IGN)  # no traceback while the interpreter shuts down
+    return _run(main)
 
 
 def _run(main: Callable[[], Any]) -> Any:
@@ -74,49 +74,41 @@ def _run(main: Callable[[], Any]) -> Any:
             raise
         _end(EXIT_OS_ERROR, str(error))
     except (MemoryError, RuntimeError) as error:  # PyTorch has its own message for too little memory
-        asked = re.search(r"allocate (\d+ bytes|[\d.]+ .iB)", str(error))
+        asked = re.search(r"allocate ([\d.]+) (bytes|.iB)", str(error))
         if is_interactive() or (not isinstance(error, MemoryError) and not asked):
             raise
-        wanted = f": {_readable(asked[1])} more were asked for" if asked else ""
+        wanted = ""
+        if asked:
+            amount = f"{int(asked[1]) / 1e6:,.0f} MB" if asked[2] == "bytes" else f"{asked[1]} {asked[2]}"
+            wanted = f": {amount} more were asked for"
         _end(EXIT_OS_ERROR, f"too little memory {progress.where}{wanted}")
 
 
-def handle(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> dict:
+def handle(handler: Any) -> dict:
     """Install a handler for signals that are not ignored; those that were there. In the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in heard}
 
 
-def _terminate(number: int) -> None:
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+@contextlib.contextmanager
+def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside, signals have this handler."""
+    before = handle(handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
-def _once(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
-    """A handler that ignores signals for a moment after each one, so that the clean-up can finish."""
-    last = -TOGETHER
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal last
-        again, last = time.monotonic() - last < TOGETHER, time.monotonic()
-        if not again:
-            action(number)
-
-    return handler
-
-
-def _ignore_signals() -> None:
-    handle([signal.SIGINT, *ENDING], signal.SIG_IGN)  # type: ignore[arg-type]
-
-
-class Progress:
-    """How far a run got, for the line that Ctrl-C prints."""
-
-    where = "before the first step"
-
-
-progress = Progress()
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End the run; but ignore signals for a moment after each one, so that the clean-up can finish."""
+    global _last_signal
+    again, _last_signal = time.monotonic() - _last_signal < TOGETHER, time.monotonic()
+    if not again:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 @contextlib.contextmanager
@@ -125,27 +117,16 @@ def stop_requests(notice: Callable[[], None]) -> Iterator[Callable[[], bool]]:
 
     The first calls `notice`, a second raises KeyboardInterrupt. Outside the main thread signals stay as they are.
     """
-    asked = False
+    asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
         if asked:
             raise KeyboardInterrupt
-        asked = True
+        asked.append(number)
         notice()
 
-    before = handle([signal.SIGINT, *ENDING], ask)
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _readable(amount: str) -> str:
-    """A number of bytes in readable units; GPUs' allocators give such units already."""
-    number, unit = amount.split()
-    return f"{int(number) / 1e6:,.0f} MB" if unit == "bytes" else amount
+    with handling(ask):
+        yield lambda: bool(asked)
 
 
 def _printable(text: str) -> str:
@@ -160,8 +141,6 @@ def _end(code: int, message: str = "") -> None:
         if line:
             print(line, file=sys.stderr, flush=True)
         return
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         # The rest of stdout's buffer has no reader, or the disk is full: the interpreter must not try again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

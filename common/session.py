@@ -3,14 +3,13 @@
 import shlex
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from common import parallel
+from common import parallel, track
 from common.checkpoint import model_name, restore_run, save_run
 from common.config import TrainingConfig
 from common.data import Corpus
@@ -19,34 +18,44 @@ from common.optim import get_lr
 from common.progress import hint, stop_if_not_finite
 from common.run import Interrupted, stop_requests
 from common.terminal import in_torchrun
-from common.track import run as start_tracking
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 
-class Session:
-    """A run in progress: `first`, the step that it begins with, and what it does around each step."""
+class Session(ExitStack):
+    """A run that saves, resumes and tracks as `options` say; `first` is the step that it begins with.
+
+    Raises UserError if a checkpoint does not fit.
+    """
 
     def __init__(
-        self,
-        config: TrainingConfig,
-        options: Namespace,
-        first: int,
-        save: Callable[[int], None],
-        note: Callable[[int, dict], None],
-        stop_requested: Callable[[], bool],
+        self, model: nn.Module, optimizers: list[Optimizer], corpus: Corpus, config: TrainingConfig, options: Namespace
     ):
-        self.config, self.path, self.every, self.first = config, options.save, options.save_every, first
-        self.save, self.note, self.stop_requested = save, note, stop_requested
+        super().__init__()
+        self.config, self.path, self.every = config, options.save, options.save_every
+        run, seed = (model, optimizers, corpus, config), getattr(options, "seed", 0)
+        self.first = restore_run(options.resume, *run, seed) if options.resume else 0
+        corpus.skip(self.first * config.accumulate * config.batch_size)
+        self.save = partial(save_run, self.path, *run, seed=seed)
+        if self.path and parallel.size() > 1:
+            self.save(self.first)  # a restart finds this run's file, not an older one
+        kind = getattr(options, "track", None) if parallel.rank() == 0 else None
+        self.note = self.enter_context(track.run(kind, f"{model_name(model)} seed {seed}", asdict(config)))
+        self.stop_requested = lambda: False
+        if self.path:
+            notice = f"Stopping after this step, to save {self.path}. Ctrl-C again stops at once, without."
+            self.stop_requested = self.enter_context(stop_requests(partial(hint, notice)))
         self.seconds = 0.0  # in steps, evaluations and saves not counted
         self.since = time.perf_counter()
 
-    def track(self, step: int, scores: tuple[Score, Score]) -> None:
+    def track(self, step: int, train: Score, val: Score) -> None:
         """Log the numbers of an evaluation."""
         windows = (step - self.first) * self.config.batch_size * self.config.accumulate
         speed = windows * self.config.block_size / max(self.seconds, 1e-9)
-        self.note(step, tracked(scores, get_lr(step, self.config) * self.config.learning_rate, speed))
+        numbers = track.curve(train.nats, val, get_lr(step, self.config) * self.config.learning_rate, speed)
+        self.note(step, numbers | {"train accuracy": train.accuracy})
         self.since = time.perf_counter()
 
     def end_step(self, step: int, loss: torch.Tensor) -> None:
@@ -75,47 +84,13 @@ class Session:
             print(f"Not saved at step {steps}: {error}. The run goes on and tries again.", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def session(
-    model: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    corpus: Corpus,
-    config: TrainingConfig,
-    options: Namespace,
-) -> Iterator[Session]:
-    """A run that saves, resumes and tracks as `options` say. Raises UserError if a checkpoint does not fit."""
-    seed = getattr(options, "seed", 0)
-    first = restore_run(options.resume, model, optimizers, corpus, config, seed) if options.resume else 0
-    corpus.skip(first * config.accumulate * config.batch_size)
-    save = partial(save_run, options.save, model, optimizers, corpus, config, seed=seed)
-    if options.save and parallel.size() > 1:
-        save(first)  # a restart finds this run's file, not an older one
-    kind = getattr(options, "track", None) if parallel.rank() == 0 else None
-    notice = partial(hint, f"Stopping after this step, to save {options.save}. Ctrl-C again stops at once, without.")
-    with (
-        start_tracking(kind, f"{model_name(model)} seed {seed}", asdict(config)) as note,
-        stop_requests(notice) if options.save else nullcontext(lambda: False) as stop_requested,
-    ):
-        yield Session(config, options, first, save, note, stop_requested)
-
-
 def going_on(saved: Path) -> str:
     """The command that resumes this run, to follow "saved to …"; torchrun's own is unknown, and resumes by itself."""
     if in_torchrun():
         return "."
-    words, spec = sys.argv[1:], sys.modules["__main__"].__spec__
-    if "--resume" in words:
-        at = words.index("--resume")
-        del words[at : at + 2]
-    words = [word for word in words if not word.startswith("--resume=")]
+    earlier = ArgumentParser(add_help=False, allow_abbrev=False)
+    earlier.add_argument("--resume")
+    _, words = earlier.parse_known_args()
+    spec = sys.modules["__main__"].__spec__
     how = ["-m", spec.name.removesuffix(".__main__")] if spec else [sys.argv[0]]
     return f". To go on: {shlex.join(['python', *how, *words, '--resume', str(saved)])}"
-
-
-def tracked(scores: tuple[Score, Score], lr: float, tokens_per_second: float) -> dict[str, float]:
-    """The numbers that --track logs with a line of the log, by name."""
-    numbers = {"learning rate": lr, "tokens per second": tokens_per_second}
-    for name, score in zip(("train", "val"), scores, strict=True):
-        numbers |= {f"{name} loss": score.nats, f"{name} perplexity": score.perplexity}
-        numbers[f"{name} accuracy"] = score.accuracy
-    return numbers

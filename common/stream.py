@@ -5,9 +5,10 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from common.checkpoint import load_model_state, put_weights
+from common.checkpoint import load, naming, put_weights
 from common.parser import MOST_SEED, Parser, number, path, whole_number
 from common.progress import hint
 from common.run import UserError
@@ -29,54 +30,22 @@ def parse_options(description: str | None) -> argparse.Namespace:
     and `sampling` (temperature, top_k and top_p). Raises UserError if a value is unusable.
     """
     parser = Parser(description=description)
+    count = partial(parser.add_argument, metavar="N")
+    quantity = partial(parser.add_argument, metavar="X")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="the beginning of the text (default: a new line)")
-    parser.add_argument(
-        "--temperature",
-        type=number(0, 100),
-        default=0.8,
-        metavar="X",
-        help="0 always takes the likeliest character, 1 draws as the model predicts (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--top-k",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="draw from the N likeliest characters only (default: 0, from all)",
-    )
-    parser.add_argument(
-        "--top-p",
-        type=number(0, 1),
-        default=1.0,
-        metavar="X",
-        help="draw from the fewest characters that together have this probability (default: %(default)s, from all)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=whole_number(0, MOST_SEED),
-        metavar="N",
-        help="the same seed gives the same text (default: a different text each time)",
-    )
-    parser.add_argument(
-        "--tokens",
-        type=whole_number(0),
-        default=sys.maxsize,
-        metavar="N",
-        help="stop after N characters (default: never)",
-    )
-    parser.add_argument(
-        "--speed",
-        type=number(0.1, 1e6),
-        metavar="CPS",
-        help="at most that many characters a second; 30 is a pleasant reading speed (default: no limit)",
-    )
-    parser.add_argument(
-        "--weights",
-        type=path,
-        default=WEIGHTS,
-        metavar="PATH",
-        help="a file that task 7 or 6 wrote with `--save` (default: weights/shakespeare.pt)",
-    )
+    temperature = "0 always takes the likeliest character, 1 draws as the model predicts (default: %(default)s)"
+    quantity("--temperature", type=number(0, 100), default=0.8, help=temperature)
+    top_k = "draw from the N likeliest characters only (default: 0, from all)"
+    count("--top-k", type=whole_number(0), default=0, help=top_k)
+    top_p = "draw from the fewest characters that together have this probability (default: %(default)s, from all)"
+    quantity("--top-p", type=number(0, 1), default=1.0, help=top_p)
+    seed = "the same seed gives the same text (default: a different text each time)"
+    count("--seed", type=whole_number(0, MOST_SEED), help=seed)
+    count("--tokens", type=whole_number(0), default=sys.maxsize, help="stop after N characters (default: never)")
+    speed = "at most that many characters a second; 30 is a pleasant reading speed (default: no limit)"
+    parser.add_argument("--speed", type=number(0.1, 10**6), metavar="CPS", help=speed)
+    weights = "a file that task 7 or 6 wrote with `--save` (default: weights/shakespeare.pt)"
+    parser.add_argument("--weights", type=path, default=WEIGHTS, metavar="PATH", help=weights)
     options = parser.parse_args()
     if options.seed is None:
         options.seed = torch.seed() % (MOST_SEED + 1)
@@ -95,12 +64,10 @@ def load_model(place: Path, model_class: type, config_class: type) -> tuple[nn.M
     """
     if not place.exists():
         raise UserError(f"{place}: no such file; python {SCRIPTS[0]}.py --save {place} makes one")
-    state = load_model_state(place, *SCRIPTS)
-    try:
+    with naming(place):
+        state = load(place, *SCRIPTS)
         model = model_class(config_class(**state["config"]), len(state["vocabulary"]))
-    except (UserError, TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
-        raise UserError(f"{place}: its sizes do not make a model: {str(error).splitlines()[0]}") from error
-    put_weights(place, model, state)
+        put_weights(place, model, state)
     return model.eval(), state["vocabulary"]
 
 

@@ -5,12 +5,14 @@ import os
 import re
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}  # variables that torchrun sets
 NARROWEST = 20  # columns
 LEAST_COLUMN = 24  # columns that the right side of a table needs at least
+REFRESH_SECONDS = 0.2
 ERASE = "\r\x1b[2K"  # the cursor's line
 
 
@@ -114,18 +116,23 @@ class Status:
 
     def __init__(self) -> None:
         self.shown = ""
+        self.shown_at = 0.0
         self.cell: Any = None  # IPython's handle of what it displays
 
     def show(self, text: str) -> None:
         if _in_notebook():
             from IPython.display import display
 
-            show = self.cell.update if self.cell else display
-            self.cell = show({"text/plain": text}, raw=True, **({} if self.cell else {"display_id": True})) or self.cell
+            self.cell = self.cell or display(display_id=True)
+            self.cell.update({"text/plain": text}, raw=True)
         elif has_codes(sys.stderr):
             text = shortened(text, columns(sys.stderr) - 1)
             print(ERASE + text, end="", file=sys.stderr, flush=True)
-        self.shown = text
+        self.shown, self.shown_at = text, time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the line has stood for a moment."""
+        return time.monotonic() - self.shown_at > REFRESH_SECONDS
 
     def clear(self) -> None:
         """Clear the line, so that another can be printed."""

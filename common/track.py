@@ -53,23 +53,19 @@ def run(kind: str | None, name: str, settings: dict) -> Iterator[Callable[[int, 
             finally:  # the table of all runs
                 writer.add_hparams(settings, {f"last {label}": n for label, n in last.items()}, run_name=".")
     else:
-        with start_wandb(name, settings) as started:
+        wandb = optional("wandb", "track")
+        FOLDER.mkdir(exist_ok=True)
+        how = {
+            "project": os.environ.get("WANDB_PROJECT") or "gpt-in-nine-steps",
+            "name": name,
+            "config": settings,
+            "dir": FOLDER.resolve(),  # for its server, which may have been started elsewhere
+            "reinit": "finish_previous",
+            "settings": wandb.Settings(silent=True, console="off", init_timeout=CONNECT),
+        }
+        try:
+            started = wandb.init(**how)
+        except (wandb.errors.UsageError, wandb.errors.CommError):  # no login, no network
+            started = wandb.init(**how, mode="offline")
+        with started:
             yield lambda step, numbers: started.log(numbers, step=step)
-
-
-def start_wandb(name: str, settings: dict):
-    """A run of Weights & Biases, offline if need be; it prints nothing."""
-    wandb = optional("wandb", "track")
-    FOLDER.mkdir(exist_ok=True)
-    how = {
-        "project": os.environ.get("WANDB_PROJECT") or "gpt-in-nine-steps",
-        "name": name,
-        "config": settings,
-        "dir": FOLDER.resolve(),  # for its server, which may have been started elsewhere
-        "reinit": "finish_previous",
-        "settings": wandb.Settings(silent=True, console="off", init_timeout=CONNECT),
-    }
-    try:
-        return wandb.init(**how)
-    except (wandb.errors.UsageError, wandb.errors.CommError):  # no login, no network
-        return wandb.init(**how, mode="offline")

@@ -10,7 +10,7 @@ from common.evaluate import Score, estimate_score, score_split
 from common.optim import configure_optimizers, get_lr, get_window, initialize
 from common.precision import low_precision
 from common.progress import log_losses, log_whole_split, training_steps
-from common.session import session
+from common.session import Session
 
 import torch
 from torch import nn
@@ -33,14 +33,14 @@ def train(
     optimizers = configure_optimizers(model, config)
     precision = low_precision(options.device)
     model.train()
-    with session(model, optimizers, corpus, config, options) as run:  # resumes, saves, tracks
-        trained = parallel.wrap(model, options.device)
+    with Session(model, optimizers, corpus, config, options) as run:  # resumes, saves, tracks
+        trained = parallel.wrap(model)
         for step in training_steps(config.max_steps, run.first):
             if is_logged(step, config):
                 with precision:
                     train_score, val_score = evaluate(judged, corpus, config)
                 log_losses(step, train_score.nats, val_score.nats)
-                run.track(step, (train_score, val_score))
+                run.track(step, train_score, val_score)
             loss = update(trained, corpus, config, optimizers, step, precision)
             run.end_step(step, loss)
     if config.whole_split:

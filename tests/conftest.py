@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from check.isolated import sandbox
 from check.judge.zygote import Zygote
-from common import progress as told
 from common import stream, terminal
 from common.data import Corpus
 from common.options import DEFAULT_TEXT
@@ -24,14 +23,6 @@ import torch
 def one_thread():
     """As the scripts of tasks 1 to 6 do by default."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before():
-    """A script that ends ignores Ctrl-C; the programs that the next test starts would do so, too."""
-    yield
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +131,7 @@ def line(monkeypatch):
     """What the progress line showed, in order."""
     shown = []
     monkeypatch.setattr(terminal.status, "show", shown.append)
-    monkeypatch.setattr(told, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "REFRESH_SECONDS", 0.0)
     return shown
 
 

@@ -295,7 +295,7 @@ def test_every_fourth_block_is_an_estimate(proverb):
 def test_the_whole_split_is_the_mean_over_its_characters(proverb):
     model = build(proverb).eval()
     text, nats, hits = proverb.splits["val"].long(), [], []
-    for stride in (None, 8, 5):
+    for stride in (0, 8, 5):
         nats.clear(), hits.clear()
         done = 0
         for start in [*range(0, len(text) - 16, stride or 16), len(text) - 17]:

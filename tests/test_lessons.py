@@ -77,7 +77,7 @@ def test_a_step_changes_what_its_lesson_is_about_and_nothing_else(earlier, later
 def test_a_default_of_training_is_in_one_place(name):
     assert not load(name).Config.__annotations__.keys() & TrainingConfig.__annotations__.keys()
     shared = "batch_size = 64, block_size = 256, learning_rate = 0.0003, "
-    assert start.config_changes("task06", name)[0].startswith(shared)
+    assert name == "task08_infinite" or start.config_changes("task06", name)[0].startswith(shared)  # 8 has no starter
 
 
 @pytest.mark.parametrize("name", TASKS)

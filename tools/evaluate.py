@@ -34,7 +34,7 @@ def table(path: Path) -> str:
         drawn = estimate_loss(model, corpus, "val", *DOCUMENTED)
         lines.append(f"| the GPT alone | random batches: {DOCUMENTED[0]} of {DOCUMENTED[1]} | {drawn:.4f} | | | |")
         half = config.block_size // 2
-        for over, stride in (("blocks side by side", None), ("at least half a block of context", half)):
+        for over, stride in (("blocks side by side", 0), ("at least half a block of context", half)):
             score = score_split(model, corpus, "val", stride=stride)
             numbers = f"{score.nats:.4f} | {score.bits:.4f} | {score.perplexity:.3f} | {score.accuracy:.4f}"
             lines.append(f"| the GPT alone | whole split, {over} | {numbers} |")
