@@ -9,6 +9,7 @@ import task09_rope
 from check.command import run_file
 from check.grading.marks import Mark, Points
 from check.judge.checking import verdict
+from check.judge.suites import change
 from exercises import build
 from studies import setup
 from tests.lessons import LOGS, ROOT, lively
@@ -185,7 +186,7 @@ NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
 )
 def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     results = checked("task09_rope", edited(*changes))
-    assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9 nor")
+    assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9, nor")
     mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
     Points().give(mark)
     assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
@@ -232,17 +233,73 @@ def test_an_unknown_change_fails_where_it_cannot_work(checked, change, stage):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mask", "said"), [("", "the model is task 7's, "), (".triu(-63)", "neither task 9 nor")])
+@pytest.mark.parametrize(("mask", "said"), [("", "the model is task 7's, "), (".triu(-63)", "neither task 9, nor")])
 def test_task_7_is_told_from_an_unknown_change(checked, mask, said):
     text = build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT(")
     results = checked("task09_rope", text.replace(".tril()", f".tril(){mask}"))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}")
 
 
+SWIGLU = (
+    """            nn.Linear(config.n_embd, 4 * config.n_embd),  # (B, T, 4C)
+            nn.ReLU(),
+            nn.Linear(4 * config.n_embd, config.n_embd),  # (B, T, C)
+""",
+    "            SwiGLU(config.n_embd),\n",
+)
+GATED = """class SwiGLU(nn.Module):
+    def __init__(self, C):
+        super().__init__()
+        self.w1, self.w2 = (nn.Linear(C, 8 * C // 3, bias=False) for _ in "12")
+        self.w3 = nn.Linear(8 * C // 3, C, bias=False)
+
+    def forward(self, x):
+        return self.w3(F.silu(self.w1(x)) * self.w2(x))
+
+
+class FeedForward("""
+
+
 @pytest.mark.slow
-def test_task_9_itself_has_no_convolutions(checked):
-    results = checked("convolutions", edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
-    assert verdict(results) == "fail" and results[-1].what == "the model has shares of earlier positions"
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ((), ""),
+        ((("* self.w2", "+ self.w2"),), "a sum in place of the product"),
+        ((("x = x + self.attention(", "x = self.attention("),), "without the skip around attention"),
+    ],
+)
+def test_a_change_may_be_made_to_task_7(checked, edits, said):
+    text = build.source("task07")
+    for old, new in (SWIGLU, ("class FeedForward(", GATED), *edits):
+        assert old in text
+        text = text.replace(old, new)
+    results = checked("task09_rope", text)
+    assert "task 7 with SwiGLU" in [note for result in results for note in result.notes]
+    assert verdict(results) == ("fail" if said else "pass") and said in results[-1].got
+
+
+@pytest.mark.slow
+def test_a_bug_in_task_7_is_no_unknown_change(checked):
+    results = checked("task09_rope", build.source("task07").replace("x = x + self.attention(", "x = self.attention("))
+    assert verdict(results) == "fail" and "without the skip around attention" in results[-1].got
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ["1", "config.n_head // 2"])
+def test_the_number_of_key_heads_may_be_fixed(checked, number):
+    text = (ROOT / "variants" / "grouped_queries.py").read_text(encoding="utf-8")
+    text = text.replace("config.n_kv_head", f"({number})").replace("    n_kv_head: int = 1", "    pass")
+    results = checked("task09_rope", text)
+    assert "task 9 with grouped queries" in [note for result in results for note in result.notes]
+    assert verdict(results) == "pass"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", change.MISSING)
+def test_task_9_itself_is_none_of_its_changes(checked, change):
+    results = checked(change, edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
+    assert verdict(results) == "fail" and results[-1].got == "the parameters of task 9"
 
 
 @pytest.mark.slow

@@ -138,8 +138,8 @@ class LearnerFile:
         """What a change of task 9 adds to Config, by the file's name for it."""
         names = SETTINGS.get(self.task.change, "").split()
         value = {"grouped_queries": sizes.K, "sliding_window": sizes.window}.get(self.task.change)
-        own = [name for name in names if name in self.found.get("fields", [])] or names
-        return dict.fromkeys(own[:1], value)
+        own = [name for name in names if name in self.found.get("fields", [])]
+        return dict.fromkeys(own[:1] if own or self.task.grouped else names[:1], value)
 
     def build(self, sizes: Sizes, **changes: Any) -> Model:
         """A model with its own initial values."""
@@ -154,6 +154,9 @@ class LearnerFile:
         piece = self.name if self.name in CLASSES else ""
         answer = self.process.ask("build", sizes=config, vocab_size=sizes.V, seed=self.seed, piece=piece)
         values = answer["values"]
+        if self.task.grouped and not self._settings(sizes):  # the file has a number, or a share of the heads
+            fewer = matching.count(self.task, replace(sizes, K=sizes.H)) - sum(value.numel() for value in values)
+            sizes = replace(sizes, K=sizes.H - round(fewer / (2 * sizes.L * sizes.C * sizes.D)))
         return Model(answer["model"], sizes, answer["names"], answer["owners"], values, values, answer["shared"])
 
     def fill(self, model: Model, loud: float = 1.0, salt: int = 1) -> Model:

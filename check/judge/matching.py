@@ -127,6 +127,16 @@ def telling(H: int, L: int) -> Sizes:
     return Sizes(V=11, C=6 * H, H=H, D=6, T=7, L=L) if H > 1 else Sizes(V=11, C=24, H=1, D=10, T=7, L=L)
 
 
+def count(task: Task, sizes: Sizes) -> int:
+    """Parameters of the lesson's model."""
+    V, C = sizes.V, sizes.C
+    width = sizes.H * sizes.D
+    block = 3 * width * C * task.attention + (C * C + C) * task.projection + 4 * C * task.norms
+    block += {"": 0, "linear": C * C + C, "mlp": 8 * C * C + 5 * C}[task.feed_forward]
+    output = (V * (width if not task.feed_forward else C) + V) * (not task.tied)
+    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.last_norm
+
+
 def lengths(sizes: Sizes) -> dict[str, int]:
     """Axis → its length."""
     C = sizes.C
@@ -140,7 +150,8 @@ def kinds(task: Task, sizes: Sizes) -> list[tuple[int, str]]:
     names = ["table", "table of heads", "whole", "pair", "fused"]
     names += ["piece", "fused piece"] * (sizes.H > 1)
     names += ["widen"] * (task.feed_forward == "mlp") + ["position"] * (not task.rotary)
-    names += ["widen pair"] * task.gated + ["kv", "kv pair", "groups"] * task.grouped
+    names += ["widen pair"] * task.gated + ["kv", "groups"] * task.grouped
+    names += ["kv pair"] * (task.grouped and 2 * sizes.K != sizes.H)  # then it is as large as all queries
     return [(math.prod(length[axis] for side in AXES[name] for axis in side), name) for name in names]
 
 

@@ -164,7 +164,7 @@ def _sets_mode(source: bytes) -> bool:
     Where nothing calls generate, its caller sets the mode, unless generate sets one itself.
     """
     if b".generate(" not in source:
-        return b".train(" not in source.partition(b"def generate")[2].partition(b"def ")[0]
+        return _by_print_sample(source) or b".train(" not in source.partition(b"def generate")[2].partition(b"def ")[0]
     before = source.rpartition(b".generate(")[0]
     return before.rfind(b".eval()") > before.rfind(b".train()")
 

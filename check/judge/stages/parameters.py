@@ -5,7 +5,7 @@ import re
 
 from check.judge import matching
 from check.judge.learner_file import LearnerFile, Model
-from check.judge.matching import Sizes, Unreadable
+from check.judge.matching import Sizes, Unreadable, count
 from check.judge.reference import Task
 from check.judge.result import Failure
 from check.judge.stages.seen import Named
@@ -18,7 +18,7 @@ SEPARATE = "Is each of them made separately, or is one used several times, as by
 def parameters(learner: LearnerFile) -> str:
     """As many as in the lesson's model, except for biases that do not matter."""
     model, task = learner.small_model(), learner.task
-    expected, got, shared = count(learner, model.sizes), model.count(), shared_modules(model)
+    expected, got, shared = count(learner.task, model.sizes), model.count(), shared_modules(model)
     # Of a change of task 9, biases are free, and the width of a gated MLP: that each part is there is compared.
     allowed = bool(task.change) or got - expected in allowed_differences(task, model.sizes)
     named: list[str] = []
@@ -108,14 +108,8 @@ def _shared(learner: LearnerFile, sizes: Sizes) -> dict[str, int]:
     """How many parameters a model lacks where one block, or one head, is used for all."""
     one = dataclasses.replace(sizes, L=1)
     heads = 3 * sizes.D * sizes.C * (sizes.H - 1) * sizes.L * learner.task.attention
-    return {"block": count(learner, sizes) - count(learner, one), "head": heads} if sizes.L > 1 else {"head": heads}
-
-
-def count(learner: LearnerFile, sizes: Sizes) -> int:
-    """Parameters of the lesson's model."""
-    task, V, C = learner.task, sizes.V, sizes.C
-    width = sizes.H * sizes.D
-    block = 3 * width * C * task.attention + (C * C + C) * task.projection + 4 * C * task.norms
-    block += {"": 0, "linear": C * C + C, "mlp": 8 * C * C + 5 * C}[task.feed_forward]
-    output = (V * (width if not task.feed_forward else C) + V) * (not task.tied)
-    return V * C + output + sizes.T * C * (not task.rotary) + sizes.L * block + 2 * C * task.last_norm
+    return (
+        {"block": count(learner.task, sizes) - count(learner.task, one), "head": heads}
+        if sizes.L > 1
+        else {"head": heads}
+    )

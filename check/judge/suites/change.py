@@ -7,11 +7,11 @@ from typing import Any
 
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
-from check.judge.matching import Unreadable
+from check.judge.matching import Unreadable, count
 from check.judge.result import Failure, NotStarted, Result, Undecided
 from check.judge.stages import logits, wrongs
 from check.judge.stages.generation import generation
-from check.judge.stages.parameters import count, parameters
+from check.judge.stages.parameters import parameters
 from check.judge.stages.seen import Named
 from check.judge.stages.start import identity, interface
 from check.judge.suites import task
@@ -31,6 +31,20 @@ CHOICES: dict[str, Callable[[Any], bool]] = {
     "base": lambda number: number > 20_000,
 }
 
+MISSING = {  # change → what a model without it lacks, what is expected, a hint
+    "convolutions": (
+        "the model has shares of earlier positions",
+        "a parameter for each of them, named like a convolution",
+        "Which parameter says how much of the position before is added?",
+    ),
+    "gate": ("attention's output has a gate", "a matrix for the gate in each block", "Which layer makes the gate?"),
+    "grouped_queries": (
+        "the model has fewer heads of keys and values than of queries",
+        "a field of Config for their number, as n_kv_head, or a fixed number",
+        "How many heads of keys are there for six heads of queries?",
+    ),
+}
+
 
 def interface_of_change(learner: LearnerFile) -> str:
     """As in task 9, with the size that the change adds."""
@@ -40,20 +54,22 @@ def interface_of_change(learner: LearnerFile) -> str:
         wide = sum(value.numel() == 4 * model.sizes.C**2 for value in model.first_values)
         if wide == 2 * model.sizes.L:
             learner.chosen |= {"gated": False, "activation": "relu²"}
-    own = _own(learner)
-    if change == "convolutions" and own == []:
-        raise Failure(
-            what="the model has shares of earlier positions",
-            expected="a parameter for each of them, named like a convolution",
-            got="the parameters of task 9",
-            hint="Which parameter says how much of the position before is added?",
-        )
+    own, more = _own(learner), model.count() - count(learner.task, model.sizes)
+    plain = {
+        "convolutions": own == [],
+        "gate": more < model.sizes.L * model.sizes.C * model.sizes.H,  # a number for each head, or for each channel
+        "grouped_queries": model.sizes.K == model.sizes.H,
+    }
+    if plain.get(change):
+        what, expected, hint = MISSING[change]
+        raise Failure(what=what, expected=expected, got="the parameters of task 9", hint=hint)
     if change == "value_residual":
         total = sum(own or [])
         learner.chosen["numbers"] = total // (model.sizes.L if total % model.sizes.L == 0 else model.sizes.L - 1)
     if change == "qk_norm":
         learner.chosen["numbers"] = sum(size in (1, model.sizes.H) for size in own or [])
-    learner.note(f"task 9 with {'ReLU²' if 'activation' in learner.chosen else changes.NAMES[change]}")
+    name = "ReLU²" if "activation" in learner.chosen else changes.NAMES[change]
+    learner.note(f"task {9 if learner.task.rotary else 7} with {name}")
     return said
 
 
@@ -78,14 +94,16 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     """The learner's file under the change that explains it; None where none does.
 
     `first`: the file as task 9, which `failed`; `like`: the file as another exercise. A change that explains all
-    comes before a bug of task 9, and that before a bug of a change.
+    comes before a bug of task 9, and that before a bug of a change. It may also be made to task 7, whose positions are
+    learned.
     """
     from_task09 = failed.stage == "identity" and "it imports" in failed.got  # as short a file as those of variants/
     if first.process.ended or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
-    candidates = []
+    candidates, positions = [], {"rotary": False} if _has_table(first) else {}
     for name in CHANGES:
         learner = like(name)
+        learner.chosen |= positions
         with contextlib.suppress(Failure, Undecided, NotStarted):
             if from_task09:
                 identity(learner)
@@ -101,6 +119,14 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     return None
 
 
+def _has_table(learner: LearnerFile) -> bool:
+    """Whether a file's model has a table of positions."""
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        model = learner.small_model()
+        return model.sizes.T * model.sizes.C in [value.numel() for value in model.first_values]
+    return False
+
+
 def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
     """Whether a file computes what an exercise asks for, whose interface stage is `begins`. Raises as stages do."""
     learner.found = learner.process.ask("defined")
@@ -112,7 +138,7 @@ def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
 def _shows(learner: LearnerFile, bug: Named) -> bool:
     """Whether a bug of a change shows that change: one without its effect is task 9, but for parameters of its own."""
     model = learner.small_model()
-    more = model.count() > count(learner, model.sizes)
+    more = model.count() > count(learner.task, model.sizes)
     return more or not NO_EFFECT & {*map(str, bug.changes.values())}
 
 
@@ -133,18 +159,23 @@ def is_choice(failure: Failure | None) -> bool:
 def without_verdict(
     learner: LearnerFile, failed: Result, look: Callable[..., Result], like: Callable[[str], LearnerFile]
 ) -> Iterator[Result]:
-    """What is said of an unknown change: no verdict, unless it cannot write or cannot learn."""
+    """What is said of an unknown change: no verdict, unless it cannot write or cannot learn, or is a bug in task 7."""
+    seventh, is_seventh = like("task07"), False
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        is_seventh = _fits(seventh, interface) and bool(logits.sizes(seventh))
+        bug = None if is_seventh else logits.known_bug(seventh)
+        if bug and bug.explains_all and not is_choice(bug):
+            yield look(logits.logits, seventh)
+            return
     for stage in (generation, layers):
         result = look(stage, learner)
         if result.status != "pass":
             yield replace(result, stage="gradients" if stage is layers else result.stage)
             return
-    known = f"neither task 9 nor task 9 (with its rotary positions) with {', '.join(changes.NAMES.values())}"
+    known = f"neither task 9, nor task 9 or 7 with {', '.join(changes.NAMES.values())}"
     what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
-    with contextlib.suppress(Failure, Undecided, NotStarted):
-        seventh = like("task07")
-        if _fits(seventh, interface) and logits.sizes(seventh):
-            what = "the model is task 7's, and how it trains and writes is not compared"
+    if is_seventh:
+        what = "the model is task 7's, and how it trains and writes is not compared"
     detail = f"{UNKNOWN}: {what}; no verdict. "
     detail += "`python -m check run FILE` compares its loss with task 9's"
     yield Result(failed.stage, "undecided", detail=detail)

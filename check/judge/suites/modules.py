@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 from check.judge import reference
 from check.judge.learner_file import B, LearnerFile, close, off
-from check.judge.matching import Sizes
+from check.judge.matching import Sizes, count
 from check.judge.result import Failure
 from check.judge.stages.learning import loss_is_right
-from check.judge.stages.parameters import count
 from check.judge.stages.start import only
 from check.judge.suites import optimizers, task
 from common.exercises import WHOLE
@@ -58,7 +57,7 @@ def interface(learner: LearnerFile) -> str:
         if learner.task.heads_alone and not learner.takes("n_head"):
             hint = "How many heads? A single head is the exercise before: python -m check self_attention FILE"
             raise refused("no argument for their number", hint, "attention has several heads")
-        C, extra = model.sizes.C, model.count() - count(learner, model.sizes)
+        C, extra = model.sizes.C, model.count() - count(learner.task, model.sizes)
         if learner.is_one_head and C * C <= extra <= C * C + 4 * C:  # which a course may leave out
             learner.chosen["projection"] = True
     with contextlib.suppress(Failure):  # to find what is not written yet; of what is wrong a later stage says more
