@@ -173,7 +173,7 @@ def checked(tmp_path):
 
 @pytest.fixture
 def failing(checked):
-    """The same, but only the first result that is no pass, or None."""
+    """The same, but only the first result that does not pass, or None."""
     return lambda *what: next((result for result in checked(*what) if result.status != "pass"), None)
 
 

@@ -73,12 +73,9 @@ def visit(browser, served):
 def settle(page):
     """Wait until the view is there."""
     page.wait_for_function("document.querySelector('h1') && document.querySelector('.view').childElementCount > 1")
-    if "inside" in page.url:
-        page.wait_for_selector(".lens td")
-    if "lessons" in page.url:
-        page.wait_for_selector(".diagram li")
-    if "break" in page.url:
-        page.wait_for_selector(".sides")
+    for view, last in (("inside", ".lens td"), ("lessons", ".diagram li"), ("break", ".sides")):
+        if view in page.url:
+            page.wait_for_selector(last)
 
 
 def texts(page):
@@ -378,10 +375,9 @@ def test_the_keyboard_alone_reaches_everything(visit, view):
         seen.append(
             page.evaluate("""() => {
           const e = document.activeElement, box = e.getBoundingClientRect();
-          const style = getComputedStyle(e);
           e.dataset.reached = '';
           const inside = box.width > 1 && box.top < innerHeight && box.bottom > 0;
-          return [e.outerHTML.slice(0, 90), inside, style.outlineStyle];
+          return [e.outerHTML.slice(0, 90), inside, getComputedStyle(e).outlineStyle];
         }""")
         )
     assert all(visible and outline != "none" for _, visible, outline in seen), seen
@@ -391,9 +387,8 @@ def test_the_keyboard_alone_reaches_everything(visit, view):
 def test_the_arrow_keys_walk_a_heatmap_and_enter_chooses(visit):
     page = visit("inside?prompt=ROMEO:&model=task06")
     page.locator(".heat button[tabindex='0']").focus()
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Enter")
+    for key in ("ArrowUp", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
     said = page.locator(".heat button[aria-pressed=true] .hidden").inner_text()
     assert said.startswith("“O”, number 5, looks at “O”, number 5")
     assert page.evaluate("document.activeElement.firstChild.textContent") == said
