@@ -114,7 +114,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
         return None
     for each in candidates:
         bug = logits.known_bug(each)
-        if bug and bug.explains_all and (from_task09 or _shows(each, bug)):
+        if bug and _explains_all(bug) and (from_task09 or _shows(each, bug)):
             return each
     return None
 
@@ -133,6 +133,11 @@ def _fits(learner: LearnerFile, begins: Callable[[LearnerFile], str]) -> bool:
     begins(learner)
     parameters(learner)
     return logits.matched(learner)
+
+
+def _explains_all(bug: Named) -> bool:
+    """Whether a bug explains all logits. A table of positions that is not used is one next to other positions."""
+    return bug.explains_all and bool(bug.changes) and "positions" not in bug.changes
 
 
 def _shows(learner: LearnerFile, bug: Named) -> bool:
@@ -164,7 +169,7 @@ def without_verdict(
     with contextlib.suppress(Failure, Undecided, NotStarted):
         is_seventh = _fits(seventh, interface) and bool(logits.sizes(seventh))
         bug = None if is_seventh else logits.known_bug(seventh)
-        if bug and bug.explains_all and not is_choice(bug):
+        if bug and _explains_all(bug) and not is_choice(bug):
             yield look(logits.logits, seventh)
             return
     for stage in (generation, layers):
