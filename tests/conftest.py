@@ -49,7 +49,7 @@ def tiny_weights(trained, monkeypatch):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background starts programs that ignore it
 
-FAMILIES = {
+FAMILIES = {  # tests of many cases of a second and more: how many of them are not slow
     "test_a_literal_file_passes_or_is_told_why_not": 6, "test_a_fault_in_a_literal_file_is_named": 6,
     "test_known_bugs_alone_and_in_pairs_are_named": 2, "test_what_is_nearly_right_is_named": 2,
     "test_a_planted_mistake_is_led_to": 2, "test_its_neighbours_are_led_to": 2,

@@ -170,7 +170,7 @@ class Loss(float):
 
 
 def first(output: Any) -> Any:
-    """Of a pair of output and attention weights the output."""
+    """The output, also where it is a pair of output and attention weights."""
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
