@@ -13,7 +13,7 @@ from check.judge.suites import change
 from exercises import build
 from studies import setup
 from tests.lessons import LOGS, ROOT, lively
-from tools.changes import BUGS, RIGHTS
+from tools.changes import BUGS, RIGHTS, edited
 from tools.mutants import Mutant
 from variants import characters, measure, summary
 
@@ -118,8 +118,6 @@ def test_a_measurement_goes_on_where_it_was_stopped(tmp_path, monkeypatch, call)
     assert code == 0 and out.startswith("docs/logs/variants_test.txt: 6 runs")
     assert re.search(r"^\| alibi \| [\d.]+ ± [\d.]+ \| -?[\d.]+ ± [\d.]+ \| [\d.]+ ± ", log, re.MULTILINE)
     assert "| gate |  |  |  |  |  |  |  | not measured |" in log
-    assert "Missing: python -m variants.measure --into DIR --size large --seconds" in log
-    assert "--size small --seeds 44\n" in log and "--seeds 42 --only rmsnorm swiglu" in log
 
 
 def test_a_change_helps_beyond_twice_the_spread():
@@ -168,12 +166,8 @@ SANDWICH = (
 CAPPED = ("* scale  # (…, T, T)", "* scale\n    scores = 5 * torch.tanh(scores / 5)")
 
 
-def edited(*changes):
-    text = TASK09
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return text
+def edited_task09(*changes):
+    return edited(TASK09, changes, "task 9")
 
 
 HEAD = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
@@ -185,7 +179,7 @@ NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
     "changes", [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))]
 )
 def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
-    results = checked("task09_rope", edited(*changes))
+    results = checked("task09_rope", edited_task09(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9, nor")
     mark = Mark("Ada", "", "task09_rope", "my_task09.py", "undecided", [each.as_dict() for each in results])
     Points().give(mark)
@@ -213,9 +207,9 @@ OUTPUTS = (
     ],
 )
 def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(checked, changes, said):
-    results = checked("task09_rope", edited(*changes))
+    results = checked("task09_rope", edited_task09(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}; no verdict")
-    results = checked("task09_rope", edited(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
+    results = checked("task09_rope", edited_task09(*changes, ("rotate(k, self.angles[:T]), ", "k, ")))
     assert verdict(results) == "fail"
 
 
@@ -228,7 +222,7 @@ def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(checked, changes
     ],
 )
 def test_an_unknown_change_fails_where_it_cannot_work(checked, change, stage):
-    results = checked("task09_rope", edited(*SANDWICH, change))
+    results = checked("task09_rope", edited_task09(*SANDWICH, change))
     assert verdict(results) == "fail" and results[-1].stage == stage
 
 
@@ -270,10 +264,7 @@ class FeedForward("""
     ],
 )
 def test_a_change_may_be_made_to_task_7(checked, edits, said):
-    text = build.source("task07")
-    for old, new in (SWIGLU, ("class FeedForward(", GATED), *edits):
-        assert old in text
-        text = text.replace(old, new)
+    text = edited(build.source("task07"), (SWIGLU, ("class FeedForward(", GATED), *edits), "task 7")
     results = checked("task09_rope", text)
     assert "task 7 with SwiGLU" in [note for result in results for note in result.notes]
     assert verdict(results) == ("fail" if said else "pass") and said in results[-1].got
@@ -298,7 +289,7 @@ def test_the_number_of_key_heads_may_be_fixed(checked, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("change", change.MISSING)
 def test_task_9_itself_is_none_of_its_changes(checked, change):
-    results = checked(change, edited(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
+    results = checked(change, edited_task09(("class GPT(", "MINE = 1\n\n\nclass GPT(")))
     assert verdict(results) == "fail" and results[-1].got == "the parameters of task 9"
 
 
@@ -310,7 +301,7 @@ def test_a_window_is_known_where_it_is_longer_than_the_checks_texts(checked, rea
     assert "causal_mask(config.block_size)" in TASK09
     passing = ("causal_mask(config.block_size)", "causal_mask(config.block_size, config.window)")
     results = checked(
-        "task09_rope", edited(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)"))
+        "task09_rope", edited_task09(window, near, passing, ("def causal_mask(T)", "def causal_mask(T, window)"))
     )
     assert "task 9 with a sliding window" in [note for result in results for note in result.notes]
     assert verdict(results) == ("pass" if reach == 64 else "fail")

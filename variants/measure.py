@@ -36,8 +36,6 @@ import torch
 from torch.nn import functional as F
 
 STEPS = 1000
-RECIPE = LAPTOP | {"learning_rate": 5e-3, "grad_clip": 0.3, "cooldown": 0.9}  # of small models, without dropout
-RECIPE |= {"init_std": 0.03, "dropout": 0.0, "paper_scale": False, "eval_interval": 550, "eval_every": 5}
 SIZES: dict[str, dict] = {
     "small": {"batch_size": 4, "n_embd": 96, "n_head": 3, "n_layer": 5},
     "large": {"batch_size": 4, "n_embd": 288, "n_head": 9, "n_layer": 5},
@@ -73,7 +71,7 @@ def config_of(name: str, size: str, steps: int) -> Any:
     """The Config of a run."""
     each = RUNS[name]
     config = importlib.import_module(each.module).Config()
-    known = {**RECIPE, "max_steps": round(steps * each.steps), **SIZES[size], **getattr(each, size)}
+    known = {**LAPTOP, "max_steps": round(steps * each.steps), **SIZES[size], **getattr(each, size)}
     return replace(config, **{name: value for name, value in known.items() if hasattr(config, name)})
 
 

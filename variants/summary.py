@@ -1,7 +1,7 @@
 """Which changes help? python -m variants.summary --from DIR
 
 Reads the files that variants.measure wrote, and writes docs/logs/variants.txt and the tables of docs/variants.md. A
-cell is empty where a run is missing; a line below the table has the command that fills it.
+cell is empty where a run is missing; variants.measure, given the same folder, makes the runs that are missing.
 """
 
 import json
@@ -31,9 +31,8 @@ class Size:
         files = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob(f"{size}-*.json"))]
         self.size = size
         self.runs = {(each["name"], each["seed"]): each for each in files if "name" in each}
-        timed: dict = next((each for each in files if "name" not in each), {})
-        self.seconds: dict[str, float] = timed.get("seconds", {})
-        self.machine = timed.get("machine", "")
+        self.timed: dict = next((each for each in files if "name" not in each), {})
+        self.seconds: dict[str, float] = self.timed.get("seconds", {})
 
     def of(self, name: str, key: str = "loss") -> list:
         """A value of each seed's run."""
@@ -118,17 +117,9 @@ def row(size: Size, name: str) -> list[str]:
 
 
 def report(size: Size) -> list[str]:
-    """The table of a size, what fills its gaps, what helps and what does not."""
+    """The table of a size, what helps and what does not."""
     names = [name for name in RUNS if name not in HELPERS]
     lines = [f"## {size.size}", "", *markdown(HEAD, *(row(size, name) for name in names)).splitlines(), ""]
-    missing = {seed: [name for name in RUNS if (name, seed) not in size.runs] for seed in SEEDS}
-    command = f"python -m variants.measure --into DIR --size {size.size}"
-    for seed, absent in missing.items():
-        if absent:
-            only = "" if len(absent) == len(RUNS) else f" --only {' '.join(absent)}"
-            lines.append(f"Missing: {command} --seeds {seed}{only}")
-    if not size.seconds:
-        lines.append(f"Missing: {command} --seconds")
     said: dict[str, list[str]] = {}
     for name in names[1:]:
         said.setdefault(verdict(size.differences(name)), []).append(name)
@@ -148,10 +139,9 @@ def main() -> None:
     first = next(run for size in sizes for run in size.runs.values())
     lines += [f"The recipe: {json.dumps({k: v for k, v in first['config'].items() if k not in SIZES['small']})}", ""]
     for each in (found for size in sizes for found in size.runs.values()):
-        own = json.dumps({key: value for key, value in each.items() if key not in ("config", "machine")})
+        own = json.dumps({key: value for key, value in each.items() if key != "config"})
         lines.append(re.sub(r"(\d\.\d{5})\d+", r"\1", own))
-    lines += [json.dumps({"size": each.size, "seconds": each.seconds}) for each in sizes if each.seconds]
-    lines += [f"# {each.size}: {each.machine}" for each in sizes if each.machine]
+    lines += [json.dumps(each.timed) for each in sizes if each.timed]
     LOG.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if PAGE.exists():
         PAGE.write_text(tables.current(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
