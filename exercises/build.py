@@ -20,6 +20,7 @@ from exercises.catalogue import EXERCISES, Exercise
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 WIDTH = 100
+TOOK = r"^# (\d+) s from"  # in a log
 
 
 def official_path(task: str) -> Path:
@@ -102,17 +103,22 @@ def expected(task: str) -> str:
     """The loss and the time of the documented run, from the logs."""
     if EXERCISES[task].suite == "change":
         return "a loss next to task 9's as in docs/variants.md"
-    places = sorted([*LOGS.glob(f"{task}.txt"), *LOGS.glob(f"{task}_seed*.txt")])
-    log = "\n".join(place.read_text(encoding="utf-8") for place in places)
 
-    def mean(pattern: str) -> float:
-        return statistics.mean(map(float, re.findall(pattern, log, re.MULTILINE)))
+    def logs(names: str) -> list[str]:
+        return [place.read_text(encoding="utf-8") for place in LOGS.glob(names)]
 
-    seconds = mean(r"^# (\d+) s from")
+    def mean(pattern: str, found: list[str]) -> float:
+        return statistics.mean(map(float, re.findall(pattern, "\n".join(found), re.MULTILINE)))
+
     if task in ("task07", "task09_rope"):
-        loss = mean(r"^Final val loss: ([\d.]+)")
-        return f"a validation loss near {loss:.2f} with the preset laptop, after about {seconds / 60:.0f} minutes"
+        found, times = logs(f"{task}_seed*.txt") + logs(f"{task}_avx2_seed*.txt"), []
+        for kind, fast in (("with", True), ("without", False)):
+            some = [log for log in found if ("bfloat16" in log) == fast]
+            times += [f"{mean(TOOK, some) / 60:.0f} minutes {kind} bfloat16 instructions"] if some else []
+        loss = mean(r"^Final val loss: ([\d.]+)", found)
+        return f"a validation loss near {loss:.2f} with the preset laptop, on two cores in {', in '.join(times)}"
     documented = json.loads((LOGS / "documented.json").read_text())[task][-1][-1]
+    seconds = mean(TOOK, logs(f"{task}.txt"))
     return f"a validation loss of {documented:.4f} at the end, after {seconds:.0f} seconds on one core"
 
 

@@ -65,10 +65,19 @@ def minutes(logs: list[str]) -> str:
     return f"{statistics.mean(seconds) / 60:.1f}"
 
 
+def products(log: str) -> str:
+    """In what type a log's machine multiplied, by the speeds in its last line; and without bfloat16, how."""
+    machine = re.findall(r"^# \d+ s from start to end on (.*)$", log, re.MULTILINE)[0]
+    return "bfloat16" if "bfloat16" in machine else "float32, " + re.findall(r"AVX\w*", machine)[0]
+
+
 def runs(name: str, command: str) -> list[list[str]]:
-    """A command's rows: of a processor with bfloat16 instructions, and of one that is kept to AVX2."""
+    """A command's rows, one for each kind of processor: with bfloat16 instructions, AVX512 or AVX2 without them."""
+    kinds: dict[str, list[str]] = {"bfloat16": [], "float32, AVX2": []}
+    for log in (*seeds(name), *seeds(f"{name}_avx2")):
+        kinds.setdefault(products(log), []).append(log)
     rows = []
-    for kind, found in (("bfloat16", seeds(name)), ("float32, AVX2", seeds(f"{name}_avx2"))):
+    for kind, found in sorted(kinds.items()):
         cells = [str(len(found)), final(found, "split"), final(found, "random"), minutes(found)] if found else []
         rows.append([f"`{command}`", kind, *(cells or ["not measured", "", "", ""])])
     return rows

@@ -217,10 +217,14 @@ def level_of_hint(task: str, file: Path | None, results: list[Result]) -> int:
 def advise(task: str, file: Path, results: list[Result]) -> None:
     """Tell a person at a terminal what to do next."""
     if verdict(results) == "pass" and EXERCISES[task].why:
-        hint(f"Why the official file does it this way: {EXERCISES[task].why}")
-        hint(f"Compare your file with it: {command(file, '--compare')}")
+        notes = notes_of(results)
+        if any(re.match(r"task \d with ", note) for note in notes):
+            hint("What such a change gains over task 9: docs/variants.md.")
+        else:
+            hint(f"Why the official file does it this way: {EXERCISES[task].why}")
+            hint(f"Compare your file with it: {command(file, '--compare')}")
+            hint(f"Expect {expected(task)}{', not digit for digit: see the notes' if notes else ''}.")
         hint(f"Run yours: {command('run', file)}")
-        hint(f"Expect {expected(task)}{', not digit for digit: see the notes' if notes_of(results) else ''}.")
         hint(f"Next: {following(State())}")
 
 
