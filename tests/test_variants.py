@@ -186,6 +186,11 @@ def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
 
 
+def test_another_gated_activation_does_not_stop_the_check(checked):
+    text = right("swiglu", 0).replace("F.silu(self.gate_proj(x))", "F.gelu(self.gate_proj(x), approximate='tanh')")
+    assert "approximate" in text and verdict(checked("task09_rope", text)) == "undecided"
+
+
 GELU = ("nn.ReLU()", "nn.GELU()")
 PARALLEL = (
     ("        x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n", "        before = x\n        x = x + self.attention(self.attention_norm(x))  # (B, T, C)\n"),

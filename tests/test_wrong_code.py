@@ -87,6 +87,28 @@ def test_a_question_is_about_the_cause(failing, task, what, asked):
     assert "weights of the first head" in result.example or not what.startswith("heads split")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "asked"),
+    [
+        (
+            "tokens[:, -self.block_size :]",
+            "(tokens if tokens.shape[1] >= self.block_size else tokens[:, -1:])[:, -self.block_size :]",
+            "From the second new token on",
+        ),
+        (
+            "dim=1)  # (B, T + 1)\n",
+            "dim=1)\n            if (next_token == 0).all():\n                break\n",
+            "Does it stop before",
+        ),
+    ],
+)
+def test_a_long_writing_from_a_short_text_is_compared(failing, old, new, asked):
+    text = build.source("task05")
+    assert old in text
+    result = failing("task05", text.replace(old, new))
+    assert result.stage == "generation" and result.hint.startswith(asked)
+
+
 def test_weights_of_three_tokens_are_an_example(failing):
     example = failing("task01", mutant("task01", "scores times 1.57")).example.splitlines()
     assert example[1].split() == ["the", "lesson's", "yours"] and len(example) == 5

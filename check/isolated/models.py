@@ -71,6 +71,13 @@ def logits_of(output: Any) -> torch.Tensor:
     return found
 
 
+def class_of(module: nn.Module) -> str:
+    """The name of a module's class; "own …" where it has the name of one of PyTorch's without being one."""
+    name = type(module).__name__
+    is_own = hasattr(nn, name) and not isinstance(module, getattr(nn, name))
+    return f"own {name}" if is_own else name
+
+
 # Stand-ins, with which the check calls a learner's functions
 
 

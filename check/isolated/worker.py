@@ -82,7 +82,7 @@ class Learner:
         else:
             model = self.module.GPT(models.configured(self.module.Config, sizes), vocab_size)
         self.models.append(model)
-        owners = {id(own): type(module).__name__ for module in model.modules() for own in module.parameters(False)}
+        owners = {id(own): models.class_of(module) for module in model.modules() for own in module.parameters(False)}
         named = dict(model.named_parameters())
         places: dict[int, list[str]] = {}
         for name, module in model.named_modules(remove_duplicate=False):

@@ -123,6 +123,8 @@ def generation(learner: LearnerFile) -> str:
         made |= writer.write(prompt, 8, temperature=1e-4)
     in_training = made["trained"] and dropout
     writer.likeliest(made, prompt.shape[1], "Is dropout off while the model writes?" * in_training)
+    writer.likeliest(writer.write(prompt[:, :1], sizes.T - 1, temperature=1e-4), 1, GROWING)
+    writer.write(prompt[:1], 80, temperature=1e3)  # all tokens come, also one that would be an end
     if in_training and not as_called:
         raise Failure(
             what="the model writes in evaluation mode",
@@ -170,6 +172,7 @@ def _sets_mode(source: bytes) -> bool:
 
 
 RANKS = "What is drawn: a token, or its place in a sorted list?"
+GROWING = "From the second new token on: are positions counted from the text's start, and is all before it still seen?"
 CONTEXT = "Which position's logits tell the next token, and which end of the text is cut off?"
 TEMPERATURE = (
     "Does each row draw from all of the softmax of logits / temperature? Noise instead of a draw is -log(-log(u))."
@@ -253,7 +256,7 @@ def _returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
         return f"{got}: {text.shape[1] - length} new tokens of {count}" + ", the prompt counted among them" * counted, (
             "Up to which length does the loop go: is the prompt counted in max_new_tokens?"
             if counted
-            else "Does it stop before it has written all tokens?"
+            else "Does it stop before it has written all tokens, at one that it takes for an end?"
         )
     return f"{got}{', not beginning with it' * (not begins)}", f"{hint} And how many?"
 

@@ -136,6 +136,8 @@ def _agrees_without(seen: Seen, reading: Reading, parts: str) -> bool:
         for name, target in _transparent(learner, block, parts).items()
         if name in block
     ]
+    if not pairs:
+        return False
     touched = torch.autograd.grad(sum(value.sum() for value, _ in pairs), leaves, allow_unused=True, retain_graph=True)
     wanted = torch.autograd.grad(sum((value * target).sum() for value, target in pairs), leaves, allow_unused=True)
     values = [

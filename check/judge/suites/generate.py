@@ -23,7 +23,7 @@ def interface(learner: LearnerFile) -> str:
 
 def shapes(learner: LearnerFile) -> str:
     """(B, T) → (B, T + max_new_tokens), the prompt kept."""
-    for rows, length, more in ((2, 3, 5), (1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40)):
+    for rows, length, more in ((2, 3, 5), (1, 1, 1), (B, 3, 3), (B, 2, 0), (2, 3, 40), (1, 1, 400)):
         got = _writer(learner).write(learner.tokens(rows, length, V), more, temperature=3.0)["text"]
         if got.dtype != torch.int64 or not ((got >= 0) & (got < V)).all():
             raise Failure(
