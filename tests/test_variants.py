@@ -8,7 +8,7 @@ import re
 import task09_rope
 from check.command import run_file
 from check.grading.marks import Mark, Points
-from check.judge.checking import verdict
+from check.judge.checking import check, verdict
 from check.judge.suites import change
 from exercises import build
 from studies import setup
@@ -189,6 +189,34 @@ def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
 def test_another_gated_activation_does_not_stop_the_check(checked):
     text = right("swiglu", 0).replace("F.silu(self.gate_proj(x))", "F.gelu(self.gate_proj(x), approximate='tanh')")
     assert "approximate" in text and verdict(checked("task09_rope", text)) == "undecided"
+
+
+SHORT = """import task09_rope
+from task09_rope import Config, GPT as Lesson, main
+from torch import nn
+
+
+class GPT(Lesson):
+    def __init__(self, config, vocab_size):
+        super().__init__(config, vocab_size)
+        for block in self.blocks:
+            CHANGE
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "stage"),
+    [
+        ("block.feed_forward.layers[1] = nn.GELU()", "undecided", "logits"),
+        ("block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)", "fail", "causality"),
+        ("pass", "fail", "identity"),
+    ],
+)
+def test_a_short_file_is_judged_by_what_it_changes(tmp_path, zygote, code, status, stage):
+    path = tmp_path / "my_task09.py"
+    path.write_text(SHORT.replace("CHANGE", code), encoding="utf-8")
+    results = [*check("task09_rope", path, zygote=zygote)]
+    assert (verdict(results), results[-1].stage) == (status, stage)
 
 
 GELU = ("nn.ReLU()", "nn.GELU()")

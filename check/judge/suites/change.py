@@ -97,7 +97,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     comes before a bug of task 9, and that before a bug of a change. It may also be made to task 7, whose positions are
     learned.
     """
-    from_task09 = failed.stage == "identity" and "it imports" in failed.got  # as short a file as those of variants/
+    from_task09 = is_short(failed)
     if first.process.ended or not (from_task09 or failed.stage in (*LATE, "sizes")):
         return None
     candidates, positions = [], {"rotary": False} if _has_table(first) else {}
@@ -114,9 +114,14 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
         return None
     for each in candidates:
         bug = logits.known_bug(each)
-        if bug and _explains_all(bug) and (from_task09 or _shows(each, bug)):
+        if bug and _explains_all(bug) and _shows(each, bug):
             return each
     return None
+
+
+def is_short(failed: Result) -> bool:
+    """Whether a file is as short as those of variants/, and takes the rest from a lesson."""
+    return failed.stage == "identity" and "it imports" in failed.got
 
 
 def _has_table(learner: LearnerFile) -> bool:
