@@ -94,7 +94,7 @@ def explanation(task: str) -> list[str]:
         *textwrap.wrap(f"What you cannot guess: {each.given}", WIDTH),
         "",
         *textwrap.wrap(f"Paper: {each.paper}", WIDTH, break_on_hyphens=False),
-        f"Expect: {expected(task)}",
+        *textwrap.wrap(f"Expect: {expected(task)}", WIDTH, break_on_hyphens=False),
         f"{check}1",
     ]
 
@@ -114,7 +114,7 @@ def expected(task: str) -> str:
         found, times = logs(f"{task}_seed*.txt") + logs(f"{task}_avx2_seed*.txt"), []
         for kind, fast in (("with", True), ("without", False)):
             some = [log for log in found if ("bfloat16" in log) == fast]
-            times += [f"{mean(TOOK, some) / 60:.0f} minutes {kind} bfloat16 instructions"] if some else []
+            times += [f"{mean(TOOK, some) / 60:.0f} minutes {kind} bfloat16"] if some else []
         loss = mean(r"^Final val loss: ([\d.]+)", found)
         return f"a validation loss near {loss:.2f} with the preset laptop, on two cores in {', in '.join(times)}"
     documented = json.loads((LOGS / "documented.json").read_text())[task][-1][-1]
