@@ -20,7 +20,7 @@ from exercises.catalogue import EXERCISES, Exercise
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "docs" / "logs"
 WIDTH = 100
-TOOK = r"^# (\d+) s from"  # in a log
+TOOK = r"^# (\d+) s from"  # seconds, in a log
 
 
 def official_path(task: str) -> Path:

@@ -6,7 +6,7 @@ import subprocess
 
 from common.config import LAPTOP
 from tests.lessons import LOGS, ROOT, parse_log
-from tools.tables import PAGES, current
+from tools.tables import PAGES, current, products
 
 import pytest
 
@@ -61,6 +61,18 @@ def test_the_presets_run_the_steps_of_their_logs(name):
     for log in LOGS.glob(f"{name}_seed*.txt"):
         text = log.read_text(encoding="utf-8").split("\n", 1)[1].split("Final")[0]
         assert parse_log(text + "\n")[-1][0] == LAPTOP["max_steps"] - 1
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        ("(Xeon, AVX512), PyTorch 2; GEMM on one core: float32 198, bfloat16 1471 GFLOP/s", "bfloat16"),
+        ("(Xeon, AVX512), PyTorch 2; GEMM on one core: float32 82 GFLOP/s", "float32, AVX512"),
+        ("(EPYC, AVX2), PyTorch 2; GEMM on one core: float32 89 GFLOP/s", "float32, AVX2"),
+    ],
+)
+def test_a_log_tells_in_what_type_its_machine_multiplied(machine, said):
+    assert products(f"$ python task07.py\n\n# 9 s from start to end on 2 cores, x86_64 {machine}\n") == said
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -217,6 +217,13 @@ def test_a_short_file_is_judged_by_what_it_changes(tmp_path, zygote, code, statu
     path.write_text(SHORT.replace("CHANGE", code), encoding="utf-8")
     results = [*check("task09_rope", path, zygote=zygote)]
     assert (verdict(results), results[-1].stage) == (status, stage)
+    stages = [result.stage for result in check("task09_rope", path, everything=True, zygote=zygote)]
+    assert len(stages) == len({*stages})
+
+
+def test_a_window_of_a_fixed_length_is_told_to_have_a_field(checked):
+    results = checked("task09_rope", edited_task09((".tril()", ".tril().triu(-63)")))
+    assert results[-1].stage == "sizes" and "does Config have a field `window`" in results[-1].hint
 
 
 GELU = ("nn.ReLU()", "nn.GELU()")

@@ -77,7 +77,8 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             if not found.failed:
                 yield Result("training", "pass", detail="not compared: there is no documented run with this change")
             return
-        if change.is_short(result) and not learner.process.ended:  # what it changes counts, if it changes anything
+        short = change.is_short(result) and not learner.process.ended
+        if short:  # what it changes counts, if it changes anything
             learner.found = learner.process.ask("defined")
             *passes, last = _stages(learner, everything=False, done={"identity"})
             if last.status == "pass":
@@ -89,6 +90,8 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             yield from change.without_verdict(learner, result, _look, like)
             return
         yield result
+        if short:
+            return
 
 
 def _stages(learner: LearnerFile, everything: bool, done: Set[str] = frozenset()) -> Iterator[Result]:

@@ -172,7 +172,10 @@ def _sets_mode(source: bytes) -> bool:
 
 
 RANKS = "What is drawn: a token, or its place in a sorted list?"
-GROWING = "From the second new token on: are positions counted from the text's start, and is all before it still seen?"
+GROWING = (
+    "From the second new token on: are positions counted from the start of the text, and does the model still see all "
+    "earlier tokens?"
+)
 CONTEXT = "Which position's logits tell the next token, and which end of the text is cut off?"
 TEMPERATURE = (
     "Does each row draw from all of the softmax of logits / temperature? Noise instead of a draw is -log(-log(u))."
@@ -256,7 +259,7 @@ def _returned(text: Any, prompt: torch.Tensor, count: int) -> tuple[str, str]:
         return f"{got}: {text.shape[1] - length} new tokens of {count}" + ", the prompt counted among them" * counted, (
             "Up to which length does the loop go: is the prompt counted in max_new_tokens?"
             if counted
-            else "Does it stop before it has written all tokens, at one that it takes for an end?"
+            else "Does it stop before it has written all tokens, at a token that means the end?"
         )
     return f"{got}{', not beginning with it' * (not begins)}", f"{hint} And how many?"
 

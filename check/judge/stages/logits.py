@@ -106,7 +106,7 @@ def _zero_scores(seen: Seen, reading: Reading, form: Form) -> None:
         )
 
 
-WINDOW = " If it is a sliding window's length, does Config have a field for it, `window`?"
+WINDOW = " If it is the length of a sliding window: does Config have a field `window` for it?"
 
 
 def sizes(learner: LearnerFile) -> str:
@@ -129,18 +129,16 @@ def sizes(learner: LearnerFile) -> str:
             tokens = learner.tokens(rows, length, case.V, salt=length)
             got, expected = learner.logits(model, tokens), reference.logits(learner.task, weights, tokens, learner.form)
             if not close(got, expected, 5e-4):
-                failure = _wrong_at(got, expected, length)
-                failure.hint += WINDOW if learner.name == "task09_rope" and "on, off" in failure.got else ""
-                raise failure
+                raise _wrong_at(got, expected, length, may_be_window=learner.name == "task09_rope")
     return "equal for T up to 256, up to 64 rows, heads of 8 to 64"
 
 
-def _wrong_at(got: torch.Tensor, expected: torch.Tensor, length: int) -> Failure:
+def _wrong_at(got: torch.Tensor, expected: torch.Tensor, length: int, may_be_window: bool) -> Failure:
     wrong = (got - expected).abs().amax(dim=-1) > 5e-4 * expected.abs().max().clamp(min=1.0)  # (B, T)
     wrong |= ~got.isfinite().all(dim=-1)
     row, place = (int(n) for n in wrong.nonzero()[0])
     rows = wrong.any(dim=1)
-    hint = "Which number in the code is a size that is right only for short texts?"
+    hint = "Which number in the code is a size that is right only for short texts?" + WINDOW * may_be_window
     got_text = f"wrong from position {int(wrong.any(dim=0).nonzero()[0])} on"
     if place == 0:
         hint = "Which size in the code is written as a number, or taken from the wrong axis?"
