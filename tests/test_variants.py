@@ -210,13 +210,14 @@ class GPT(Lesson):
         ("block.feed_forward.layers[1] = nn.GELU()", "undecided", "logits"),
         ("block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)", "fail", "causality"),
         ("pass", "fail", "identity"),
+        ("pass\n\nraise ValueError", "fail", "identity"),
     ],
 )
 def test_a_short_file_is_judged_by_what_it_changes(tmp_path, zygote, code, status, stage):
     path = tmp_path / "my_task09.py"
     path.write_text(SHORT.replace("CHANGE", code), encoding="utf-8")
     results = [*check("task09_rope", path, zygote=zygote)]
-    assert (verdict(results), results[-1].stage) == (status, stage)
+    assert (verdict(results), results[-1].stage, results[0].stage) == (status, stage, "identity")
     stages = [result.stage for result in check("task09_rope", path, everything=True, zygote=zygote)]
     assert len(stages) == len({*stages})
 
@@ -224,6 +225,14 @@ def test_a_short_file_is_judged_by_what_it_changes(tmp_path, zygote, code, statu
 def test_a_window_of_a_fixed_length_is_told_to_have_a_field(checked):
     results = checked("task09_rope", edited_task09((".tril()", ".tril().triu(-63)")))
     assert results[-1].stage == "sizes" and "does Config have a field `window`" in results[-1].hint
+
+
+@pytest.mark.parametrize("text", [build.source("swiglu"), "from variants.swiglu import GPT, Config, main"])
+def test_a_script_of_the_repository_is_not_an_unknown_change(tmp_path, zygote, text):
+    path = tmp_path / "my_task09.py"
+    path.write_text(text, encoding="utf-8")
+    (result,) = check("task09_rope", path, zygote=zygote)
+    assert (result.status, result.stage) == ("fail", "identity") and "as the repository has it" in result.got
 
 
 GELU = ("nn.ReLU()", "nn.GELU()")

@@ -8,8 +8,10 @@ from check.judge.learner_file import LearnerFile
 from check.judge.process import LearnerProcess
 from check.judge.reference import TASKS
 from check.judge.result import Broken, Failure, NotStarted, Result, Undecided
+from check.judge.stages.start import identity
 from check.judge.suites import change, stages_of
 from check.judge.zygote import Zygote
+from exercises.catalogue import CHANGES
 
 import torch
 
@@ -79,12 +81,17 @@ def _task09(learner: LearnerFile, everything: bool, like: Callable[..., LearnerF
             return
         short = change.is_short(result) and not learner.process.ended
         if short:  # what it changes counts, if it changes anything
+            for name in CHANGES:  # which may import a lesson, and are not the repository's own
+                loaded = _look(identity, like(name))
+                if loaded.status != "pass":
+                    yield loaded
+                    return
             learner.found = learner.process.ask("defined")
             *passes, last = _stages(learner, everything=False, done={"identity"})
             if last.status == "pass":
                 yield result
                 return
-            yield from passes
+            yield from (loaded, *passes)
             result = last
         if change.is_unknown(learner, result):
             yield from change.without_verdict(learner, result, _look, like)
