@@ -27,6 +27,7 @@ class Config(TrainingConfig):  # block_size, learning_rate and what else trainin
     n_head: int = 6  # divides n_embd
     n_layer: int = 6
     dropout: float = 0.2
+    laptop = {"weight_decay": 0.3}  # in place of that preset's 0.1
 
 
 def causal_mask(T):
@@ -44,8 +45,6 @@ def attention(q, k, v, mask, scale, dropout):
 
 def rotation_angles(T, D):
     """(T, D/2): position times frequency, from 1 radian a step for the first pair to 1/10,000 for the last."""
-    if D % 2:
-        raise ValueError(f"head size: expected an even number, to turn pairs of coordinates, got {D}")
     frequencies = 10_000.0 ** (-torch.arange(0, D, 2) / D)  # (D/2)
     return torch.arange(T)[:, None] * frequencies  # (T, D/2)
 

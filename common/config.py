@@ -1,7 +1,7 @@
 """How a model is trained from task 7 on: every field that the loop in common/train.py uses, and the presets."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from common.run import UserError
 
@@ -30,6 +30,7 @@ class TrainingConfig:
     cooldown: float = 0.0  # the share of the steps, at the end, in which it falls to zero
     first_window: int = 0  # characters a training window has at first, doubled up to block_size; 0: block_size
     init_std: float = 0.0  # of normal initial weights; 0: PyTorch's own
+    laptop: ClassVar[dict[str, Any]] = {}  # what a task's model has of its own in the preset laptop
 
     def __post_init__(self) -> None:
         """Raise UserError for sizes that do not make a model."""
@@ -73,3 +74,8 @@ PRESETS: dict[str, dict] = {
     "laptop": LAPTOP,
     "long": LAPTOP | {"batch_size": 16, "dropout": 0.1, "max_steps": 6000, "eval_interval": 1000},
 }
+
+
+def preset_changes(config_class: Any, name: str, presets: dict[str, dict] = PRESETS) -> dict[str, Any]:
+    """What a preset changes in a task's Config."""
+    return presets[name] | (config_class.laptop if name == "laptop" else {})

@@ -78,7 +78,8 @@ def position_rows(form: Any, length: int, width: int, longest: int) -> torch.Ten
         torch.manual_seed(0)
         sizes = {"hidden_size": width, "context_size": longest, "n_head": 1, "dropout": 0.0, "vocab_size": longest}
         form = make(form, "positions", sizes).eval()
-        tries: list = [torch.zeros(1, length, width), torch.arange(length), torch.arange(length)[None], length]
+        vectors = torch.zeros(length, 1, width) if _by_first_axis(form, width) else torch.zeros(1, length, width)
+        tries: list = [vectors, torch.arange(length), torch.arange(length)[None], length]
     elif len(inspect.signature(form).parameters) < 2:
         tries = [torch.zeros(1, length, width), torch.zeros(length, width)]
     else:
@@ -90,9 +91,19 @@ def position_rows(form: Any, length: int, width: int, longest: int) -> torch.Ten
     return _rows(form(tries[0]))
 
 
+def _by_first_axis(form: Any, width: int) -> bool:
+    """Whether a module adds positions to vectors (T, B, C): then two of them in a batch get the same row."""
+    with contextlib.suppress(Exception):
+        rows = form(torch.zeros(2, 2, width))
+        return bool(torch.equal(rows[:, 0], rows[:, 1]) and not torch.equal(rows[0], rows[1]))
+    return False
+
+
 def _rows(value: Any) -> torch.Tensor:
     value = value.weight if isinstance(value, nn.Embedding) else torch.as_tensor(value)
-    return value[0] if value.ndim == 3 and len(value) == 1 else value
+    if value.ndim == 3 and 1 in value.shape[:2]:
+        return value[0] if len(value) == 1 else value[:, 0]
+    return value
 
 
 def holds(does: Callable[[Any], Any], function: Any) -> bool:

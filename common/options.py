@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.config import PRESETS, TrainingConfig, check_sizes
+from common.config import PRESETS, TrainingConfig, check_sizes, preset_changes
 from common.data import Corpus
 from common.parser import MOST_SEED, Parser, path, whole_number
 from common.precision import product_dtype
@@ -67,7 +67,7 @@ def parse_options(
         from common.checkpoint import check_place  # here: the first lessons import nothing of later ones
 
         check_place(options.save, None, "remove it")
-    changes = _start_training(options, presets) if trains_long else {}
+    changes = _start_training(options, config_class, presets) if trains_long else {}
     if options.steps:
         changes = changes | {"max_steps": options.steps}
     options.config = dataclasses.replace(config_class(), **changes)
@@ -86,7 +86,7 @@ def save_weights(model: nn.Module, corpus: Corpus, options: argparse.Namespace) 
         save_run(options.save, model, [], corpus, options.config, options.config.max_steps, options.seed)
 
 
-def _start_training(options: argparse.Namespace, presets: dict[str, dict]) -> dict:
+def _start_training(options: argparse.Namespace, config_class: Any, presets: dict[str, dict]) -> dict:
     """Join other processes, look at the places of checkpoints, choose a preset; what it changes in a Config."""
     from common import parallel
     from common.checkpoint import check_place
@@ -99,7 +99,7 @@ def _start_training(options: argparse.Namespace, presets: dict[str, dict]) -> di
         parallel.begin()
     for_gpu = options.device.type != "cpu" and "documented" in presets
     options.preset = options.preset or ("documented" if for_gpu else "laptop")
-    return presets[options.preset]
+    return preset_changes(config_class, options.preset, presets)
 
 
 def _say_what_begins(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from common import track
 from common.checkpoint import load, put_weights
-from common.config import PRESETS, TrainingConfig
+from common.config import PRESETS, TrainingConfig, preset_changes
 from common.data import Tokens
 from common.evaluate import Score
 from common.optim import configure_optimizers, initialize
@@ -29,7 +29,7 @@ MODELS = {name: name for name in (*(f"task0{n}" for n in range(1, 8)), "task09_r
 def preset(module: Any, name: str = "laptop", **changes: Any) -> Any:
     """The Config of a lesson or study, by the name of its preset, with fields changed."""
     presets = getattr(module, "PRESETS", PRESETS)
-    return replace(module.Config(), **presets[name] | changes)
+    return replace(module.Config(), **preset_changes(module.Config, name, presets) | changes)
 
 
 @dataclass

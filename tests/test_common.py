@@ -8,7 +8,6 @@ import sys
 
 import task07
 import task08_infinite
-import task09_rope
 from common import evaluate, optim, precision, stream, train
 from common.data import Corpus, tokenize
 from common.evaluate import estimate_loss, score_split
@@ -341,8 +340,6 @@ def small(**changes):
         (lambda: optim.get_window(0, small(first_window=48, block_size=64)), "first_window: 48"),
         (lambda: optim.configure_optimizers(nn.Linear(1, 1), small(optimizer="sgd")),
          "expected adamw or muon, got 'sgd'"),
-        (lambda: task09_rope.GPT(small(n_head=8), 20),
-         "head size: expected an even number, to turn pairs of coordinates, got 3"),
         *((lambda tokens=tokens: evaluate.check_prompt(tokens), r"tokens: expected int64 of shape \(B, T\), T at")
           for tokens in (torch.zeros(1, 0, dtype=torch.long), torch.zeros(4, dtype=torch.long), torch.zeros(1, 3))),
     ],
