@@ -173,10 +173,36 @@ def edited_task09(*changes):
 HEAD = "        self.lm_head = nn.Linear(config.n_embd, vocab_size)\n"
 TIED = (HEAD, HEAD + "        self.lm_head.weight = self.token_embedding.weight\n")
 NO_BIAS = (HEAD, HEAD.replace("vocab_size)", "vocab_size, bias=False)"))
+NORM = "nn.LayerNorm(config.n_embd)"
+NO_GAINS = (NORM, NORM.replace(")", ", elementwise_affine=False)"))
+HALF_TURNED = (
+    ("config.n_embd // config.n_head)  # (T, D/2)", "config.n_embd // config.n_head // 2)"),
+    ("def rotate(x, angles):\n", "def rotate(x, angles):\n    x, rest = x.chunk(2, dim=-1)\n"),
+    ("first * sin + second * cos], dim=-1)", "first * sin + second * cos, rest], dim=-1)"),
+)
+SKIPS = (
+    (
+        "        self.lm_head =",
+        "        self.skips = nn.Parameter(torch.ones(config.n_layer // 2))\n        self.lm_head =",
+    ),
+    (
+        "        x = self.blocks(x)  # (B, T, C)\n",
+        """        half, kept = (len(self.blocks) + 1) // 2, []
+        for n, block in enumerate(self.blocks):
+            x = block(x + self.skips[n - half] * kept.pop() if n >= half else x)
+            kept += [x] * (n < half)
+""",
+    ),
+)
 
 
 @pytest.mark.parametrize(
-    "changes", [SANDWICH, *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS]))]
+    "changes",
+    [
+        SANDWICH,
+        HALF_TURNED,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS], SKIPS)),
+    ],
 )
 def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     results = checked("task09_rope", edited_task09(*changes))
@@ -186,9 +212,22 @@ def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
 
 
-def test_another_gated_activation_does_not_stop_the_check(checked):
-    text = right("swiglu", 0).replace("F.silu(self.gate_proj(x))", "F.gelu(self.gate_proj(x), approximate='tanh')")
-    assert "approximate" in text and verdict(checked("task09_rope", text)) == "undecided"
+def glu(activation):
+    return right("swiglu", 0).replace("F.silu(self.gate_proj(x))", f"F.{activation}(self.gate_proj(x))")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (glu("gelu"), "SwiGLU, but with gelu as the gate's activation"),
+        (glu("relu"), "SwiGLU, but with relu as the gate's activation"),
+        (edited_task09((NORM, NORM.replace(")", ", bias=False)"))), "RMSNorm, but with the mean subtracted, as in"),
+        (edited_task09(NO_GAINS), "norms that have no parameters"),
+    ],
+)
+def test_other_forms_of_newer_models_are_choices(checked, text, said):
+    results = checked("task09_rope", text)
+    assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: task 9 with {said}")
 
 
 SHORT = """import task09_rope

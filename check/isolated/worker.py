@@ -69,7 +69,9 @@ class Learner:
     def takes(self, function: str) -> str:
         """ "", or why the check cannot call a function of PARAMETERS."""
         try:
-            in_order(self._find(function), dict.fromkeys(PARAMETERS[function]))
+            found = self._find(function)
+            more = ["dropout"] if inspect.isclass(found) else []  # of a module for positions
+            in_order(found, dict.fromkeys([*PARAMETERS[function], *more]))
         except TypeError as error:
             return str(error)
         return ""

@@ -55,6 +55,7 @@ class LearnerFile:
     seed: int = 0
     official_too: bool = False
     graded: bool = False
+    head_size: int = 6  # of small models with several heads
 
     def __post_init__(self) -> None:
         self.found: dict[str, list[str]] = {}  # names, fields of its Config, and classes like a GPT
@@ -204,7 +205,7 @@ class LearnerFile:
         """Sizes that tell axes apart."""
         if self.task.grouped:
             return Sizes(V=11, C=48, H=6, D=8, T=7, L=3, K=2)
-        return matching.telling(H=4 if self.task.n_head else 1, L=3 if self.task.blocks else 1)
+        return matching.telling(4 if self.task.n_head else 1, 3 if self.task.blocks else 1, self.head_size)
 
     def logits(self, model: Model, tokens: torch.Tensor, training: bool = False) -> torch.Tensor:
         logits = self.process.ask("logits", model=model.number, tokens=tokens, training=training)["logits"]
@@ -231,7 +232,7 @@ class LearnerFile:
         """A model's parameters, sorted, as a model of its heads and layers has them at telling sizes."""
         heads_and_layers = model.sizes.H, model.sizes.L
         if heads_and_layers not in self.structures:
-            sizes = matching.telling(*heads_and_layers)
+            sizes = matching.telling(*heads_and_layers, self.head_size)
             sizes = replace(self.small_sizes, L=heads_and_layers[1]) if self.task.grouped else sizes
             twin = self.small_model() if sizes == self.small_sizes else self.build(sizes)
             names, owners, places = twin.names, twin.owners, self.places(twin)

@@ -122,9 +122,9 @@ class Sizes:
         return 3 if self.T < 12 else self.T // 3
 
 
-def telling(H: int, L: int) -> Sizes:
+def telling(H: int, L: int, D: int = 6) -> Sizes:
     """Sizes with these heads and layers at which no two kinds of parameters hold as many numbers."""
-    return Sizes(V=11, C=6 * H, H=H, D=6, T=7, L=L) if H > 1 else Sizes(V=11, C=24, H=1, D=10, T=7, L=L)
+    return Sizes(V=11, C=D * H, H=H, D=D, T=7, L=L) if H > 1 else Sizes(V=11, C=24, H=1, D=10, T=7, L=L)
 
 
 def count(task: Task, sizes: Sizes) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from check.isolated.notebook import source_of
 from check.judge import changes
 from check.judge.learner_file import LearnerFile
 from check.judge.matching import Unreadable, count
@@ -23,14 +24,17 @@ LATE = ("position", "parameters", "logits")  # stages at which a change is seen
 NO_EFFECT = {"", "none", "open"}  # of a change's part, in the form of a bug
 # What the check can name, and what people choose: another activation, attention and MLP side by side
 # (https://arxiv.org/abs/2204.02311), norms of the branches' outputs (https://arxiv.org/abs/2501.00656),
-# slower rotations (https://arxiv.org/abs/2309.16039).
+# slower rotations (https://arxiv.org/abs/2309.16039), and forms of a listed change that its own check calls a bug.
 CHOICES: dict[str, Callable[[Any], bool]] = {
     "activation": lambda kind: kind in wrongs.OTHER_ACTIVATIONS,
     "parallel": lambda found: found,
     "norm": lambda kind: kind == "after",
     "base": lambda number: number > 20_000,
+    "norm_kind": lambda kind: kind == "layer",  # LayerNorm without biases, as in nanoGPT
+    "gated": lambda kind: kind in ("gelu", "sigmoid", "relu", "none"),  # https://arxiv.org/abs/2002.05202
 }
 
+NAMED = {"rmsnorm": "rms", "swiglu": "swi"}  # change → what a file says that means it
 MISSING = {  # change → what a model without it lacks, what is expected, a hint
     "convolutions": (
         "the model has shares of earlier positions",
@@ -115,8 +119,28 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     for each in candidates:
         bug = logits.known_bug(each)
         if bug and _explains_all(bug) and _shows(each, bug):
-            return each
+            if not (is_choice(bug) and _is_another_form(each)):
+                return each
+            chosen = f"task {9 if each.task.rotary else 7} with {changes.NAMES[each.task.change]}, but"
+            bug.got, first.failure = bug.got.replace("the lesson's model", chosen), bug
+            return None
     return None
+
+
+def _is_another_form(learner: LearnerFile) -> bool:
+    """Whether a file does not mean the listed change, but one that is like it: it does not say the change's name."""
+    word = NAMED.get(learner.task.change)
+    return word is not None and word not in source_of(learner.path).decode(errors="replace").lower()
+
+
+def begins(learner: LearnerFile) -> bool:
+    """Whether a file's model can be built, and gives logits."""
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        learner.found = learner.process.ask("defined")
+        interface(learner)
+        model = learner.small_model()
+        return bool(len(learner.logits(model, learner.tokens(1, model.sizes.T, model.sizes.V))))
+    return False
 
 
 def is_short(failed: Result) -> bool:
@@ -148,14 +172,30 @@ def _explains_all(bug: Named) -> bool:
 def _shows(learner: LearnerFile, bug: Named) -> bool:
     """Whether a bug of a change shows that change: one without its effect is task 9, but for parameters of its own."""
     model = learner.small_model()
-    more = model.count() > count(learner.task, model.sizes)
+    own = _own(learner) if learner.task.change in ("qk_norm", "value_residual", "convolutions") else None
+    more = bool(own) if own is not None else model.count() > count(learner.task, model.sizes)
     return more or not NO_EFFECT & {*map(str, bug.changes.values())}
 
 
 def is_unknown(learner: LearnerFile, failed: Result) -> bool:
     """Whether no bug that is known explains a file that fails as task 9."""
-    explained = isinstance(learner.failure, Named) and not is_choice(learner.failure)
+    chosen = is_choice(learner.failure) or _norms_have_no_parameters(learner)
+    explained = isinstance(learner.failure, Named) and not chosen
     return failed.stage in LATE and failed.status in ("fail", "undecided") and not explained
+
+
+def _norms_have_no_parameters(learner: LearnerFile) -> bool:
+    """Whether the stream is normalized, although no vector of ones says so: logits grow like the output layer."""
+    with contextlib.suppress(Failure, Undecided, NotStarted):
+        model, grown = learner.small_model(), 1000.0
+        if any(value.ndim < 2 and bool((value == 1).all()) for value in model.first_values):
+            return False
+        tokens = learner.tokens(1, model.sizes.T, model.sizes.V)
+        tables = [value * (grown if model.sizes.V in value.shape else 1) for value in model.values]
+        before = learner.logits(model, tokens).abs().max()
+        with learner.with_values(model, tables):
+            return bool(learner.logits(model, tokens).abs().max() < 10 * grown * before)
+    return False
 
 
 def is_choice(failure: Failure | None) -> bool:
@@ -182,8 +222,11 @@ def without_verdict(
         if result.status != "pass":
             yield replace(result, stage="gradients" if stage is layers else result.stage)
             return
-    known = f"neither task 9, nor task 9 or 7 with {', '.join(changes.NAMES.values())}"
-    what = failed.got.replace("the lesson's model", "task 9") if is_choice(learner.failure) else known
+    what = f"neither task 9, nor task 9 or 7 with {', '.join(changes.NAMES.values())}"
+    if learner.failure and is_choice(learner.failure):
+        what = learner.failure.got.replace("the lesson's model", "task 9")
+    elif _norms_have_no_parameters(learner):
+        what = "task 9 with norms that have no parameters"
     if is_seventh:
         what = "the model is task 7's, and how it trains and writes is not compared"
     detail = f"{UNKNOWN}: {what}; no verdict. "
