@@ -43,7 +43,8 @@ ARGUMENTS = {  # here → in the courses; capitals do not matter
     "eval_iters": "eval_interval eval_every",
     "log_interval": "log_iters log_every",
     "grad_clip": "clip max_norm clip_norm max_grad_norm",
-    "gradient_accumulation_steps": "grad_accum_steps accumulation_steps accum_steps grad_accumulation_steps",
+    "gradient_accumulation_steps": "grad_accum_steps accumulation_steps accum_steps grad_accumulation_steps accum "
+    "accumulate accumulation grad_accum n_accum micro_steps",
     "log": "logger log_fn",
     "save": "save_fn save_checkpoint checkpoint",
 }

@@ -266,6 +266,8 @@ CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)"
         ("mingpt/task02.py", {"probs = F.softmax(logits": "probs = F.softmax(F.softmax(logits, -1)"},
          "a softmax of a softmax", "treats them as logits"),
         ("hugging_face/training.py", {"clip_grad_norm_": "clip_grad_value_"}, "number by number", "by its norm"),
+        ("hugging_face/training.py", {"range(total)": "range(2 * total)"}, "from 0 to max_iters", "each name"),
+        ("nanogpt/training.py", {"range(gradient_accumulation_steps)": "range(9)"}, "more than 48 batches", "name"),
         ("hugging_face/training.py", {"detach()\n": f"detach()\n        {CLIP}\n"}, "after each batch", "clipped once"),
         ("mingpt/gpt.py", {"math.sqrt(2 * n_layer)": "math.sqrt(n_layer)"}, "0.02 / √n_layer", "under the root"),
         ("mingpt/gpt.py", {"0.02 / math.sqrt(2 * n_layer)": "0.02"}, "as other layers have", "Which layers'"),

@@ -65,7 +65,14 @@ def run(module: Any, path: Path, batches: list, rates: list, losses: list, limit
 
     def get_batch(*_: Any, **__: Any) -> Any:
         note("batch")
-        return tuple(next(rows))
+        for batch in rows:
+            return tuple(batch)
+        raise RuntimeError(f"more than {len(batches)} batches: max_iters times gradient_accumulation_steps")
+
+    def get_lr(n: int) -> float:
+        if n >= len(rates):
+            raise RuntimeError(f"get_lr({n}): iterations are counted from 0 to max_iters - 1")
+        return rates[n]
 
     def estimate_loss(*_: Any, **__: Any) -> Loss:
         if found["sets_mode"]:
@@ -84,7 +91,7 @@ def run(module: Any, path: Path, batches: list, rates: list, losses: list, limit
     def told(*values: Any, **_: Any) -> None:
         note("print", text=" ".join(map(str, values)))
 
-    values = [model, Noted(model, events), get_batch, rates.__getitem__, estimate_loss, *limits, log, save]
+    values = [model, Noted(model, events), get_batch, get_lr, estimate_loss, *limits, log, save]
     known = dict(zip(PARAMETERS["train"], values, strict=True))
     wandb = SimpleNamespace(log=told, init=lambda **_: SimpleNamespace(log=told))
     other = {"tqdm": lambda rows, **_: rows, "print": told, "wandb": wandb}
