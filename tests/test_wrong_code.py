@@ -291,3 +291,28 @@ def test_its_neighbours_are_led_to(failing, file, edits, got, asked):
         text = text.replace(old, new)
     result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
+
+
+ALONE = """import torch
+from torch.nn import functional as F
+
+
+def masked_attention(q, k, v):
+    T = q.size(-2)
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    scores = scores.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), float("-inf"))
+    return F.softmax(scores, dim=-1) @ v
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "stage", "said"),
+    [
+        (("x", "x"), "", ""),
+        ((".triu(1)", ".triu(2)"), "causality", "the next position visible, too"),
+        (("    scores = scores.masked_fill", "    scores.masked_fill"), "interface", "no such function among"),
+    ],
+)
+def test_attention_may_make_its_own_mask_and_no_other_function_does(failing, edit, stage, said):
+    result = failing("attention", ALONE.replace(*edit))
+    assert ((result and result.stage) or "") == stage and said in (result.got if result else "")

@@ -7,7 +7,7 @@ from check.judge.learner_file import B, LearnerFile, close, off
 from check.judge.reference import Form
 from check.judge.result import Failure, NotStarted
 from check.judge.stages.reads import where_not_finite
-from check.judge.stages.start import contract, identity
+from check.judge.stages.start import contract, identity, only
 from check.judge.stages.wrongs import OPEN, WRONG_MASKS, WRONG_SCORES
 
 import torch
@@ -25,6 +25,11 @@ USES = {
 
 def interface(learner: LearnerFile) -> str:
     """causal_mask(T) and attention(q, k, v, mask)."""
+    if _has_no_mask(learner):
+        used = _used(learner)
+        if used in ("mask", "none"):
+            only(learner, [], "causal_mask", "causal_mask(T)")
+        return f"{contract(learner, 'attention')}; {USES[used]}, and no function does that alone"
     found = contract(learner, "causal_mask", "attention")
     missing = []
     mask, attend = lambda: _mask(learner, T), lambda: _attend(learner, _vectors(learner), _past())
@@ -99,7 +104,8 @@ def steadiness(learner: LearnerFile) -> str:
 
 def causality(learner: LearnerFile) -> str:
     """The mask separates past and future, and attention follows it, also if scores are large."""
-    _is_causal(learner)
+    if not _has_no_mask(learner):
+        _is_causal(learner)
     if _used(learner) == "none":
         return f"no query may look ahead (T = {T} and 300)"
     for scale in (1.0, 100.0):
@@ -251,11 +257,22 @@ def _used(learner: LearnerFile) -> str:
     how = learner.process.ask("how_masked")
     if how != "nothing":
         return how
+    if _has_no_mask(learner):
+        vectors = _vectors(learner)
+        return (
+            "none" if close(_attend(learner, vectors)["value"], F.scaled_dot_product_attention(*vectors)) else "causal"
+        )
     return "none" if _looks_ahead(learner, None) else "causal"
 
 
+def _has_no_mask(learner: LearnerFile) -> bool:
+    """Whether the file's only function is attention, so that no other makes a mask."""
+    mask, attention = (learner.process.ask("functions", function=name) for name in ("causal_mask", "attention"))
+    return mask == attention
+
+
 def _mask(learner: LearnerFile, length: int) -> torch.Tensor:
-    return learner.process.ask("mask", length=length)
+    return _past(length) if _has_no_mask(learner) else learner.process.ask("mask", length=length)
 
 
 def _attend(learner: LearnerFile, vectors: list, mask: torch.Tensor | None = None) -> dict:
