@@ -160,14 +160,18 @@ def in_order(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
     """
     taken = list(inspect.signature(function).parameters.values())
     needed = [p for p in taken if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    known = {p.name: values[meant] for p in taken if (meant := meaning(p.name, values))}
+    meanings = {p.name: meaning(p.name, values) for p in taken}
+    for p, here in zip(taken, values, strict=False):  # a number with a default, of another language's name
+        if isinstance(p.default, float) and not meanings[p.name] and here not in meanings.values():
+            meanings[p.name] = here
+    known = {name: values[meant] for name, meant in meanings.items() if meant}
     if all(p.name in known for p in needed):
         return known
     pairs = list(zip(needed, values, strict=False))
     if len(needed) > len(values) or any(meaning(p.name, values) not in ("", name) for p, name in pairs):
         names = ", ".join(p.name for p in needed)
         raise TypeError(f"it takes {names}: which of {', '.join(values)} is each?")
-    return {p.name: values[name] for p, name in pairs}
+    return known | {p.name: values[name] for p, name in pairs}
 
 
 def given(kind: type, piece: str, sizes: dict) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from common import exercises
+from common import courses, exercises
 from common.run import UserError
 from exercises import build, catalogue
 from exercises.catalogue import EXERCISES, STAGES
@@ -99,3 +99,16 @@ def test_all_starters_are_written_into_a_folder(tmp_path, call):
     call(build, "--into", tmp_path / "new")
     for name in EXERCISES:
         assert (tmp_path / "new" / f"{name}.py").read_text(encoding="utf-8") == build.starter(name)
+
+
+def test_arguments_of_unknown_names_have_their_places_meaning():
+    values = {"model": 1, "x": 2, "max_new_tokens": 3, "temperature": 4}
+
+    def german(modell, tokens, anzahl, temperatur=1.0):
+        pass
+
+    def other(model, tokens, n, top_k=None):
+        pass
+
+    assert courses.in_order(german, values) == {"modell": 1, "tokens": 2, "anzahl": 3, "temperatur": 4}
+    assert courses.in_order(other, values) == {"model": 1, "tokens": 2, "n": 3}
