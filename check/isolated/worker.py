@@ -37,9 +37,11 @@ class Learner:
             self.module, left_out = load(self.path, self.package, self.paths)
         except BaseException as error:
             self.module = sys.modules.get(MODULE)
-            if not script or not isinstance(error, Trained):
+            bare = isinstance(error, NameError) and courses.meaning(error.name, dict.fromkeys(loop.NAMES))
+            if not script or not (bare or isinstance(error, Trained)):
                 raise
             left_out = ["all from the first backward() on (it trains)"]
+            left_out = [f"all from its first use of {error.name} on"] if bare else left_out
         return self.defined() | {"left_out": left_out}
 
     def defined(self) -> dict:
