@@ -37,11 +37,12 @@ class Learner:
             self.module, left_out = load(self.path, self.package, self.paths)
         except BaseException as error:
             self.module = sys.modules.get(MODULE)
-            bare = isinstance(error, NameError) and courses.meaning(error.name, dict.fromkeys(loop.NAMES))
+            unknown = (error.name or "") if isinstance(error, NameError) else ""
+            bare = courses.meaning(unknown, dict.fromkeys(loop.NAMES))  # lines alone, which the check's names complete
             if not script or not (bare or isinstance(error, Trained)):
                 raise
-            left_out = ["all from the first backward() on (it trains)"]
-            left_out = [f"all from its first use of {error.name} on"] if bare else left_out
+            where = f"its first use of {unknown} on" if bare else "the first backward() on (it trains)"
+            left_out = [f"all from {where}"]
         return self.defined() | {"left_out": left_out}
 
     def defined(self) -> dict:
