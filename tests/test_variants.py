@@ -302,6 +302,17 @@ def test_what_would_be_a_bug_in_an_earlier_task_may_be_a_choice(checked, changes
 
 
 @pytest.mark.parametrize(
+    ("where", "stage"),
+    [("def __init__(self, config, vocab_size):\n", "interface"), ("def forward(self, tokens):  # (B, T)\n", "shapes")],
+)
+def test_a_file_that_ends_its_process_fails_and_is_no_unknown_change(tmp_path, zygote, where, stage):
+    path = tmp_path / "my_task09.py"
+    path.write_text(edited_task09((where, where + "        __import__('os')._exit(3)\n")), encoding="utf-8")
+    *_, last = check("task09_rope", path, zygote=zygote)
+    assert (last.status, last.stage) == ("fail", stage)
+
+
+@pytest.mark.parametrize(
     ("change", "stage"),
     [
         ((".tril()", ".tril(1)"), "causality"),

@@ -72,8 +72,9 @@ def _task09(
             passed.add(result.stage)
             yield result
             continue
-        wider = like(learner.name, head_size=8)  # a part of 8 coordinates may be turned where one of 6 cannot
-        if not done and result.stage in ("interface", "shapes") and change.begins(wider):
+        early = result.stage in ("interface", "shapes") and not done and not learner.process.ended
+        wider = like(learner.name, head_size=8)  # half of 8 coordinates can be turned, half of 6 not
+        if early and change.begins(wider):
             yield from _task09(wider, everything, functools.partial(like, head_size=8), done=passed)
             return
         tried = True

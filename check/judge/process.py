@@ -77,6 +77,7 @@ class LearnerProcess:
         self.requests: Any = None
         self.answers: Any = None
         self.ended = False  # then nothing more can be asked
+        self.why_ended: Failure | None = None
         self.run_from_text: list[str] = []  # lines that run code which is not a line of a file
         self.asked, self.idle = 0.0, IDLE_SECONDS
         self.before: Usage | None = None  # the clock of a question
@@ -135,6 +136,8 @@ class LearnerProcess:
         NotStarted for a part of a starter that is not written; Undecided where a package or another file is missing;
         Broken where the process ended through no fault of it.
         """
+        if self.why_ended:
+            raise self.why_ended
         identity = secrets.token_hex(8)
         self.asked, self.before, self.idle = time.monotonic(), None, IDLE_SECONDS
         with contextlib.suppress(BrokenPipeError):  # how it ended is told below
@@ -194,7 +197,8 @@ class LearnerProcess:
         """A failure, once the learner's processes are ended."""
         self._too_late()
         self._close()
-        return _no_end(expected, got, hint)
+        self.why_ended = _no_end(expected, got, hint)
+        return self.why_ended
 
     def _too_late(self) -> None:
         self.late = True
@@ -214,11 +218,13 @@ class LearnerProcess:
         code = self._close()
         if self.late or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
             hint = "Which loop does not end, or does far more work than it needs?"
-            raise _no_end("an answer", f"none after {self.seconds:.0f} seconds of processor time", hint)
+            self.why_ended = _no_end("an answer", f"none after {self.seconds:.0f} seconds of processor time", hint)
+            raise self.why_ended
         if code in (None, -signal.SIGKILL if hasattr(signal, "SIGKILL") else None):
             raise Broken("the process that runs your file was killed from outside, or by the system for lack of memory")
         hint = "What ends the whole program: exit(), os._exit(), a crash in a library?"
-        raise _no_end("an answer", f"the program ended itself, with code {code}", hint)
+        self.why_ended = _no_end("an answer", f"the program ended itself, with code {code}", hint)
+        raise self.why_ended
 
     def _explain(self, error: dict, question: str) -> None:
         """Raise what an error in the learner's code means."""

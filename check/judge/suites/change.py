@@ -179,9 +179,10 @@ def _shows(learner: LearnerFile, bug: Named) -> bool:
 
 def is_unknown(learner: LearnerFile, failed: Result) -> bool:
     """Whether no bug that is known explains a file that fails as task 9."""
-    chosen = is_choice(learner.failure) or _norms_have_no_parameters(learner)
-    explained = isinstance(learner.failure, Named) and not chosen
-    return failed.stage in LATE and failed.status in ("fail", "undecided") and not explained
+    if failed.stage not in LATE or failed.status not in ("fail", "undecided") or learner.process.ended:
+        return False
+    named = isinstance(learner.failure, Named) and not is_choice(learner.failure)
+    return not named or _norms_have_no_parameters(learner)
 
 
 def _norms_have_no_parameters(learner: LearnerFile) -> bool:
