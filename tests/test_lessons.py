@@ -30,7 +30,7 @@ CHANGED = {
     "task05": {"SelfAttention", "FeedForward", "Block"},
     "task06": {"Block", "GPT.__init__", "GPT.forward", "main"},
     "task07": {"Config", "attention", "SelfAttention", "FeedForward", "main"},
-    "task09_rope": {"SelfAttention", "GPT.__init__", "GPT.forward"},
+    "task09_rope": {"Config", "SelfAttention", "GPT.__init__", "GPT.forward"},
     "task08_infinite": {"SelfAttention", "GPT.forward", "GPT.generate", "main"},
 }
 
