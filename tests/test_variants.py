@@ -200,8 +200,7 @@ SKIPS = (
     "changes",
     [
         SANDWICH,
-        HALF_TURNED,
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS], SKIPS)),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS], SKIPS, HALF_TURNED)),
     ],
 )
 def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
@@ -247,8 +246,17 @@ class GPT(Lesson):
     ("code", "status", "stage"),
     [
         ("block.feed_forward.layers[1] = nn.GELU()", "undecided", "logits"),
-        ("block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)", "fail", "causality"),
-        ("pass", "fail", "identity"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (
+                    "block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)",
+                    "fail",
+                    "causality",
+                ),
+                ("pass", "fail", "identity"),
+            )
+        ),
         ("pass\n\nraise ValueError", "fail", "identity"),
     ],
 )
