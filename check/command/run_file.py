@@ -96,8 +96,8 @@ def next_to_task09(own: str) -> str:
     what = "within" if abs(less) <= 2 * spread else what
     return (
         f"Next to task 9: yours ends at {loss[1]}, task 9 at {mean:.4f} ± {spread:.4f} over {len(losses)} seeds. Yours "
-        f"is {what} twice the spread; one run does not prove it: try --seed 42, 43 and 44. Its weight decay is 0.3 "
-        "there (`laptop` in task 9's Config); without that line, yours is 0.1."
+        f"is {what} twice the spread; one run does not prove it: try --seed 42, 43 and 44. Task 9's runs have a "
+        "weight decay of 0.3 (`laptop` in its Config); without that line, yours has 0.1."
     )
 
 
