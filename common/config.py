@@ -30,7 +30,7 @@ class TrainingConfig:
     cooldown: float = 0.0  # the share of the steps, at the end, in which it falls to zero
     first_window: int = 0  # characters a training window has at first, doubled up to block_size; 0: block_size
     init_std: float = 0.0  # of normal initial weights; 0: PyTorch's own
-    laptop: ClassVar[dict[str, Any]] = {}  # what a task's model has of its own in the preset laptop
+    laptop: ClassVar[dict[str, Any]] = {}  # what a task changes in the preset laptop
 
     def __post_init__(self) -> None:
         """Raise UserError for sizes that do not make a model."""

@@ -211,6 +211,11 @@ def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     assert mark.points == 0 and "unknown change: for the teacher" in mark.notes
 
 
+def test_a_gated_activation_with_an_argument_does_not_stop_the_check(checked):
+    text = right("swiglu", 0).replace("F.silu(self.gate_proj(x))", "F.gelu(self.gate_proj(x), approximate='tanh')")
+    assert "approximate" in text and verdict(checked("task09_rope", text)) == "undecided"
+
+
 def glu(activation):
     return right("swiglu", 0).replace("F.silu(self.gate_proj(x))", f"F.{activation}(self.gate_proj(x))")
 
@@ -339,6 +344,13 @@ def test_task_7_is_told_from_an_unknown_change(checked, mask, said):
     text = build.source("task07").replace("class GPT(", "MINE = 1\n\n\nclass GPT(")
     results = checked("task09_rope", text.replace(".tril()", f".tril(){mask}"))
     assert verdict(results) == "undecided" and results[-1].detail.startswith(f"unknown change: {said}")
+
+
+@pytest.mark.slow
+def test_biases_in_task_7_are_no_sign_of_a_change(checked):
+    text = build.source("task07").replace("3 * config.n_embd, bias=False", "3 * config.n_embd")
+    results = checked("task09_rope", text)
+    assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: the model is task 7's, ")
 
 
 SWIGLU = (

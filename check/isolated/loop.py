@@ -67,7 +67,9 @@ def run(module: Any, path: Path, batches: list, rates: list, losses: list, limit
         note("batch")
         for batch in rows:
             return tuple(batch)
-        raise RuntimeError(f"more than {len(batches)} batches: max_iters times gradient_accumulation_steps")
+        raise RuntimeError(
+            f"get_batch gave more than {len(batches)} batches, max_iters times gradient_accumulation_steps"
+        )
 
     def get_lr(n: int) -> float:
         if n >= len(rates):

@@ -29,7 +29,7 @@ def interface(learner: LearnerFile) -> str:
         used = _used(learner)
         if used in ("mask", "none"):
             only(learner, [], "causal_mask", "causal_mask(T)")
-        return f"{contract(learner, 'attention')}; {USES[used]}, and no function does that alone"
+        return f"{contract(learner, 'attention')}; {USES[used]}, and no other function makes one"
     found = contract(learner, "causal_mask", "attention")
     missing = []
     mask, attend = lambda: _mask(learner, T), lambda: _attend(learner, _vectors(learner), _past())

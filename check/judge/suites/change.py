@@ -34,7 +34,7 @@ CHOICES: dict[str, Callable[[Any], bool]] = {
     "gated": lambda kind: kind in ("gelu", "sigmoid", "relu", "none"),  # https://arxiv.org/abs/2002.05202
 }
 
-NAMED = {"rmsnorm": "rms", "swiglu": "swi"}  # change → what a file says that means it
+NAMED = {"rmsnorm": "rms", "swiglu": "swi"}  # a file with this word means the change itself
 MISSING = {  # change → what a model without it lacks, what is expected, a hint
     "convolutions": (
         "the model has shares of earlier positions",
@@ -128,7 +128,7 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
 
 
 def _is_another_form(learner: LearnerFile) -> bool:
-    """Whether a file does not mean the listed change, but one that is like it: it does not say the change's name."""
+    """Whether a file means another form of a change: it does not contain the change's name."""
     word = NAMED.get(learner.task.change)
     return word is not None and word not in source_of(learner.path).decode(errors="replace").lower()
 
@@ -172,8 +172,10 @@ def _explains_all(bug: Named) -> bool:
 def _shows(learner: LearnerFile, bug: Named) -> bool:
     """Whether a bug of a change shows that change: one without its effect is task 9, but for parameters of its own."""
     model = learner.small_model()
-    own = _own(learner) if learner.task.change in ("qk_norm", "value_residual", "convolutions") else None
-    more = bool(own) if own is not None else model.count() > count(learner.task, model.sizes)
+    if learner.task.change in ("qk_norm", "value_residual", "convolutions", "alibi", "sliding_window"):
+        more = bool(_own(learner))  # the last two have none: biases are no sign of them
+    else:
+        more = model.count() > count(learner.task, model.sizes)
     return more or not NO_EFFECT & {*map(str, bug.changes.values())}
 
 
@@ -186,7 +188,7 @@ def is_unknown(learner: LearnerFile, failed: Result) -> bool:
 
 
 def _norms_have_no_parameters(learner: LearnerFile) -> bool:
-    """Whether the stream is normalized, although no vector of ones says so: logits grow like the output layer."""
+    """Whether a model has norms without parameters: if all tables grow, its logits grow as the output layer does."""
     with contextlib.suppress(Failure, Undecided, NotStarted):
         model, grown = learner.small_model(), 1000.0
         if any(value.ndim < 2 and bool((value == 1).all()) for value in model.first_values):
