@@ -41,7 +41,7 @@ def own_weights(file: Path) -> bytes:
     """The safetensors of a model of one's own, exported from a checkpoint if need be. Raises UserError."""
     if file.suffix != ".safetensors":
         from common.checkpoint import load  # imports PyTorch
-        from page.export import as_safetensors
+        from common.safetensors import as_safetensors
 
         return as_safetensors(load(file))
     try:

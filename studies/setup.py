@@ -16,6 +16,7 @@ from common.evaluate import Score
 from common.optim import configure_optimizers, initialize
 from common.precision import low_precision
 from common.run import UserError
+from common.safetensors import load_safetensors
 from common.train import update
 
 import torch
@@ -127,9 +128,10 @@ def parameters(model: nn.Module) -> int:
 def load_any(path: Path) -> tuple[nn.Module, Any, str, dict]:
     """The model of a checkpoint in evaluation mode, its Config, its vocabulary, and all that the file holds.
 
-    The checkpoint names its model, and MODELS says which module defines it. Raises UserError for another name.
+    A file of tools.export (.safetensors) is read, too. The checkpoint names its model, and MODELS says which module
+    defines it. Raises UserError for another name.
     """
-    state = load(path)
+    state = load_safetensors(path) if path.suffix == ".safetensors" else load(path)
     name = state.get("model_name", "no script")
     if name not in MODELS:
         raise UserError(f"{path}: holds a model of {name}; expected one of {', '.join(MODELS)}")

@@ -13,8 +13,9 @@ import sys
 from contextlib import closing
 
 from common.checkpoint import load
+from common.run import UserError
 from page import server as served
-from page.export import as_safetensors
+from studies.setup import load_any
 from tests.lessons import CORE, ROOT, parse_log, serving
 from tools import export, page_lessons, page_models
 
@@ -168,8 +169,16 @@ def test_a_run_becomes_a_file_that_others_read(trained, tmp_path, printed):
     tensors = load_others((tmp_path / "my.safetensors").read_bytes())
     for name, tensor in load(path)["model"].items():
         assert torch.equal(tensors[name], tensor.float())
-    half = as_safetensors(load(path), torch.float16)
-    assert len(half) < 0.6 * (tmp_path / "my.safetensors").stat().st_size
+    whole = (tmp_path / "my.safetensors").stat().st_size
+    printed(export, path, "--half")
+    assert (tmp_path / "my.safetensors").stat().st_size < 0.6 * whole
+    halved, _, _, state = load_any(tmp_path / "my.safetensors")
+    for name, tensor in load_any(path)[0].state_dict().items():
+        torch.testing.assert_close(halved.state_dict()[name], tensor, rtol=1e-3, atol=1e-7)
+    assert state["step"] == load(path)["step"]
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "my.safetensors").read_bytes()[:-5])
+    with pytest.raises(UserError, match=r"cut\.safetensors: not a checkpoint"):
+        load_any(tmp_path / "cut.safetensors")
 
 
 def test_the_pages_lessons_are_those_of_the_files():

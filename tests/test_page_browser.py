@@ -298,7 +298,7 @@ def drop(page, name, data):
 
 
 def test_a_dropped_model_writes_on_every_view(visit, trained):
-    from page.export import as_safetensors
+    from common.safetensors import as_safetensors
 
     page = visit()
     drop(page, "mine.safetensors", as_safetensors(load(trained)))

@@ -151,8 +151,8 @@ MUTANTS = [
     *_each(["task01"], "temperature ignored", "logits / temperature", "logits", "generation"),
     *_each(["task03"], "always the likeliest", "torch.multinomial(probabilities, num_samples=1)",
            "probabilities.argmax(-1, keepdim=True)", "generation"),
-    *_each(["task01", "task05"], "the ten likeliest tokens alone", PROBABILITIES, TOP + PROBABILITIES, "generation"),
-    *_each(["task03"], "the 60 likeliest tokens alone", PROBABILITIES, TOP.replace("10", "60") + PROBABILITIES, "generation"),
+    *_each(["task01", "task05"], "only the ten likeliest tokens", PROBABILITIES, TOP + PROBABILITIES, "generation"),
+    *_each(["task03"], "only the 60 likeliest tokens", PROBABILITIES, TOP.replace("10", "60") + PROBABILITIES, "generation"),
     *_each(["task02", "task06", "task07"], "nucleus sampling", "return torch.multinomial(probabilities,",
            "ordered, order = probabilities.sort(dim=-1, descending=True)\n    ordered[ordered.cumsum(dim=-1) - ordered > 0.95] = 0.0\n"
            "    return torch.multinomial(torch.zeros_like(ordered).scatter(1, order, ordered),", "generation"),
@@ -160,7 +160,7 @@ MUTANTS = [
            "probabilities = probabilities * (probabilities > 0.1 * probabilities.amax(dim=-1, keepdim=True))\n    return torch.multinomial(probabilities,", "generation"),
     *_each(["task01", "task06"], "a rank in place of a token", "torch.multinomial(probabilities,",
            "torch.multinomial(probabilities.sort(dim=-1, descending=True).values,", "generation"),
-    *_each(["task06"], "the loss of its own a sum", (("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets=None):"),
+    *_each(["task06"], "its own loss is a sum", (("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets=None):"),
            ("return self.lm_head(self.final_norm(x))", "x = self.lm_head(self.final_norm(x))\n        return x, targets if targets is None else "
             "F.cross_entropy(x.flatten(0, 1), targets.flatten(), reduction='sum')"), ("[:, -self.block_size :])[", "[:, -self.block_size :])[0][")), "", "gradients"),
     *_each(["task02"], "the loss of its own with targets moved", (("def forward(self, tokens):  # (B, T)", "def forward(self, tokens, targets=None):"),
@@ -203,7 +203,7 @@ MUTANTS = [
     *_each(["task07"], "an MLP that begins at zero", OUTPUT, OUTPUT + _begin("zero_()", "FeedForward"), "training"),
     *_each(["task06"], "output weights that begin too large", OUTPUT, OUTPUT + "        nn.init.normal_(self.lm_head.weight)\n", "training"),
     *_each(["task03"], "an extra skip", "self.feed_forward(self.attention(x))", "x + self.feed_forward(self.attention(x))", "logits"),
-    *_each(["task03", "task04"], "skips before their time", "self.feed_forward(self.attention(x))",
+    *_each(["task03", "task04"], "skips that come with task 5", "self.feed_forward(self.attention(x))",
            "(lambda y: y + self.feed_forward(y))(x + self.attention(x))", "logits"),
     *_each(["task05", "task06", "task07"], "a second ReLU at the end of the MLP", "return self.layers(x)", "return F.relu(self.layers(x))", "logits"),
     *_each(["task06", "task07", "task09_rope"], "post-LN in both branches",
@@ -508,7 +508,7 @@ MUTANTS = [
            "self.blocks = nn.ModuleList([Block(hidden_size, n_head, dropout)] * n_layer)", "layers"),
     *_each(["encoder"], "two layers, whatever n_layer is", "for _ in range(n_layer)", "for _ in range(2)", "layers"),
     *_each(["generate"], "a seed of its own", "    was_training = model.training\n", "    was_training = model.training\n    torch.manual_seed(1)\n", "sampling"),
-    *_each(["generate"], "the 50 likeliest tokens alone", "probabilities = F.softmax(logits / temperature, dim=-1)",
+    *_each(["generate"], "only the 50 likeliest tokens", "probabilities = F.softmax(logits / temperature, dim=-1)",
            "best = (logits / temperature).topk(50)\n        probabilities = torch.zeros_like(logits).scatter(-1, best.indices, F.softmax(best.values, dim=-1))", "sampling"),
     *_each(["generate"], "a nucleus", "        next_token =", "        ranked = probabilities.sort(descending=True)\n        kept = (ranked.values.cumsum(-1) - ranked.values < 0.95) * ranked.values\n"
            "        probabilities = torch.zeros_like(probabilities).scatter(-1, ranked.indices, kept)\n        next_token =", "sampling"),

@@ -21,8 +21,8 @@ from common.data import Corpus
 from common.options import DEFAULT_TEXT
 from common.parser import Parser
 from common.run import UserError, progress, run
+from common.safetensors import as_safetensors
 from exercises import build
-from page.export import as_safetensors
 from tools.mutants import MUTANTS
 from tools.tables import LESSONS, logs, seeds
 

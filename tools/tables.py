@@ -25,7 +25,7 @@ LESSONS = {
     "task04": "three blocks",
     "task05": "skip connections and an MLP",
     "task06": "layer normalization before each branch",
-    "task07": "dropout and scale; a laptop adds Muon, clipping, warm-up, cooldown, other initial weights, not dropout",
+    "task07": "dropout and a larger model; the laptop preset: smaller, no dropout, Muon, clipping, warm-up, cooldown",
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
@@ -163,7 +163,7 @@ def ablation() -> str:
         "AdamW, no Muon": "Muon (https://arxiv.org/abs/2502.16982)",
     }
     return markdown(
-        ["idea", "loss without it less loss with all"], *([said, off(name)] for name, said in ideas.items())
+        ["idea", "loss without it minus loss with all"], *([said, off(name)] for name, said in ideas.items())
     )
 
 
@@ -171,7 +171,7 @@ def unhelpful() -> str:
     """What the speedrun does without."""
     names = re.findall(r"^(\S.*?)  +\S+ ± ", read("ablation"), re.M)
     rest = [name for name in names if not name.startswith(("without", "AdamW", "all"))]
-    return markdown(["change", "loss with it less loss without"], *([name, off(name)] for name in rest))
+    return markdown(["change", "loss with it minus loss without"], *([name, off(name)] for name in rest))
 
 
 def off(variant: str) -> str:

@@ -20,7 +20,7 @@ SEEDS = (42, 43, 44)
 LOG = tables.LOGS / "variants.txt"
 PAGE = tables.ROOT / "docs" / "variants.md"
 HELPERS = ("learned_positions", "longer", "wider", "convolutions_shorter")  # not changes
-HEAD = ["change", "loss", "less task 9's", "at equal seconds"]
+HEAD = ["change", "loss", "minus task 9's", "at equal seconds"]
 HEAD += ["ms a step", "parameters", "cache, KB", "next to the loss", ""]
 
 

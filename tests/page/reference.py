@@ -13,7 +13,7 @@ import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from page.export import as_safetensors
+from common.safetensors import as_safetensors
 from tools.mutants import MUTANTS
 from tools.page_models import FAULTS
 
