@@ -25,7 +25,7 @@ LESSONS = {
     "task04": "three blocks",
     "task05": "skip connections and an MLP",
     "task06": "layer normalization before each branch",
-    "task07": "dropout and a larger model; the laptop preset: smaller, no dropout, Muon, clipping, warm-up, cooldown",
+    "task07": "dropout and scale; the laptop preset: smaller, no dropout, Muon, clipping, warm-up, cooldown, other initial weights",
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
