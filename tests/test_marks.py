@@ -145,6 +145,8 @@ def test_a_platforms_own_table_is_filled_by_number(tmp_path, fill, export, grade
     for row in [*before, *after]:
         del row[column]
     assert before == after
+    (tmp_path / "export.csv").write_text(export.replace("\n", "\n\n") + "\n", encoding="utf-8")  # as a spreadsheet may
+    assert fill(tmp_path / "export.csv", graded()) == (text, unmatched)
 
 
 @pytest.mark.parametrize("fill", [forms.moodle, forms.canvas])

@@ -105,6 +105,11 @@ RESTYLINGS: list[Restyling] = [
          "        loss = None if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
          "        return logits, loss"),
         ("self(tokens[:, -self.block_size :])[:, -1]", "self(tokens[:, -self.block_size :])[0][:, -1]"),)),
+    Restyling("task01", "the loss alone where there are targets", (
+        ("    def forward(self, tokens):", "    def forward(self, tokens, targets=None):"),
+        (("        return self.lm_head(", "\n\n    @torch"),
+         "        logits = self.lm_head(x)\n"
+         "        return logits if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())"),)),
     Restyling("task06", "the mask as an argument of SelfAttention", (
         ("    def forward(self, x):  # (B, T, C)\n        B, T, C = x.shape", "    def forward(self, x, mask):\n        B, T, C = x.shape"),
         ("self.mask[:T, :T], self.scale", "mask, self.scale"),

@@ -6,15 +6,12 @@ failure, the table, a watched file, attention and the help, at 60, 80 and 120 co
 """
 
 import contextlib
-import fcntl
 import os
-import pty
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import termios
 from functools import partial
 from pathlib import Path
 
@@ -156,8 +153,12 @@ def renamed(text: str) -> str:
 def screen(command: str, folder: Path, columns: int = 100, keys: tuple[tuple[str, str], ...] = ()) -> str:
     """What a terminal shows of a command once it has ended: lines that were drawn over are gone.
 
-    `keys`: pairs of a text and what is typed once the text was shown, in order.
+    `keys`: pairs of a text and what is typed once the text was shown, in order. Not for Windows.
     """
+    import fcntl
+    import pty
+    import termios
+
     master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "LINES": "40", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"

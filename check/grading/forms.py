@@ -67,7 +67,7 @@ def _read(path: Path) -> list[list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         dialect = csv.Sniffer().sniff(text[:4096], ",;\t") if ";" in text or "\t" in text else csv.excel
-        return list(csv.reader(io.StringIO(text), dialect))
+        return [row for row in csv.reader(io.StringIO(text), dialect) if row]  # a spreadsheet may leave blank lines
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:

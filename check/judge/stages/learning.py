@@ -75,7 +75,8 @@ def _own_loss(learner: LearnerFile, model: Model, tokens: torch.Tensor, targets:
     if not name:
         return
     output = learner.process.ask("loss", model=model.number, tokens=tokens, targets=targets)
-    losses = [part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0]
+    parts = output if isinstance(output, list) else [output]
+    losses = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim == 0]
     # Whether the file makes targets that are one ahead of the tokens, as in data[i + 1 : i + 1 + T].
     shifts = re.search(rb"\+ ?1 ?:", source_of(learner.path)) is not None
     if losses:

@@ -111,14 +111,14 @@ def loss(learner: LearnerFile) -> str:
     x, y = (learner.tokens(B, model.sizes.T, model.sizes.V, salt=salt) for salt in (41, 42))
     output = learner.process.ask("loss", model=model.number, tokens=x, targets=y)
     logits = learner.logits(model, x)
-    got = next((part for part in output if isinstance(part, torch.Tensor) and part.ndim == 0), None)
+    parts = output if isinstance(output, list) else [output]
+    got = next((part for part in parts if isinstance(part, torch.Tensor) and part.ndim == 0), None)
     if not isinstance(output, list) or got is None:
-        parts = output if isinstance(output, list) else []
         shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in parts]
         raise Failure(
             what="forward(x, y) returns (logits, loss)",
             expected="two tensors: (N, T, V) and a number",
-            got=shapes if isinstance(output, list) else f"one tensor {tuple(output.shape)}",
+            got=shapes if isinstance(output, list) else f"one tensor {shapes[0]}",
             hint="What does forward return?",
         )
     loss_is_right(learner, got, logits, y)
