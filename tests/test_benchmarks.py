@@ -104,7 +104,10 @@ def test_weights_and_their_card_are_made_from_a_run_and_its_log(small_run, call)
     _, out, _ = call(export, small_run / "run.pt", small_run / "log.txt")
     made = (small_run / "weights" / "README.md").read_text(encoding="utf-8")
     assert out == made
-    assert "`python task07.py --seed 1 --save RUN`" in made and "12 seconds on 2 cores" in made
+    assert (
+        "`python task07.py --seed 1 --save RUN`" in made
+        and "12 seconds, with the threads of the command, on 2 cores" in made
+    )
     assert "| the GPT alone | whole split, blocks side by side | 4." in made
     kept = {"format", "model_name", "step", "config", "vocabulary", "model"}
     assert load(small_run / "weights" / "shakespeare.pt").keys() == kept

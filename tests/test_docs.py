@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 
 from common.config import LAPTOP
 from tests.lessons import LOGS, ROOT, parse_log
@@ -92,3 +93,21 @@ def test_no_import_leads_back(room):
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             rooms = {name.partition(".")[0] for name in names} & {*MAY_IMPORT, "tests"}
             assert rooms <= MAY_IMPORT[room] | {room}, f"{path.relative_to(ROOT)}, line {node.lineno}"
+
+
+WINDOWS = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("fcntl", "pty", "resource", "termios", "tty"):
+            raise ModuleNotFoundError(f"{name}: not on Windows")
+sys.meta_path.insert(0, Nowhere())
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-m", "slow or not slow"]))
+"""
+
+
+@pytest.mark.slow
+def test_no_test_file_needs_a_module_that_windows_lacks():
+    found = subprocess.run([sys.executable, "-c", WINDOWS], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout[-1000:]
