@@ -17,17 +17,13 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def train(
-    model: nn.Module, corpus: Corpus, config: TrainingConfig, options: Namespace, judged: nn.Module | None = None
-) -> None:
+def train(model: nn.Module, corpus: Corpus, config: TrainingConfig, options: Namespace) -> None:
     """Train in place and print the log; save and resume as `options` (`save`, `save_every`, `resume`) say.
 
-    Losses are in nats per character, of `judged` (default: the model itself). If the log is about blocks of the
-    validation text, its last line is about the whole text.
+    Losses are in nats per character. If the log is about blocks of the validation text, its last line is about all.
     A run that is stopped and resumed prints the same later lines.
     Raises UserError for a checkpoint that does not fit, Interrupted after a signal, once the run is saved.
     """
-    judged = judged or model
     if config.init_std:
         initialize(model, config.init_std)
     optimizers = configure_optimizers(model, config)
@@ -36,16 +32,17 @@ def train(
     with Session(model, optimizers, corpus, config, options) as run:  # resumes, saves, tracks
         trained = parallel.wrap(model)
         for step in training_steps(config.max_steps, run.first):
-            if is_logged(step, config):
+            is_last = step == config.max_steps - 1
+            if config.eval_interval and (step % config.eval_interval == 0 or is_last):
                 with precision:
-                    train_score, val_score = evaluate(judged, corpus, config)
+                    train_score, val_score = evaluate(model, corpus, config)
                 log_losses(step, train_score.nats, val_score.nats)
                 run.track(step, train_score, val_score)
             loss = update(trained, corpus, config, optimizers, step, precision)
             run.end_step(step, loss)
     if config.whole_split:
         with precision:
-            whole = score_split(judged, corpus, "val")
+            whole = score_split(model, corpus, "val")
         log_whole_split(whole)
     parallel.finish()
 
@@ -76,11 +73,6 @@ def update(
         optimizer.step()
         optimizer.zero_grad()
     return loss.detach()
-
-
-def is_logged(step: int, config: TrainingConfig) -> bool:
-    """Whether the log has a line for a step: for every `eval_interval`-th and the last; if that is 0, for none."""
-    return config.eval_interval > 0 and (step % config.eval_interval == 0 or step == config.max_steps - 1)
 
 
 def evaluate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> tuple[Score, Score]:

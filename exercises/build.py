@@ -23,19 +23,14 @@ WIDTH = 100
 TOOK = r"^# (\d+) s from"  # seconds, in a log
 
 
-def official_path(task: str) -> Path:
-    """The file that holds a task's or piece's official code."""
-    return EXERCISES[task].official
-
-
 def official_signature(task: str, name: str) -> inspect.Signature:
     """How the official function or class is called."""
-    return inspect.signature(runpy.run_path(str(official_path(task)))[name])
+    return inspect.signature(runpy.run_path(str(EXERCISES[task].official))[name])
 
 
 def source(task: str) -> str:
     """The official code; of a file that several exercises share, what this one writes and needs."""
-    text = official_path(task).read_text(encoding="utf-8")
+    text = EXERCISES[task].official.read_text(encoding="utf-8")
     return _part(text, EXERCISES[task]) if EXERCISES[task].title else text
 
 
@@ -124,17 +119,25 @@ def expected(task: str) -> str:
 
 def _bodies(tree, names):
     """(first line, last line, indentation, name) of the bodies to leave out; docstrings and super().__init__() stay."""
-    for node in tree.body:
-        parts = {getattr(node, "name", ""): node}
-        if isinstance(node, ast.ClassDef):
-            parts = {f"{node.name}.{part.name}": part for part in node.body if isinstance(part, ast.FunctionDef)}
-        for name in parts.keys() & set(names):
-            body = parts[name].body
+    for name, node in definitions(tree).items():
+        if name in names and isinstance(node, ast.FunctionDef):
+            body = node.body
             if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 body = body[1:]
             if name.endswith("__init__"):
                 body = body[1:]
             yield body[0].lineno, body[-1].end_lineno, body[0].col_offset, name
+
+
+def definitions(tree: ast.Module) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    """The classes and functions of a program, and its methods as Class.method, in order."""
+    found: dict[str, ast.ClassDef | ast.FunctionDef] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = node
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{part.name}": part for part in node.body if isinstance(part, ast.FunctionDef)}
+    return found
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ OFFICIAL = [pytest.param(task, marks=[] if task == "optimizers" else pytest.mark
 
 @pytest.mark.parametrize("task", OFFICIAL)
 def test_the_official_file_passes_in_a_process_of_its_own(task, zygote):
-    results = list(check(task, build.official_path(task), official_too=True, zygote=zygote))
+    results = list(check(task, EXERCISES[task].official, official_too=True, zygote=zygote))
     assert {result.status for result in results} == {"pass"}, results[-1]
 
 

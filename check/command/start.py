@@ -20,7 +20,7 @@ from common.parser import Parser, path
 from common.progress import hint
 from common.run import UserError
 from common.terminal import say
-from exercises.build import explanation, official_path, source, starter
+from exercises.build import definitions, explanation, source, starter
 from exercises.catalogue import EXERCISES, TASKS
 
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -107,26 +107,21 @@ def from_mine(task: str, folder: Path) -> str:
 
 def differences(old: str, new: str) -> tuple[list[str], list[str]]:
     """The definitions that an official file adds to the one before it, and those that it changes."""
-    one, two = definitions(old), definitions(new)
+    one, two = codes(old), codes(new)
     added = [name for name in two if name not in one]
     return added, [name for name in two if name in one and one[name] != two[name] and name != "main"]
 
 
-def definitions(text: str) -> dict[str, str]:
+def codes(text: str) -> dict[str, str]:
     """Functions and methods (Class.method) → their code, without docstrings; Config is told apart."""
-    found = {}
-    for node in without_docstrings(ast.parse(text)).body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = ast.unparse(node)
-        elif isinstance(node, ast.ClassDef) and node.name != "Config":
-            methods = {f"{node.name}.{part.name}": part for part in node.body if isinstance(part, ast.FunctionDef)}
-            found |= {node.name: "", **{name: ast.unparse(method) for name, method in methods.items()}}
-    return found
+    found = definitions(without_docstrings(ast.parse(text)))
+    own = {name: node for name, node in found.items() if name.partition(".")[0] != "Config"}
+    return {name: "" if isinstance(node, ast.ClassDef) else ast.unparse(node) for name, node in own.items()}
 
 
 def config_changes(old: str, new: str) -> list[str]:
     """The fields of a task's Config that are new, gone or another than in the task before."""
-    one, two = (runpy.run_path(str(official_path(task)))["Config"] for task in (old, new))
+    one, two = (runpy.run_path(str(EXERCISES[task].official))["Config"] for task in (old, new))
     before, own = vars(one()), inspect.get_annotations(two)  # what the base of task 7's adds is not the learner's
     now = {name: value for name, value in vars(two()).items() if name in before or name in own}
     said = [f"{name} = {value!r}" for name, value in now.items() if before.get(name) != value]

@@ -7,7 +7,6 @@ match means.
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
 from itertools import combinations
 
 from exercises.build import source, starter
@@ -27,7 +26,11 @@ def groups(codes: dict[str, tuple[str, str]]) -> list[tuple[float, list[str]]]:
     """
     tasks = {task for task, _ in codes.values()}
     everything = codes | {f"the official {task}": (task, source(task)) for task in tasks}
-    functions = {name: functions_of(code, task) for name, (task, code) in everything.items()}
+    given = {task: set(_functions(starter(task))) for task in tasks}  # with the starter, not one's own
+    functions = {
+        name: [runs for runs in _functions(code) if runs and runs not in given[task]]
+        for name, (task, code) in everything.items()
+    }
     pairs = (pair for pair in combinations(everything, 2) if everything[pair[0]][0] == everything[pair[1]][0])
     links = {(a, b): share for a, b in pairs if (share := similarity(functions[a], functions[b])) >= LIMIT}
     group_of: dict[str, list[str]] = {name: [name] for name in everything}
@@ -48,18 +51,8 @@ def similarity(one: Functions, other: Functions) -> float:
     return sum(max((len(function & each) for each in large), default=0) for function in small) / total
 
 
-def functions_of(code: str, task: str) -> Functions:
-    """The runs of syntax of each function that the starter does not hand out."""
-    given = _given(task)
-    return [runs for name, runs in _functions(code) if runs and runs not in given]
-
-
-@cache
-def _given(task: str) -> frozenset[frozenset[tuple]]:
-    return frozenset(runs for _, runs in _functions(starter(task)))
-
-
-def _functions(code: str) -> Iterator[tuple[str, frozenset[tuple]]]:
+def _functions(code: str) -> Iterator[frozenset[tuple]]:
+    """The runs of syntax of each function."""
     if len(code) > LONGEST:
         return
     try:
@@ -71,7 +64,7 @@ def _functions(code: str) -> Iterator[tuple[str, frozenset[tuple]]]:
         if isinstance(node, ast.FunctionDef) and left > 0:
             tokens = list(_tokens(node, left))
             left -= len(tokens)
-            yield node.name, frozenset(tuple(tokens[i : i + RUN]) for i in range(len(tokens) - RUN + 1))
+            yield frozenset(tuple(tokens[i : i + RUN]) for i in range(len(tokens) - RUN + 1))
 
 
 def _tokens(node: ast.AST, most: int) -> Iterator[str]:

@@ -243,14 +243,11 @@ def _broken(each: Submission, why: str) -> Mark:
 
 
 def _show(found: list[Mark], left: dict[str, str], alike: list[tuple[float, list[str]]]) -> None:
-    """The table, a summary, groups of files of one origin, what this machine lacks, and what is not in the table."""
+    """The table, a summary, groups of files of one origin, and what is not in the table."""
     _print_table(_rows(found))
     print(f"\n{summary(found)}")
     for group, (share, names) in zip(GROUPS, alike, strict=False):
         print(f"group {group}, at least {share:.0%} alike: {', '.join(names)}")
-    missing = Counter(stage["missing"] for m in found for stage in m.stages if stage.get("missing"))
-    for module, count in missing.items():
-        print(f"not installed here: {module} ({count} {'file' if count == 1 else 'files'} could not be checked)")
     if left:
         print("\nNot graded:")
         for name, reason in left.items():

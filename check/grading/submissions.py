@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from check.command.names import SUFFIXES, task_of
-from check.grading.released import is_released, is_starter
+from check.grading.released import given
 from check.isolated.notebook import code_in
 from common.run import UserError
 
@@ -320,14 +320,9 @@ def _submission(found: Found, student: Student, late: bool, attempt: str, place:
     if task is None:
         raise UserError("its name does not contain a task or piece")
     code = _code(found.content, path)
-    given = "an empty file" if not code.strip() else ""
-    if is_starter(task, code):
-        given = "the unchanged starter"
-    elif is_released(task, code):
-        given = "the repository's own file"
     newer = (attempt, version, found.when, "/".join(found.parts))
     place = str(path.with_name(stem + path.suffix.lower()))
-    return Submission(student, task, found.shown, code, late, newer, place, found.content, given)
+    return Submission(student, task, found.shown, code, late, newer, place, found.content, given(task, code))
 
 
 def _code(content: bytes, path: Path) -> str:

@@ -1,6 +1,5 @@
 """Finds files that would pass without a solution, in the learner's process. A determined file gets around it."""
 
-import importlib.abc
 import os
 import re
 import sys
@@ -65,12 +64,9 @@ def note_run_text(file: Path) -> list[str]:
     return found
 
 
-def refuse_official(paths: Sequence[str]) -> None:
-    """From now on the repository's own tasks cannot be imported, only the learner's files of these names."""
-    sys.meta_path.insert(0, _Refusing(paths))
+class Refusing:
+    """On sys.meta_path: the repository's own tasks cannot be imported, only the learner's files of these names."""
 
-
-class _Refusing(importlib.abc.MetaPathFinder):
     def __init__(self, paths: Sequence[str]):
         self.paths = paths
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from check.isolated.notebook import source_of
 from check.judge.result import Result
-from exercises.build import source
+from exercises.build import definitions, source
 from exercises.catalogue import EXERCISES
 
 OWN_FORM = "attention"  # its mask has the form that one's own attention reads: its suite looks at it alone
@@ -26,9 +26,11 @@ def judged(task: str, path: Path, missing: Result, check: Callable[[Path], Itera
     alone = [name for name in done if name.partition(".")[0] not in units]
     of = f"{len(done)} of {len(names)}"
     if alone and EXERCISES[task].suite != OWN_FORM:
+        official = definitions(ast.parse(source(task)))  # below the learner's, it takes the place of what is missing
+        rest = [f"\n{ast.unparse(node)}\n" for name, node in official.items() if name in units]
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder, path.name).with_suffix(".py")
-            whole.write_text("\n".join([text, *_official(task, units)]), encoding="utf-8")
+            whole.write_text("\n".join([text, *rest]), encoding="utf-8")
             found = next((result for result in check(whole) if result.status != "pass"), None)
         if found and found.status == "fail" and _line(found) <= text.count("\n") + 1:
             found.what = f"{of} written; {', '.join(alone)}: {found.what}"
@@ -40,33 +42,15 @@ def judged(task: str, path: Path, missing: Result, check: Callable[[Path], Itera
 
 def _written(task: str, text: str) -> dict[str, bool]:
     """Of the functions that a starter leaves out, those that the file defines: whether they are written."""
-    found = {}
-    for node in _body(text):
-        parts = node.body if isinstance(node, ast.ClassDef) else [node]
-        for part in parts:
-            if isinstance(part, ast.FunctionDef):
-                name = f"{node.name}.{part.name}" if isinstance(node, ast.ClassDef) else part.name
-                found[name] = not any(map(_is_hole, ast.walk(part)))
-    return {name: found[name] for name in EXERCISES[task].write if name in found}
+    try:
+        found = definitions(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return {}
+    return {name: not any(map(_is_hole, ast.walk(found[name]))) for name in EXERCISES[task].write if name in found}
 
 
 def _is_hole(node: ast.AST) -> bool:
     return isinstance(node, ast.Raise) and "NotImplementedError" in ast.dump(node)
-
-
-def _body(text: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return []
-
-
-def _official(task: str, units: set[str]) -> Iterator[str]:
-    """The official classes and functions of these names; below the learner's they take the place of those."""
-    text = source(task)
-    for node in _body(text):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in units:
-            yield "\n" + ast.unparse(node) + "\n"
 
 
 def _line(result: Result) -> int:

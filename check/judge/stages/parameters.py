@@ -98,18 +98,9 @@ def _question_of_count(learner: LearnerFile, sizes: Sizes, difference: int) -> s
         return "Are the weights of the output layer the token embedding's own, one parameter for both?"
     if learner.task.projection and difference in {more - sizes.L * (C * C + C) for more in biases}:
         return "Which layer mixes the heads after they are put side by side?"
-    for what, fewer in _shared(learner, sizes).items():
+    one = dataclasses.replace(sizes, L=1)  # one block, or one head, is used for all
+    heads = 3 * sizes.D * C * (sizes.H - 1) * sizes.L * learner.task.attention
+    for what, fewer in {"block": count(learner.task, sizes) - count(learner.task, one), "head": heads}.items():
         if fewer and -difference in {fewer - more for more in biases}:
             return f"Is each {what} made separately, or is one of them used several times, as by [{what}] * n?"
     return "Which layer is missing, shared, or too many? Which has a bias too many or too few?"
-
-
-def _shared(learner: LearnerFile, sizes: Sizes) -> dict[str, int]:
-    """How many parameters a model lacks where one block, or one head, is used for all."""
-    one = dataclasses.replace(sizes, L=1)
-    heads = 3 * sizes.D * sizes.C * (sizes.H - 1) * sizes.L * learner.task.attention
-    return (
-        {"block": count(learner.task, sizes) - count(learner.task, one), "head": heads}
-        if sizes.L > 1
-        else {"head": heads}
-    )

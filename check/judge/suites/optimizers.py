@@ -5,6 +5,8 @@ from check.judge.result import Failure
 from check.judge.stages.start import contract, identity
 
 SIZES = {"V": 11, "C": 24, "H": 4, "D": 6, "T": 7}
+SHARED = "What happens to a weight that two layers share, or that fits both groups?"
+LEFT = "Which parameters are in no group? One group may take what the other leaves."
 SETTINGS = [0.3, 2e-3, [0.8, 0.95]]  # weight decay, learning rate, betas
 
 
@@ -18,15 +20,8 @@ def parameters(learner: LearnerFile) -> str:
     made = _made(learner)
     axes, held = made["axes"], [name for group in made["groups"] for name in group["names"]]
     for name in axes:
-        if held.count(name) > 1:
-            raise _twice(f"{name} {held.count(name)} times")
-        if name not in held:
-            raise Failure(
-                what="every parameter is in one group",
-                expected="each once",
-                got=f"{name} 0 times",
-                hint="Which parameters are in no group? One group may take what the other leaves.",
-            )
+        if (times := held.count(name)) != 1:
+            raise _not_once(f"{name} {times} times", SHARED if times else LEFT)
     if len(held) != len(axes):
         raise Failure(
             what="the groups contain only the model's parameters",
@@ -88,11 +83,10 @@ def _made(learner: LearnerFile) -> dict:
     except Failure as failure:
         if "more than one parameter group" not in failure.got:
             raise
-        raise _twice(failure.got) from None  # PyTorch's own complaint
+        raise _not_once(failure.got, SHARED) from None  # PyTorch's own complaint
 
 
-def _twice(got: str) -> Failure:
-    hint = "What happens to a weight that two layers share, or that fits both groups?"
+def _not_once(got: str, hint: str) -> Failure:
     return Failure(what="every parameter is in one group", expected="each once", got=got, hint=hint)
 
 
