@@ -63,7 +63,7 @@ def find_classes(module: Any, piece: str) -> list[str]:
     Of a file without such a name, all modules. A class that another of these is made of is not meant: the whole model
     comes before its parts.
     """
-    classes = {name: each for name, each in _own(module).items() if inspect.isclass(each)}
+    classes = {name: each for name, each in own(module).items() if inspect.isclass(each)}
     names, sound = CLASSES[piece]
     known = [name for name in names if name in classes]
     found = known or [name for name in classes if re.search(sound, name, re.IGNORECASE)]
@@ -75,23 +75,18 @@ def find_classes(module: Any, piece: str) -> list[str]:
 
 def find_functions(module: Any, function: str) -> list[str]:
     """The names of the functions of a file's module that may be one of FUNCTIONS, or classes for positions."""
-    things = _own(module)
+    things = own(module)
     if function in things:
         return [function]
     sound = re.compile(FUNCTIONS.get(function, function), re.IGNORECASE)
     return [name for name in things if sound.search(name)]
 
 
-def own_functions(module: Any) -> list[str]:
-    """The names of the functions and classes of a file's module that are not PyTorch's."""
-    return list(_own(module))
-
-
 def find_method(module: Any, function: str) -> type | None:
     """The class of a file's module that has a method of that name: the one that no other contains."""
     having = {
         name: each
-        for name, each in _own(module).items()
+        for name, each in own(module).items()
         if inspect.isclass(each) and not _is_torchs(getattr(each, function, nn.Module.train))
     }
     used = {used for each in having.values() for used in global_names(each)}
@@ -107,7 +102,8 @@ def global_names(thing: Callable) -> set[str]:
     return {name for code in codes for name in code.co_names}
 
 
-def _own(module: Any) -> dict[str, Any]:
+def own(module: Any) -> dict[str, Any]:
+    """The functions and classes of a file's module that are not PyTorch's, by name."""
     things = {name: each for name, each in vars(module).items() if inspect.isfunction(each) or inspect.isclass(each)}
     return {name: each for name, each in things.items() if not _is_torchs(each)}
 

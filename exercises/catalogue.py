@@ -37,11 +37,6 @@ class Exercise:
     paper: str = ""
     why: str = ""
 
-    @property
-    def kind(self) -> str:
-        """The class that is written."""
-        return self.write[-1].partition(".")[0]
-
     def about(self, stage: str) -> list[str]:
         """The hints for a stage; empty for one that the exercise's own hints, in their order, are about."""
         return [] if stage in self.hints_are_about else self.of_stages.get(stage, [])

@@ -348,7 +348,7 @@ class Learner:
             if names != [function] and find_method(self.module, function):
                 names = [function]
             does = forms.DOES.get(function)
-            near = names or courses.own_functions(self.module)
+            near = names or list(courses.own(self.module))
             fitting = [name for name in near if does and forms.holds(does, getattr(self.module, name, None))]
             self.found[function] = fitting or names or near[: len(near) == 1]
         return self.found[function]

@@ -99,11 +99,6 @@ class LearnerFile:
         """Remember what is right, and other than in the lesson."""
         self.notes += [text] * (text not in self.notes)
 
-    def adopt(self, how: Arrangement, form: Form) -> None:
-        """Compare with the lesson's model with a named bug from here on, where it is known at all sizes."""
-        if isinstance(form.scale, str):
-            self.arrangement, self.form = how, form
-
     def generator(self, salt: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + salt)
 
@@ -125,9 +120,7 @@ class LearnerFile:
 
     def takes(self, argument: str) -> bool:
         """Whether a model can be told this."""
-        if self.name in CLASSES:
-            return argument in self.process.ask("piece_takes", piece=self.name)
-        return True
+        return self.name not in CLASSES or argument in self.process.ask("piece_takes", piece=self.name)
 
     def config(self, sizes: Sizes, **changes: Any) -> dict:
         """The fields of a Config of these sizes."""

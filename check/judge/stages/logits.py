@@ -16,21 +16,16 @@ from check.judge.stages.wrongs import right_forms
 import torch
 
 
-def logits(learner: LearnerFile) -> str:
-    """With the same weights, the logits of the lesson's model, whatever names and layouts are."""
-    return _logits(learner, explaining=True)
-
-
 def matched(learner: LearnerFile) -> bool:
     """Whether they are, without a reason where they are not."""
     try:
-        return bool(_logits(learner, explaining=False))
+        return bool(logits(learner, explaining=False))
     except (Failure, Unreadable, RuntimeError, LookupError):  # of another change's parameters
         return False
 
 
-def _logits(learner: LearnerFile, explaining: bool) -> str:
-    """What the stage says, or "" where it should not explain."""
+def logits(learner: LearnerFile, explaining: bool = True) -> str:
+    """With the same weights, the logits of the lesson's model, whatever names and layouts are."""
     model, task = learner.small_model(), learner.task
     T, V = model.sizes.T, model.sizes.V
     learner.sizes_used = f"T = {T}, V = {V}, n_embd = {model.sizes.C}, heads = {model.sizes.H}"

@@ -164,7 +164,8 @@ class Seen:
     def named(self, bugs: tuple[Wrong, ...], form: Form, reading: Reading) -> Named:
         changes = {name: value for each in bugs for name, value in each.changes.items()}
         shown = SEES_AHEAD & {*changes} or any(each in self.score_bugs() or not each.changes for each in bugs)
-        self.learner.adopt(reading.how, form)
+        if isinstance(form.scale, str):  # known at all sizes: the lesson's model has it, too, from here on
+            self.learner.arrangement, self.learner.form = reading.how, form
         return Named(
             changes=changes,
             what=WHAT,

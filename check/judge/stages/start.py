@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+from collections.abc import Callable
 
 from check.isolated.notebook import executed
 from check.judge.learner_file import B, LearnerFile
@@ -114,8 +115,11 @@ def only(learner: LearnerFile, found: list[str], name: str, signature: str, kind
     return found[0]
 
 
-def contract(learner: LearnerFile, *names: str) -> str:
-    """The functions are there, by their names or others, and take their arguments; what they answer is for later."""
+def contract(learner: LearnerFile, *names: str, try_it: Callable[[], object] = lambda: None) -> str:
+    """The functions are there, by their names or others, and take their arguments.
+
+    `try_it` calls one, which tells whether it is written; a later stage says what is wrong with the answer.
+    """
     said = []
     for name in names:
         signature = f"{name}{official_signature(learner.name, name)}"
@@ -129,4 +133,6 @@ def contract(learner: LearnerFile, *names: str) -> str:
                 hint="Which arguments does it take, and in which order?",
             )
         said.append(name if found == name else f"{found}, which is {name} here")
+    with contextlib.suppress(Failure):
+        try_it()
     return f"{' and '.join(said)}: there"

@@ -119,18 +119,13 @@ def recognized(first: LearnerFile, failed: Result, like: Callable[[str], Learner
     for each in candidates:
         bug = logits.known_bug(each)
         if bug and _explains_all(bug) and _shows(each, bug):
-            if not (is_choice(bug) and _is_another_form(each)):
+            names_it = NAMED.get(each.task.change, "") in source_of(each.path).decode(errors="replace").lower()
+            if names_it or not is_choice(bug):
                 return each
             chosen = f"task {9 if each.task.rotary else 7} with {changes.NAMES[each.task.change]}, but"
             bug.got, first.failure = bug.got.replace("the lesson's model", chosen), bug
             return None
     return None
-
-
-def _is_another_form(learner: LearnerFile) -> bool:
-    """Whether a file means another form of a change: it does not contain the change's name."""
-    word = NAMED.get(learner.task.change)
-    return word is not None and word not in source_of(learner.path).decode(errors="replace").lower()
 
 
 def begins(learner: LearnerFile) -> bool:

@@ -38,7 +38,7 @@ def stages(name: str) -> list[Callable[[LearnerFile], str]]:
 
 def interface(learner: LearnerFile) -> str:
     """The class, its arguments, and a forward pass."""
-    kind, process = EXERCISES[learner.name].kind, learner.process
+    kind, process = EXERCISES[learner.name].write[-1].partition(".")[0], learner.process
     signature = f"{kind}{build.official_signature(learner.name, kind)}"
     found = only(learner, process.ask("piece_classes", piece=learner.name), kind, signature, "class")
 
