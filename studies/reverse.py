@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import task07
+from common.heard import heard
 from common.optim import get_lr
 from common.parser import Parser, whole_number
 from common.run import progress, run
@@ -73,18 +74,9 @@ def judge(model, length: int) -> tuple[float, float]:
 @torch.no_grad()
 def attention_maps(model, length: int) -> list[torch.Tensor]:
     """For each block the weights (T, T) of its head, on average over some sequences."""
-    maps, hooks = [], []
-
-    def keep(module, inputs, output) -> None:
-        if inputs[0].ndim == 4:  # the weights pass through dropout; what ends the branch has three axes
-            maps.append(inputs[0].mean(dim=(0, 1)))
-
-    for block in model.blocks:
-        hooks.append(block.attention.dropout.register_forward_hook(keep))
-    model(draw(200, length)[:, :-1])
-    for hook in hooks:
-        hook.remove()
-    return maps
+    with heard() as found:
+        model(draw(200, length)[:, :-1])
+    return [weights.mean(dim=(0, 1)) for weights in found]
 
 
 def plot(maps, length: int) -> None:

@@ -11,9 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
-import task06
 from common.checkpoint import load
+from common.heard import heard
 from page.server import ROOT as PAGE
+from studies.setup import load_any
 from tests.lessons import serving
 
 import pytest
@@ -172,36 +173,15 @@ def test_a_link_restores_what_was_seen(visit):
 
 @pytest.mark.parametrize("name", ["task01", "task06"])
 def test_heatmaps_are_pytorchs_attention_weights(visit, name):
-    from safetensors.torch import load_file
-
-    module = {"task01": __import__("task01"), "task06": task06}[name]
-    state = load_file(PAGE / f"models/{name}.safetensors")
-    model = module.GPT(module.Config(), 65)
-    model.load_state_dict(state)
-    kept = []
-
-    def attention(q, k, v, mask, scale):
-        scores = (q @ k.transpose(-2, -1) * scale).where(mask, torch.tensor(float("-inf")))
-        kept.append(scores.softmax(-1))
-        return kept[-1] @ v
-
-    original, module.attention = module.attention, attention
-    vocabulary = json.loads(header(PAGE / f"models/{name}.safetensors")["vocabulary"])
-    try:
+    model, _, vocabulary, _ = load_any(PAGE / f"models/{name}.safetensors")
+    with heard() as kept:
         model(torch.tensor([[vocabulary.index(c) for c in "ROMEO:"]]))
-    finally:
-        module.attention = original
     for head in (0, kept[0].shape[1] - 1 if kept[0].dim() == 4 else 0):
         page = visit(f"inside?prompt=ROMEO:&model={name}&block={len(kept) - 1}&head={head}")
         said = [cell.inner_text() for cell in page.locator(".heat .hidden").all()]
         got = torch.tensor([float(text.rpartition(": ")[2]) for text in said]).view(6, 6)
         expected = kept[-1].view(-1, 6, 6)[head]
         assert (got - expected).abs().max() < 0.0006
-
-
-def header(path):
-    data = path.read_bytes()
-    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
 def test_the_formula_has_the_numbers_of_the_cell(visit):

@@ -15,6 +15,7 @@ from check.grading.marks import names_of
 from check.judge.result import Result
 from check.judge.stages.start import left_out
 from check.judge.suites import stages_of
+from common.heard import heard
 from common.run import UserError
 from exercises import build
 from exercises.catalogue import EXERCISES, STAGES, TASKS
@@ -202,7 +203,7 @@ def test_attention_is_seen_whatever_it_is_called(task, style, desk, call):
 def test_weights_are_those_of_attention():
     q, k, v = torch.randn(3, 1, 2, 4, 8)
     mask = torch.ones(4, 4, dtype=torch.bool).tril()
-    with draw_attention.heard() as found:
+    with heard() as found:
         got = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         also = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)

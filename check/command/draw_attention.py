@@ -6,11 +6,9 @@ look at. `--png FILE` draws all heads with matplotlib (pip install matplotlib). 
 so you may choose any names.
 """
 
-import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from check.command.check_file import meant, readable
@@ -19,6 +17,7 @@ from check.isolated.worker import Learner
 from common.checkpoint import load
 from common.data import Corpus
 from common.extras import optional
+from common.heard import heard
 from common.options import DEFAULT_TEXT
 from common.parser import Parser, path, whole_number
 from common.run import UserError, progress
@@ -26,10 +25,7 @@ from common.terminal import columns, is_terminal, say, status
 from exercises.build import ROOT
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
-SOFTMAXES = (torch.ops.aten._softmax.default, torch.ops.aten._safe_softmax.default)
 SHADES = " ░▒▓█"
 LEGEND = (
     "Each row is a position, each column one that it looks at; the fuller the block, the more it takes from there: "
@@ -135,27 +131,6 @@ def _layers(model) -> int:
     """How many blocks a model has: the longest list of modules of one class that is not inside another."""
     lists = [m for m in model.children() if isinstance(m, torch.nn.Sequential | torch.nn.ModuleList)]
     return max((len(each) for each in lists), default=1)
-
-
-class _Heard(TorchDispatchMode):
-    """Inside, all that a softmax returns is kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[torch.Tensor] = []
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **kwargs or {})
-        if operation in SOFTMAXES:
-            self.found.append(result.float())
-        return result
-
-
-@contextlib.contextmanager
-def heard() -> Iterator[list[torch.Tensor]]:
-    """Inside, all that a softmax returns is kept, of the library's attention, too: in its plain form it calls one."""
-    with sdpa_kernel(SDPBackend.MATH), _Heard() as mode:
-        yield mode.found
 
 
 def drawn(text: str, weights: torch.Tensor, title: str) -> list[str]:

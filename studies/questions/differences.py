@@ -6,6 +6,7 @@ import statistics
 
 import task06
 from common.evaluate import score_split
+from common.heard import heard
 from studies.questions.shared import COLOURS, IMAGES, learn, table
 
 import torch
@@ -30,21 +31,12 @@ def similarity(blocks, n_head):
     return statistics.mean(across), statistics.mean(within)
 
 
+@torch.no_grad()
 def head_maps(model, corpus):
     """(n_layer, H, T): how much the last position of a block of text looks so far back, each head's mean."""
-    tokens = corpus.windows(corpus.splits["val"], torch.arange(0, 80_000, 40))[0]
-    maps, seen = [], []
-    hooks = [block.attention.register_forward_hook(lambda *call: seen.append(call[:2])) for block in model.blocks]
-    with torch.no_grad():
-        model(tokens)
-        for layer, (x,) in seen:
-            heads = layer.qkv(x).unflatten(-1, (layer.n_head, -1)).transpose(1, 2)  # (B, H, T, 3D)
-            k, q, _ = heads.chunk(3, dim=-1)  # (B, H, T, D) each
-            weights = F.softmax(q[:, :, -1:] @ k.mT * layer.scale, dim=-1)  # (B, H, 1, T): the last sees all
-            maps.append(weights.mean(dim=(0, 2)).flip(-1))
-    for hook in hooks:
-        hook.remove()
-    return torch.stack(maps)
+    with heard() as found:
+        model(corpus.windows(corpus.splits["val"], torch.arange(0, 80_000, 40))[0])
+    return torch.stack([weights[:, :, -1].mean(dim=0).flip(-1) for weights in found])  # the last sees all
 
 
 def exchange(model, corpus, part):

@@ -13,14 +13,14 @@ import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from common.heard import heard
 from common.safetensors import as_safetensors
-from tools.mutants import MUTANTS
+from tools.mutants import ALL, MUTANTS
 from tools.page_models import FAULTS
 
 import torch
 
 VOCABULARY = ["\n", *(chr(code) for code in range(32, 96))]
-NAMES = ["task01", "task02", "task03", "task04", "task05", "task06", "task07", "task09_rope"]
 LARGE = {"block_size": 24, "n_embd": 48, "n_head": 3, "n_layer": 2}
 
 
@@ -48,26 +48,17 @@ def reference(name: str, folder: Path, length: int, fault: str = "") -> dict:
     (folder / f"{fault or name}.safetensors").write_bytes(content)
     lengths = sorted({1, 2, 5, config.block_size})
     texts = [torch.randint(len(VOCABULARY), (T,)).tolist() for T in lengths]
-    weights = []
-    attention = module.attention
-
-    def watched(q, k, v, mask, scale, *rest):
-        scores = (q @ k.transpose(-2, -1) * scale).masked_fill(~mask, float("-inf"))
-        weights.append(scores.softmax(dim=-1).flatten(0, -3).tolist())
-        return attention(q, k, v, mask, scale, *rest)
-
-    if not fault:
-        module.attention = watched
-    logits = [model(torch.tensor([text]))[0, -1].tolist() for text in texts]
-    module.attention = attention
+    with heard() as weights:
+        logits = [model(torch.tensor([text]))[0, -1].tolist() for text in texts]
     module.sample = lambda logits, temperature: logits.argmax(dim=-1, keepdim=True)
     greedy = model.generate(torch.tensor([[0]]), length)[0, 1:].tolist()
     last = [] if fault else weights[-getattr(config, "n_layer", 1) :]  # of the longest text, a block each
-    return {"texts": texts, "logits": logits, "greedy": greedy, "weights": last}
+    shown = [each.flatten(0, -3).tolist() for each in last]
+    return {"texts": texts, "logits": logits, "greedy": greedy, "weights": shown}
 
 
 if __name__ == "__main__":
     place, length = Path(sys.argv[1]), int(sys.argv[2])
-    found = {name: reference(name, place, length) for name in NAMES}
+    found = {name: reference(name, place, length) for name in ALL}
     found |= {fault: reference(task, place, length, fault) for fault, (task, *_) in FAULTS.items()}
     (place / "reference.json").write_text(json.dumps(found))
