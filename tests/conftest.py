@@ -66,7 +66,8 @@ FAMILIES = {  # tests of many cases of a second and more: how many of them are n
     "test_a_students_slip_is_named": 2,
     "test_the_check_is_found_by_its_path_and_help_comes_without_a_traceback": 0,
     "test_saved_weights_are_the_model_s_that_main_leaves": 2, "test_task_9_knows_which_change_was_made": 1,
-    "test_an_unknown_change_fails_where_it_cannot_work": 0,
+    "test_an_unknown_change_fails_where_it_cannot_work": 0, "test_an_unknown_change_gets_no_verdict_and_no_points": 1,
+    "test_a_short_file_is_judged_by_what_it_changes": 2,
 }  # fmt: skip
 
 

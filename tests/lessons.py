@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib
 import json
 import re
 import subprocess
@@ -36,11 +35,6 @@ SMALL |= {"eval_interval": 100, "whole_split": False, "eval_batches": 1}
 CONFIG = dataclasses.replace(task07.Config(), **SMALL)
 
 LINE = re.compile(r"Epoch (\d+): avg train loss (\d+\.\d{4}) \| avg val loss (\d+\.\d{4})")
-
-
-def load(name):
-    """The module of a task; importing it trains nothing."""
-    return importlib.import_module(name)
 
 
 def parse_log(text):

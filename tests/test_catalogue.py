@@ -10,16 +10,14 @@ from common.run import UserError
 from exercises import build, catalogue
 from exercises.catalogue import EXERCISES, STAGES
 from tests.lessons import ROOT
+from tools.changes import edited
 
 import pytest
 
 
 def written(folder, name, like, *changes):
     """The file of an exercise that is like another but for changes."""
-    text = catalogue.FILES[like].read_text(encoding="utf-8")
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
+    text = edited(catalogue.FILES[like].read_text(encoding="utf-8"), changes, like)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     return folder / f"{name}.md"
 

@@ -52,14 +52,6 @@ def test_a_batch_is_made_of_windows_of_its_split(corpus, split):
         assert torch.equal(row, corpus.splits[split][start : start + 9])
 
 
-def test_one_large_draw_is_many_small_ones(corpus):
-    torch.manual_seed(0)
-    small = torch.cat([corpus.batch("val", 32)[0] for _ in range(20)])
-    torch.manual_seed(0)
-    large = corpus.batch("val", 20 * 32)[0]
-    assert torch.equal(small, large)
-
-
 @pytest.mark.parametrize("block_size", [1, 8, 9, 100])
 def test_the_shortest_text_is_the_one_the_message_names(tmp_path, block_size):
     with pytest.raises(UserError, match="1 characters are too few") as error:

@@ -16,7 +16,6 @@ from unittest.mock import DEFAULT, Mock
 
 import common
 import task07
-import task08_infinite
 from common import checkpoint, evaluate, files, optim, precision, session, stream, terminal, train
 from common import progress as told
 from common import run as ending
@@ -194,14 +193,6 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_file(proverb, tmp_pat
         learn(proverb, config, save=path)
     if path.exists():
         assert all(value.isfinite().all() for value in checkpoint.load(path)["model"].values())
-
-
-@pytest.mark.parametrize("temperature", ["0", "1e-40", "1e-6"])
-def test_a_tiny_temperature_is_greedy(monkeypatch, temperature):
-    monkeypatch.setattr(sys, "argv", ["task08_infinite.py", "--temperature", temperature])
-    sampling = stream.parse_options("").sampling
-    logits = stream.keep_likely(torch.tensor([[1.0, 3.0, 2.0]]), **sampling)
-    assert task08_infinite.sample(logits, sampling["temperature"]).tolist() == [[1]]
 
 
 def test_ctrl_c_in_the_last_save_ends_the_run_saved(proverb, tmp_path, monkeypatch):

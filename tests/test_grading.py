@@ -1,7 +1,6 @@
 """A folder of submissions: who handed in what, marks, the forms in which they are written, copies."""
 
 import ast
-import io
 import json
 import os
 import re
@@ -9,37 +8,25 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 from check.grading import copies, grade
 from check.grading.marks import Points, names_of
 from check.grading.submissions import collect
 from exercises import build
-from tests.lessons import MINE, ROOT, hand_in, right
+from tests.lessons import MINE, ROOT, cells, hand_in, right
+from tools import submissions
+from tools.submissions import packed
 
 import pytest
 
 pytestmark = pytest.mark.usefixtures("unconfined")
 FILE = "x = 1\n"
-
-
-def zipped(**files):
-    """The bytes of a zip."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def notebook(code, picture=0):
-    cells = [{"cell_type": "code", "source": code, "outputs": [{"data": {"image/png": "x" * picture}}]}]
-    return json.dumps({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+WITH_PICTURES = cells(FILE).replace("}", ', "outputs": "' + "x" * 1_600_000 + '"}', 1)
 
 
 def damaged():
-    content = bytearray(zipped(**{"my_task03.py": right("task03")}))
+    content = bytearray(packed({"my_task03.py": right("task03")}))
     content[42:82] = b"\xff" * 40
     return bytes(content)
 
@@ -60,11 +47,11 @@ EVERYTHING = {  # what it is: the files, and the students with the tasks that ar
      {("Ann Ek", "1", "task03"), ("Ann Ek", "2", "task03"), ("ekann", "3", "task03"), ("ekann", "4", "task03")}),
     "names with a !": ({"Yo!/my_task03.py": FILE, "Yo!Bo/my_task03.py": FILE},
      {("Yo!", "", "task03"), ("Yo!Bo", "", "task03")}),
-    "a class's zip": ({"Task 3-77.zip": zipped(**{f"S {n}_{n}_{MOODLE}/task3.py": FILE for n in (1, 2)})},
+    "a class's zip": ({"Task 3-77.zip": packed({f"S {n}_{n}_{MOODLE}/task3.py": FILE for n in (1, 2)})},
      {("S 1", "1", "task03"), ("S 2", "2", "task03")}),
-    "a class's zip of folders": ({"hw.zip": zipped(**{"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
+    "a class's zip of folders": ({"hw.zip": packed({"hw/anna/task3.py": FILE, "hw/bo/task3.py": FILE})},
      {("anna", "", "task03"), ("bo", "", "task03")}),
-    "a zip for each student": ({f"{name}.zip": zipped(**{"task01.py": FILE + name}) for name in ("anna", "bo")},
+    "a zip for each student": ({f"{name}.zip": packed({"task01.py": FILE + name}) for name in ("anna", "bo")},
      {("anna", "", "task01"), ("bo", "", "task01")}),
     "a file named like another's": (
      {f"Ann_1_{MOODLE}/my_task03.py": FILE, f"Eve_2_{MOODLE}/Ann_1_{MOODLE}my_task03.py": "x = 2\n"},
@@ -78,10 +65,10 @@ EVERYTHING = {  # what it is: the files, and the students with the tasks that ar
     "environments and hidden folders": (
      {f"anna/{place}/task03.py": FILE for place in (".git", ".ipynb_checkpoints", "venv", "a/site-packages")}
      | {"anna/mine/pyvenv.cfg": "", "anna/mine/task03.py": FILE, "anna/task01.py": FILE}, {("anna", "", "task01")}),
-    "capitals": ({"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": notebook(FILE)},
+    "capitals": ({"anna/MY_TASK03.PY": FILE, "bo/My_Task03.Ipynb": cells(FILE)},
      {("anna", "", "task03"), ("bo", "", "task03")}),
-    "a zip in a zip": ({"anna/hw.zip": zipped(**{"w.zip": zipped(**{"task3.py": FILE})})}, {("anna", "", "task03")}),
-    "a notebook with pictures": ({"anna/my_task03.ipynb": notebook(FILE, 1_600_000)}, {("anna", "", "task03")}),
+    "a zip in a zip": ({"anna/hw.zip": packed({"w.zip": packed({"task3.py": FILE})})}, {("anna", "", "task03")}),
+    "a notebook with pictures": ({"anna/my_task03.ipynb": WITH_PICTURES}, {("anna", "", "task03")}),
     "a suffix that mail adds": ({"anna/my_task03.py.txt": FILE}, {("anna", "", "task03")}),
 }  # fmt: skip
 
@@ -104,7 +91,7 @@ def test_nobody_vanishes(tmp_path, what):
         ("task01.ipynb", "{", "not a notebook"),
         ("task01.ipynb", '{"cells": [{"cell_type": "code", "source": "\\ud800"}]}', ""),
         ("hw.zip", damaged(), "cannot be unpacked"), ("hw.zip", b"PK\3\4 no zip", "cannot be unpacked"),
-        ("hw.zip", zipped(**{"n" * 300 + "_task01.py": FILE}), ""), ("task01.rar", b"Rar!", "unpack it first"),
+        ("hw.zip", packed({"n" * 300 + "_task01.py": FILE}), ""), ("task01.rar", b"Rar!", "unpack it first"),
         ("my_task03.txt", FILE, "rename it to .py"),
     ],
 )  # fmt: skip
@@ -299,12 +286,7 @@ def test_the_example_of_points_can_be_used():
 
 @pytest.mark.slow
 def test_made_up_submissions_are_a_hundred_and_nobody_is_missing(tmp_path):
-    from tools import submissions
-
     assert submissions.write(tmp_path / "all") >= 100
     found = collect(tmp_path / "all")
     assert any(each.late for each in found.submissions)
     assert {Path(each.name).suffix for each in found.submissions} >= {".py", ".ipynb"}
-    hand_in(tmp_path / "more", submissions.more_forms(FILE))
-    more = collect(tmp_path / "more")
-    assert len(more.students) == 38 and len(more.submissions) == 38 and not more.left

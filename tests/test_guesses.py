@@ -34,16 +34,8 @@ def take(n, tokens):
     return torch.cat(list(itertools.islice(tokens, n)))
 
 
-def never(text):
-    return None
-
-
-def sometimes(text):
-    return wrong(text) if text[-1] % 3 else None
-
-
 @pytest.mark.parametrize("how", [1.0, 0.0, 1.5])
-@pytest.mark.parametrize("guess", [never, wrong, sometimes, "right"])
+@pytest.mark.parametrize("guess", [lambda _: None, wrong, lambda text: wrong(text) if text[-1] % 3 else None, "right"])
 def test_guesses_change_no_character(model, guess, how):
     prompt = torch.tensor([3, 1, 4])
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tokenize
+from importlib import import_module as load
 
 import task07
 import task08_infinite as task08
@@ -14,7 +15,7 @@ from check.command import start
 from common import stream
 from common.config import TrainingConfig
 from studies.generation import speculative
-from tests.lessons import CORE, ROOT, TASKS, lively, load
+from tests.lessons import CORE, ROOT, TASKS, lively
 
 import pytest
 import torch

@@ -96,15 +96,6 @@ def problems(page):
     return [(each["id"], node["html"][:160], node["failureSummary"]) for each in found for node in each["nodes"]]
 
 
-def slide(page, step):
-    """Move the slider with the keyboard to the first step, and on."""
-    slider = page.get_by_role("slider", name="Training step")
-    slider.press("Home")
-    for _ in range(step):
-        slider.press("ArrowRight")
-    return slider
-
-
 def test_all_lessons_write_from_the_prompt(visit):
     page = visit()
     rows = written(page)
@@ -144,7 +135,8 @@ def test_nothing_moves_under_reduced_motion(visit):
 def test_the_slider_goes_from_noise_to_words_and_back(visit):
     page = visit()
     last = written(page)
-    slider = slide(page, 0)
+    slider = page.get_by_role("slider", name="Training step")
+    slider.press("Home")
     with_steps = sum(bool(about["snapshots"]) for about in INDEX)
     texts_of = "[...document.querySelectorAll('.row .text')].map(text => text.innerText)"
     rows = f"last => {texts_of}.slice(0, {with_steps}).every((text, i) => "

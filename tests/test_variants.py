@@ -196,13 +196,7 @@ SKIPS = (
 )
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        SANDWICH,
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ([CAPPED], [TIED], [NO_BIAS], SKIPS, HALF_TURNED)),
-    ],
-)
+@pytest.mark.parametrize("changes", [SANDWICH, [CAPPED], [TIED], [NO_BIAS], SKIPS, HALF_TURNED])
 def test_an_unknown_change_gets_no_verdict_and_no_points(checked, changes):
     results = checked("task09_rope", edited_task09(*changes))
     assert verdict(results) == "undecided" and results[-1].detail.startswith("unknown change: neither task 9, nor")
@@ -251,18 +245,9 @@ class GPT(Lesson):
     ("code", "status", "stage"),
     [
         ("block.feed_forward.layers[1] = nn.GELU()", "undecided", "logits"),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (
-                (
-                    "block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)",
-                    "fail",
-                    "causality",
-                ),
-                ("pass", "fail", "identity"),
-            )
-        ),
         ("pass\n\nraise ValueError", "fail", "identity"),
+        ("block.attention.mask = block.attention.mask.new_ones(block.attention.mask.shape)", "fail", "causality"),
+        ("pass", "fail", "identity"),
     ],
 )
 def test_a_short_file_is_judged_by_what_it_changes(tmp_path, zygote, code, status, stage):

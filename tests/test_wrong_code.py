@@ -8,6 +8,7 @@ from check.judge.stages.generation import DRAWS, _most_by_chance
 from check.judge.stages.learning import limit
 from exercises import build
 from tools import cases
+from tools.changes import edited
 from tools.mutants import MUTANTS
 from tools.restylings import RESTYLINGS
 
@@ -103,9 +104,7 @@ def test_a_question_is_about_the_cause(failing, task, what, asked):
     ],
 )
 def test_a_long_writing_from_a_short_text_is_compared(failing, old, new, asked):
-    text = build.source("task05")
-    assert old in text
-    result = failing("task05", text.replace(old, new))
+    result = failing("task05", edited(build.source("task05"), [(old, new)], "task05"))
     assert result.stage == "generation" and result.hint.startswith(asked)
 
 
@@ -285,10 +284,7 @@ CLIP = "torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip)"
     ],
 )  # fmt: skip
 def test_its_neighbours_are_led_to(failing, file, edits, got, asked):
-    text = (cases.RIGHT / file).read_text(encoding="utf-8")
-    for old, new in edits.items():
-        assert old in text
-        text = text.replace(old, new)
+    text = edited((cases.RIGHT / file).read_text(encoding="utf-8"), edits.items(), file)
     result = failing(str(task_of(Path(file))), text)
     assert got in result.got and asked in result.hint, cases.said(result)
 
