@@ -7,13 +7,16 @@ from collections import Counter, defaultdict
 
 import task07
 import task09_rope
-from common.data import Tokens
+from common.data import Corpus, Tokens
+from common.evaluate import score_split
+from common.options import DEFAULT_TEXT
+from common.precision import low_precision
 from common.run import UserError
 from record import ablation, growth, mixture, recipe, speedrun, tuning
 from studies import counts, setup
 from studies.counts import Counts
 from studies.generation.speculative import CountsGuess
-from tests.lessons import TEXT, lively
+from tests.lessons import ROOT, TEXT, lively
 from variants.convolutions import ShortConvolution
 
 import pytest
@@ -188,6 +191,18 @@ def test_a_pass_takes_each_position_once_and_a_resumed_run_goes_on_in_it(proverb
     later.skip(50)
     later.batch("train", 7)  # an evaluation takes nothing of a pass
     assert torch.equal(later.next_batch(5)[0], windows[10][0])
+
+
+@pytest.mark.slow
+def test_the_kept_weights_reach_the_loss_of_their_log():
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    model, config, vocabulary, _ = setup.load_any(ROOT / "record" / "hour_seed42.safetensors")
+    corpus = Corpus(DEFAULT_TEXT, config.block_size)
+    assert vocabulary == corpus.vocabulary
+    log = (ROOT / "record" / "logs" / "speedrun_hour_seed42.txt").read_text(encoding="utf-8")
+    said = float(re.search(r"^Final val loss: ([\d.]+)", log, re.M)[1])
+    with low_precision(torch.device("cpu")):
+        assert score_split(model, corpus, "val").nats == pytest.approx(said, abs=1e-3)
 
 
 # Mixtures of models.

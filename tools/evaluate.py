@@ -1,8 +1,9 @@
 """How well do weights predict? python -m tools.evaluate [WEIGHTS]
 
-The losses on the validation text, in nats per character, of the committed weights or of any checkpoint of task 7, task
-9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole split. Products are
-in bfloat16 where the processor has instructions for it. Takes minutes. For averages of models: record/mixture.py.
+The losses on the validation text, in nats per character, of task 8's weights, or of any checkpoint or safetensors file
+of task 7, task 9 and the speedrun, as a table: over random batches by the documented protocol, and over the whole
+split. Products are in bfloat16 where the processor has instructions for it. Takes minutes. For averages of models:
+record/mixture.py.
 """
 
 from pathlib import Path
