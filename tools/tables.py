@@ -79,7 +79,8 @@ def runs(name: str, command: str) -> list[list[str]]:
     rows = []
     for kind, found in sorted(kinds.items()):
         cells = [str(len(found)), final(found, "split"), final(found, "random"), minutes(found)] if found else []
-        rows.append([f"`{command}`", kind, *(cells or ["not measured", "", "", ""])])
+        steps = re.findall(r"^\$ .*?( --steps \d+)", found[0]) if found else []
+        rows.append([f"`{command}{''.join(steps)}`", kind, *(cells or ["not measured", "", "", ""])])
     return rows
 
 
