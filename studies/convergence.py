@@ -17,7 +17,7 @@ from common.evaluate import Score, estimate_score
 from common.options import DEFAULT_TEXT
 from common.parser import Parser
 from common.run import progress, run
-from studies.report import DOCS, Report, add_number, add_seed, add_threads, pyplot
+from studies.report import DOCS, Report, add_number, add_seed, add_threads, add_track, pyplot
 
 import torch
 from torch import nn
@@ -111,7 +111,7 @@ def main() -> None:
     add_number(parser, "--steps", 1500, least=10)
     add_seed(parser)
     add_threads(parser, 1)
-    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
+    add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the log and the picture under docs/ too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

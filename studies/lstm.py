@@ -24,7 +24,7 @@ from common.options import DEFAULT_TEXT
 from common.run import progress, run
 from studies import setup
 from studies.generation.writing import cached, seconds_a_token, uncached
-from studies.report import Report, parse_timed, plot_runs, spread, timed_parser
+from studies.report import Report, add_track, parse_timed, plot_runs, spread, timed_parser
 
 import torch
 from torch import nn
@@ -194,7 +194,7 @@ def compare(options, corpus: Corpus, report: Report) -> None:
 
 def main() -> None:
     parser = timed_parser(__doc__, seconds=140)
-    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
+    add_track(parser)
     options = parse_timed(parser)
     report = Report()
     compare(options, Corpus(DEFAULT_TEXT, base(options.quick).block_size), report)

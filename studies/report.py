@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import track
 from common.extras import missing, pyplot
 from common.machine import describe
 from common.parser import MOST_SEED, Parser, whole_number
@@ -41,6 +42,11 @@ def add_seeds(parser: argparse.ArgumentParser, *default: int) -> None:
     """The flag --seeds."""
     said = f"(default: {' '.join(map(str, default))})"
     parser.add_argument("--seeds", nargs="+", type=whole_number(0), default=list(default), metavar="N", help=said)
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """The flag --track."""
+    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
 
 
 def timed_parser(description: str | None, seconds: int, picture: bool = True) -> Parser:

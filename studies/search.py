@@ -25,7 +25,7 @@ from common.options import DEFAULT_TEXT
 from common.parser import Parser
 from common.run import UserError, progress, run
 from studies import setup
-from studies.report import DOCS, add_number, add_threads, pyplot
+from studies.report import DOCS, add_number, add_threads, add_track, pyplot
 
 import torch
 
@@ -153,7 +153,7 @@ def main() -> None:
     add_threads(parser, 1)
     parser.add_argument("--storage", default="sqlite:///search.db", metavar="URL", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, default=DEFAULT_TEXT, metavar="PATH", help="text (default: input.txt)")
-    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
+    add_track(parser)
     parser.add_argument("--report", action="store_true", help="write the table and the plot instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

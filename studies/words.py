@@ -40,7 +40,7 @@ from common.run import UserError, progress, run
 from studies import own, setup
 from studies.generation import speculative
 from studies.generation.writing import uncached
-from studies.report import Report, package_folder, parse_timed, plot_runs, spread, timed_parser
+from studies.report import Report, add_track, package_folder, parse_timed, plot_runs, spread, timed_parser
 
 import torch
 
@@ -313,7 +313,7 @@ def plot(curves: dict, seconds: int) -> None:
 
 def main() -> None:
     parser = timed_parser(__doc__, seconds=200)
-    parser.add_argument("--track", choices=track.KINDS, help="also log each run's curves there")
+    add_track(parser)
     said = "your own text: a file, or a folder of .txt"
     parser.add_argument("--data", type=path_or_folder, metavar="PATH", help=said)
     parser.add_argument("--tokens", nargs="+", choices=BLOCKS, default=list(BLOCKS), help="kinds (default: both)")
