@@ -4,7 +4,7 @@ import itertools
 import re
 
 import task07
-from benchmarks import pace, step
+from benchmarks import gain, pace, step
 from common import machine, precision
 from common.checkpoint import load, save_run
 from common.data import Corpus
@@ -41,6 +41,14 @@ def test_the_pace_is_that_of_the_median_step(monkeypatch, call, flags, dtype):
     _, out, _ = call(pace, "task07", *sizes, "--steps", 2, *flags)
     assert "task07: 0.500 s a step (median of 2)" in out and "600 steps in 5.0 min" in out
     assert f"products in {dtype}\n# 1 threads, a machine" in out
+
+
+def test_the_gain_can_read_its_logs():
+    for name in ("task07", "speedrun_laptop"):
+        for log in gain.LOGS[name].glob(f"{name}_seed*.txt"):
+            text = log.read_text(encoding="utf-8")
+            assert re.search(r"^# \d+ s from start", text, re.M) and re.search(r"^Final val loss: [\d.]+", text, re.M)
+    assert gain.BEST_STEP == 4000
 
 
 @pytest.mark.slow

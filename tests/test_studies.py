@@ -52,6 +52,15 @@ def test_a_leaking_mask_shows_in_the_first_half(monkeypatch):
     assert first < 0.98 * math.log(reverse.SYMBOLS)
 
 
+@pytest.mark.slow
+def test_a_quick_reversal(printed):
+    out = printed(reverse, "--quick")
+    first, accuracy = re.search(r"^First half: loss ([\d.]+), .*\nSecond half: accuracy ([\d.]+)%$", out, re.M).groups()
+    assert float(first) == pytest.approx(math.log(reverse.SYMBOLS), rel=0.02)
+    assert float(accuracy) > 100 / reverse.SYMBOLS
+    assert "# length 8, seed 42, " in out
+
+
 def test_the_clock_ends_a_run_and_leaves_pauses_out(monkeypatch):
     now = itertools.count()  # each look at the clock is a second
     monkeypatch.setattr(setup.time, "perf_counter", lambda: next(now))
@@ -267,9 +276,8 @@ def test_a_model_of_your_own_learns_in_a_study(printed, monkeypatch, name):
     config = dataclasses.replace(task09_rope.Config(), block_size=5, n_embd=8, n_head=2, n_layer=1)
     assert own.load(ROOT / f"{name}.py", config, 7)(torch.zeros(2, 4, dtype=torch.long)).shape == (2, 4, 7)
     monkeypatch.setattr(reverse, "TESTED", 5)
-    out = printed(reverse, "--model", ROOT / f"{name}.py", "--quick")
-    assert re.search(r"^First half: loss \d\.\d{4}, ln 16 = 2\.7726.*\nSecond half: accuracy [\d.]+%$", out, re.M)
-    assert "# length 8, seed 42, " in out
+    out = printed(reverse, "--model", ROOT / f"{name}.py", "--steps", 50, "--length", 8)
+    assert re.search(r"First half: loss \d\.\d{4}, ln 16 = 2\.7726", out)
 
 
 def test_a_file_without_a_model_is_named(tmp_path):
@@ -302,6 +310,11 @@ def test_a_mask_off_by_one_shows_one_token_more():
     later[:, 5] = (later[:, 5] + 1) % 11
     changed = (model(tokens) != model(later)).any(dim=-1)[0].tolist()
     assert changed[4] and not any(changed[:2])
+
+
+def test_ten_right_models_and_three_faulty_ones_are_compared():
+    wrong = [m.name for m in convergence.models() if m.mask != "right" or m.learning_rate != convergence.LEARNING_RATE]
+    assert len(convergence.models()) - len(wrong) == 10 and len(wrong) == 3
 
 
 def test_how_far_back_a_layer_feels_is_told_before_and_after_a_training():

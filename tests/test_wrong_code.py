@@ -108,6 +108,11 @@ def test_a_long_writing_from_a_short_text_is_compared(failing, old, new, asked):
     assert result.stage == "generation" and result.hint.startswith(asked)
 
 
+def test_a_loss_without_logits_fails_and_is_no_error(failing):
+    result = failing("gpt", mutant("gpt", "with targets, only the loss"))
+    assert (result.status, result.got) == ("fail", "one tensor ()")
+
+
 def test_weights_of_three_tokens_are_an_example(failing):
     example = failing("task01", mutant("task01", "scores times 1.57")).example.splitlines()
     assert example[1].split() == ["the", "lesson's", "yours"] and len(example) == 5

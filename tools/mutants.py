@@ -244,7 +244,7 @@ MUTANTS = [
            "self.blocks = [Block(config) for _ in range(config.n_layer)]"), ("x = self.blocks(x)", "for block in self.blocks:\n            x = block(x)")), "", "steadiness"),
     *_each(["block"], "dropout on the weights alone", (("self.output_dropout(self.projection(output))", "self.projection(output)"),
            ("self.dropout(self.narrow(x))", "self.narrow(x)")), "", "dropout"),
-    *_each(["gpt"], "the loss alone where there are targets", "return logits, loss", "return (logits, None) if y is None else loss", "loss"),
+    *_each(["gpt"], "with targets, only the loss", "return logits, loss", "return (logits, None) if y is None else loss", "loss"),
     *_each(["gpt"], "dropout on the embeddings alone", "Block(hidden_size, n_head, dropout) for", "Block(hidden_size, n_head, 0.0) for", "dropout"),
     *_each(["multi_head_attention"], "whole heads dropped", "self.weights_dropout(F.softmax(scores, dim=-1))",
            "self.weights_dropout(torch.ones(len(scores), 1, 1)) * F.softmax(scores, dim=-1)", "dropout"),

@@ -105,7 +105,7 @@ RESTYLINGS: list[Restyling] = [
          "        loss = None if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
          "        return logits, loss"),
         ("self(tokens[:, -self.block_size :])[:, -1]", "self(tokens[:, -self.block_size :])[0][:, -1]"),)),
-    Restyling("task01", "the loss alone where there are targets", (
+    Restyling("task01", "with targets, only the loss", (
         ("    def forward(self, tokens):", "    def forward(self, tokens, targets=None):"),
         (("        return self.lm_head(", "\n\n    @torch"),
          "        logits = self.lm_head(x)\n"

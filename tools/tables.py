@@ -25,7 +25,7 @@ LESSONS = {
     "task04": "three blocks",
     "task05": "skip connections and an MLP",
     "task06": "layer normalization before each branch",
-    "task07": "dropout and scale; a laptop: smaller, Muon, clipping, warm-up, cooldown, initial weights, no dropout",
+    "task07": "dropout and scale; a laptop adds Muon, clipping, warm-up, cooldown, other initial weights, not dropout",
     "task08_infinite": "a cache: endless Shakespeare",
     "task09_rope": "rotary positions",
 }
